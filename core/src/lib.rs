@@ -1,0 +1,1 @@
+//! The sealed format and every decision of Waxwing: no IO, no clock, no logging; time comes in as `now`.

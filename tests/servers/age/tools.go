@@ -1,0 +1,9 @@
+//go:build tools
+
+// Package tools names the programs that this wrapper builds, so that go.mod and go.sum cover them.
+package tools
+
+import (
+	_ "filippo.io/age/cmd/age"
+	_ "filippo.io/age/cmd/age-keygen"
+)

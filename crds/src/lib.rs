@@ -1,1 +1,24 @@
-//! x
+//! What Waxwing looks like from the Kubernetes API: the kinds of the group `waxwing.dev`, and the words that the
+//! operator writes on objects (annotations, condition types, reasons). The CRD files and two reference pages are
+//! generated from here. There is no client and no decision in this crate.
+
+pub mod conditions;
+pub mod duration;
+mod key_ring;
+mod lenient;
+pub mod names;
+mod reasons;
+mod schema;
+mod sealed_secret;
+
+pub use conditions::ConditionType;
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+pub use key_ring::{
+    ClusterScopePolicy, KeyRing, KeyRingSpec, KeyRingStatus, KeyState, Protection, ProtectionKind, RingKey, RingPolicy,
+    RingRecipient, RollbackPolicy, Rotation,
+};
+pub use reasons::{Reason, Retry, Who};
+pub use sealed_secret::{
+    Applied, EnvelopeSpec, KeySeq, ProposedEnvelopes, SealedSecret, SealedSecretSpec, SealedSecretStatus,
+    SealedTemplate, Source, TemplateMetadata,
+};

@@ -1,0 +1,265 @@
+//! `KeyRing`: how one cluster's identities rotate, who else can read new seals, and what the operator publishes.
+//!
+//! Defaults are methods here and not in the schema, so that the API server writes nothing into a spec that Git holds.
+
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::duration::{self, DurationError};
+use crate::{lenient, schema};
+
+/// How the ring's identities are made, rotated and shared. Cluster administrators only.
+#[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[kube(
+    group = "waxwing.dev",
+    version = "v1alpha1",
+    kind = "KeyRing",
+    status = "KeyRingStatus",
+    shortname = "wkr",
+    category = "waxwing",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "The identities of one cluster, and the recipients that new seals are made for.",
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Active", type_ = "string", json_path = ".status.keys[?(@.state=='Active')].recipient"),
+    printcolumn(name = "Every", type_ = "string", json_path = ".spec.rotation.every"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    )
+)]
+#[schemars(transform = schema::key_ring_spec)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyRingSpec {
+    /// When a new active key is made. Older keys go on opening.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+    /// Further recipients published for new seals: other clusters, the offline recovery key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<RingRecipient>,
+    /// The recipients of restored or imported identities that the operator may use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<String>,
+    /// The recipients of identities that a person has backed up; written by `waxwing keys backup`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backed_up: Vec<String>,
+    /// Whether a new key waits, as `Pending`, until `backedUp` names it. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activate_after_backup: Option<bool>,
+    /// How identities are wrapped at rest. Default `None`: as a Secret, like any other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<Protection>,
+    /// What the operator allows sealed objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<RingPolicy>,
+}
+
+impl KeyRingSpec {
+    /// How often a new key is made when the spec says nothing.
+    pub const DEFAULT_ROTATION: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+    /// The age at which the active key is replaced.
+    ///
+    /// # Errors
+    /// When `rotation.every` is no duration of the form `30d`, `12h`, `45m`.
+    pub fn rotation_every(&self) -> Result<Duration, DurationError> {
+        self.rotation.as_ref().map_or(Ok(Self::DEFAULT_ROTATION), |rotation| duration::parse(&rotation.every))
+    }
+
+    /// Whether a new key waits for its backup before it becomes active.
+    #[must_use]
+    pub fn waits_for_backup(&self) -> bool {
+        self.activate_after_backup.unwrap_or(false)
+    }
+
+    /// How identities are wrapped at rest.
+    #[must_use]
+    pub fn protection_kind(&self) -> ProtectionKind {
+        self.protection.as_ref().map(|protection| protection.kind).unwrap_or_default()
+    }
+
+    /// What happens to a value that is older than one already seen.
+    #[must_use]
+    pub fn rollback(&self) -> RollbackPolicy {
+        self.policy.as_ref().and_then(|policy| policy.rollback).unwrap_or_default()
+    }
+
+    /// Whether values of scope `cluster` are opened.
+    #[must_use]
+    pub fn cluster_scope(&self) -> ClusterScopePolicy {
+        self.policy.as_ref().and_then(|policy| policy.cluster_scope).unwrap_or_default()
+    }
+}
+
+/// When a new active key is made.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::rotation)]
+#[serde(rename_all = "camelCase")]
+pub struct Rotation {
+    /// The age at which the active key is replaced, such as `30d`, `12h` or `45m`.
+    pub every: String,
+}
+
+/// A recipient that new seals are made for besides the ring's own active key.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::ring_recipient)]
+#[serde(rename_all = "camelCase")]
+pub struct RingRecipient {
+    /// The name that hints and messages show.
+    pub name: String,
+    /// The age recipient, `age1…`.
+    pub recipient: String,
+    /// Whether `waxwing verify` refuses seals without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required: Option<bool>,
+}
+
+/// How identities are wrapped at rest.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::protection)]
+#[serde(rename_all = "camelCase")]
+pub struct Protection {
+    /// The way of wrapping.
+    pub kind: ProtectionKind,
+}
+
+/// The ways of wrapping identities at rest.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ProtectionKind {
+    /// An identity is a Secret like any other, as safe as the cluster keeps its Secrets.
+    #[default]
+    None,
+    /// Wrapped by HashiCorp Vault's transit engine.
+    VaultTransit,
+    /// Wrapped by an AWS KMS key.
+    AwsKms,
+}
+
+impl ProtectionKind {
+    /// The word in the spec.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "None",
+            Self::VaultTransit => "VaultTransit",
+            Self::AwsKms => "AwsKms",
+        }
+    }
+
+    /// Whether this version can do it.
+    #[must_use]
+    pub fn is_supported(self) -> bool {
+        self == Self::None
+    }
+}
+
+/// What the operator allows sealed objects.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RingPolicy {
+    /// What happens to a value that is older than one already seen. Default `Warn`, because a Git revert must work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackPolicy>,
+    /// Whether values of scope `cluster` are opened. Default `Deny`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_scope: Option<ClusterScopePolicy>,
+}
+
+/// What happens to a value that is older than one already seen, from the most to the least forgiving.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum RollbackPolicy {
+    /// It is applied in silence.
+    Allow,
+    /// It is applied and reported.
+    #[default]
+    Warn,
+    /// It is refused, and the last good Secret stays.
+    Deny,
+}
+
+/// Whether values of scope `cluster` are opened.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum ClusterScopePolicy {
+    /// They are opened in any namespace, under any name.
+    Allow,
+    /// They are refused.
+    #[default]
+    Deny,
+}
+
+/// What the operator publishes about the ring.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::key_ring_status)]
+#[serde(rename_all = "camelCase", default)]
+pub struct KeyRingStatus {
+    /// The generation that the rest of this status speaks of.
+    #[serde(deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`, `Reconciling`, `Stalled` and, where it applies, `Degraded`.
+    #[serde(deserialize_with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// Every identity that the ring has made or trusts, by its recipient.
+    #[serde(deserialize_with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<RingKey>,
+    /// The digest of the published recipient list; a change of it is reported.
+    #[serde(deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
+    pub recipients_digest: Option<String>,
+}
+
+/// One identity of the ring, by its public half.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::ring_key)]
+#[serde(rename_all = "camelCase")]
+pub struct RingKey {
+    /// The age recipient, `age1…`.
+    pub recipient: String,
+    /// The first 4 bytes of the SHA-256 of the recipient, in hex: a label, never compared.
+    #[serde(default)]
+    pub key_id: String,
+    /// What the key is used for.
+    pub state: KeyState,
+    /// When it was made.
+    #[serde(default, deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Time>,
+}
+
+/// What a key of the ring is used for, in the order that a key goes through.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
+pub enum KeyState {
+    /// Made, and not yet published: its Secret was not read back, or its backup is awaited.
+    #[default]
+    Pending,
+    /// Published: new seals are made for it.
+    Active,
+    /// Opens what was sealed for it, and is no longer published.
+    OpenOnly,
+    /// Not used at all. The private key stays until `waxwing keys destroy`.
+    Retired,
+}
+
+impl KeyState {
+    /// The word in the status.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Active => "Active",
+            Self::OpenOnly => "OpenOnly",
+            Self::Retired => "Retired",
+        }
+    }
+
+    /// Whether values are opened with a key in this state.
+    #[must_use]
+    pub fn opens(self) -> bool {
+        matches!(self, Self::Active | Self::OpenOnly)
+    }
+}

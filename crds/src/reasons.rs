@@ -1,0 +1,300 @@
+//! Every reason that a condition, an event or a metric can carry. Free text never becomes one.
+//!
+//! Each reason answers the same questions in one table: what it means, what to do, who can do it, whether time alone
+//! can help. `docs/reference/reasons.md` is generated from it.
+
+use std::fmt;
+
+/// When an object is looked at again, apart from a change of what it depends on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Retry {
+    /// At once or within seconds: the next try is likely to succeed.
+    Soon,
+    /// With exponential backoff up to the ceiling.
+    Backoff,
+    /// When something that it depends on has changed; at the ceiling of the backoff all the same.
+    OnChange,
+}
+
+/// Who can do something about it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Who {
+    /// Whoever wrote the object, by a commit.
+    Author,
+    /// Whoever runs the cluster.
+    Platform,
+    /// Nobody has to: Waxwing does it, or a defect of Waxwing is to be reported.
+    Waxwing,
+}
+
+impl Who {
+    /// The word for documents and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Author => "author",
+            Self::Platform => "platform",
+            Self::Waxwing => "waxwing",
+        }
+    }
+}
+
+impl Retry {
+    /// The words for documents and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Soon => "soon",
+            Self::Backoff => "with backoff",
+            Self::OnChange => "on a change",
+        }
+    }
+}
+
+/// Builds the enum and its one table; each row is: name, stalled or not, retry, who, cause, advice.
+macro_rules! reasons {
+    ($($name:ident $stalled:ident $retry:ident $who:ident $cause:literal $advice:literal)*) => {
+        /// Why an object is in the state it is in. The words are stable: conditions, events and metrics carry them.
+        #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        #[non_exhaustive]
+        pub enum Reason {
+            $(#[doc = $cause] #[doc = ""] #[doc = $advice] $name,)*
+        }
+
+        impl Reason {
+            /// The word in conditions, events and metrics.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// Every reason.
+            #[must_use]
+            pub const fn all() -> &'static [Self] {
+                &[$(Self::$name,)*]
+            }
+
+            /// Whether only a commit or a person can help, so that `Stalled` is true.
+            #[must_use]
+            pub const fn stalled(self) -> bool {
+                match self { $(Self::$name => reasons!(@$stalled),)* }
+            }
+
+            /// When to look again.
+            #[must_use]
+            pub const fn retry(self) -> Retry {
+                match self { $(Self::$name => Retry::$retry,)* }
+            }
+
+            /// Who can do something about it.
+            #[must_use]
+            pub const fn who(self) -> Who {
+                match self { $(Self::$name => Who::$who,)* }
+            }
+
+            /// What has happened, in one or two sentences.
+            #[must_use]
+            pub const fn cause(self) -> &'static str {
+                match self { $(Self::$name => $cause,)* }
+            }
+
+            /// What to do next, in one sentence.
+            #[must_use]
+            pub const fn advice(self) -> &'static str {
+                match self { $(Self::$name => $advice,)* }
+            }
+        }
+    };
+    (@stalled) => { true };
+    (@moving) => { false };
+}
+
+reasons! {
+    // What is well, or was repaired.
+    Synced moving OnChange Waxwing
+        "The Secret holds what the spec says."
+        "Nothing is to be done."
+    Progressing moving Soon Waxwing
+        "The operator has begun with this generation."
+        "Wait for the next condition."
+    Suspended moving OnChange Author
+        "The annotation `waxwing.dev/suspend` pauses this object; the Secret stays as it is."
+        "Remove the annotation when the operator shall go on."
+    Adopted moving OnChange Waxwing
+        "An existing Secret allowed it, so Waxwing has taken over the keys that it has a value for."
+        "Remove the annotation `waxwing.dev/adopt` from the Secret once all its keys are as wanted."
+    DriftCorrected moving OnChange Platform
+        "Somebody changed the produced Secret by hand, and Waxwing has restored it."
+        "Make the change in Git, or find the other writer in the Secret's managed fields."
+
+    // The spec.
+    InvalidSpec stalled OnChange Author
+        "The spec breaks the grammar of the sealed format; the message names the field."
+        "Run `waxwing verify` on the file and commit the repaired one."
+    UnsupportedFormat stalled OnChange Author
+        "`spec.format` is not one that this version can open."
+        "Seal again with this version's CLI, or upgrade the operator first."
+    LimitExceeded stalled OnChange Author
+        "The object has more keys, envelopes or bytes than the format allows; the message names the limit."
+        "Run `waxwing compact`, or split the Secret."
+    TypeRefused stalled OnChange Author
+        "Secrets of this type give rights in the cluster, and Waxwing never produces them."
+        "Choose another type; let the cluster itself make tokens."
+    NameReserved stalled OnChange Author
+        "In the operator's own namespace no Secret is produced whose name begins with `waxwing-`."
+        "Choose another name, or another namespace."
+    MetadataRefused stalled OnChange Author
+        "The template sets a label or annotation under `waxwing.dev/`, which is Waxwing's own."
+        "Remove that key from `template.metadata`."
+    KeyCollision stalled OnChange Author
+        "The same key stands in `data` and in `template.data`."
+        "Remove one of the two."
+    TemplateError stalled OnChange Author
+        "A template does not parse, or uses a name that is not one of the opened keys; the message names key and line."
+        "Repair the template and try it with `waxwing render`."
+    TemplateLimit stalled OnChange Author
+        "A template ran too long or wrote too much."
+        "Make the template simpler."
+
+    // Opening.
+    NoMatchingKey stalled OnChange Author
+        "No identity of this cluster fits the envelope: it was sealed for other recipients, or the key is gone."
+        "Seal for the recipients that the KeyRing publishes now, or restore the missing identity."
+    BindingMismatch stalled OnChange Author
+        "The value was sealed for another name, namespace, scope, type or key; kustomize's `namePrefix` and `namespace` move objects too."
+        "Seal the value for the place where it is used, or choose a wider scope."
+    CommitMismatch stalled OnChange Author
+        "The envelope opens to a data key that its commitment does not name: it was altered or mixed up."
+        "Restore the file from Git, or seal the value again."
+    Corrupt stalled OnChange Author
+        "An envelope or a value is damaged: its cryptographic check fails."
+        "Restore the file from Git, or seal the value again."
+    SeqInFuture stalled OnChange Author
+        "A value's sequence number is more than a day ahead of the cluster's clock."
+        "Check the clock of the machine that sealed it, and seal the value again."
+    RolledBack stalled OnChange Author
+        "A value is older than one that this object has already had: a revert, or a replay."
+        "Seal the value again if it shall come back; with policy `Warn` it is applied all the same."
+    ScopeDenied stalled OnChange Platform
+        "The KeyRing's policy does not allow scope `cluster`."
+        "Seal with scope `strict` or `namespace`, or have the KeyRing's `policy.clusterScope` changed."
+
+    // The target.
+    Conflict stalled OnChange Author
+        "A Secret of this name exists and is not ours: another Waxwing object or another controller owns it, or nobody has allowed its adoption."
+        "Rename one of them, or annotate the Secret with `waxwing.dev/adopt: \"true\"`."
+    ImmutableTarget stalled OnChange Author
+        "The Secret's type, or the data of an immutable Secret, would have to change, and Kubernetes does not allow that."
+        "Delete the Secret; the operator makes it anew at once and never deletes it itself."
+    OwnershipContested stalled Backoff Platform
+        "Another writer takes the same fields of the Secret again and again."
+        "Find it in the Secret's managed fields and stop it."
+    TargetReplaced moving Soon Waxwing
+        "The Secret was deleted and created anew while it was written; the write was refused."
+        "Nothing is to be done: the operator looks at the new Secret."
+    NamespaceTerminating moving Backoff Platform
+        "The namespace is being deleted, so nothing can be made in it."
+        "Wait until it is gone, or create it again."
+
+    // The API server.
+    ApiUnavailable moving Backoff Platform
+        "The API server does not answer, or answers with a server error."
+        "Look at the API server; the operator goes on by itself."
+    ApiThrottled moving Backoff Platform
+        "The API server asks for fewer requests."
+        "Look at its load and flow control; the operator goes on by itself."
+    ApiForbidden moving Backoff Platform
+        "The operator's ServiceAccount may not do this here; the message names verb and resource."
+        "Grant it by the chart's RBAC, or list this namespace among the operator's."
+    ApiConflict moving Soon Waxwing
+        "Another writer was faster."
+        "Nothing is to be done: the operator reads the object anew."
+    ApiRejected stalled Backoff Author
+        "The API server or an admission policy refused the object; the message names the fields."
+        "Change the named fields, or the policy."
+    InternalError moving Backoff Waxwing
+        "The operator met a state that it has no rule for."
+        "Report it with the operator's log; the last good Secret stays."
+
+    // The ring.
+    KeyRingNotReady moving Backoff Platform
+        "The KeyRing has no usable identity yet."
+        "Look at the conditions of the KeyRing that the operator serves."
+    RingNotServed moving OnChange Platform
+        "Another KeyRing is the one that this operator serves."
+        "Delete this KeyRing, or start an operator with `--keyring` for it."
+    ProtectionUnsupported stalled OnChange Platform
+        "This kind of protection is not supported yet by this version."
+        "Set `protection.kind` to `None`."
+    UntrustedIdentities stalled OnChange Platform
+        "Identities exist and none of them is trusted, so no key is made and none is used."
+        "Check where they come from, then name their recipients in the KeyRing's `spec.trusted`."
+    UntrustedIdentity moving OnChange Platform
+        "An identity that the ring neither made nor trusts was found and is not used."
+        "Delete its Secret, or name its recipient in the KeyRing's `spec.trusted`."
+    MalformedIdentity moving OnChange Platform
+        "A Secret of type `waxwing.dev/identity` holds no usable identity and is not used."
+        "Delete the Secret, or restore it from the backup."
+    IdentityMissing moving OnChange Platform
+        "The KeyRing lists a key whose Secret is gone: what was sealed for it alone cannot be opened."
+        "Restore the Secret from the backup."
+    KeyCreated moving OnChange Waxwing
+        "A new identity was made."
+        "Back it up with `waxwing keys backup`."
+    KeyActivated moving OnChange Waxwing
+        "A new key is published for new seals; the older ones open only."
+        "Run `waxwing recipients diff` and commit the new recipient to `.waxwing.yaml`."
+    KeyRetired moving OnChange Platform
+        "A key is no longer used. Its private half stays until it is destroyed."
+        "Run `waxwing keys destroy` when nothing needs it any more."
+    BackupAwaited moving OnChange Platform
+        "A new key waits for its backup before it becomes active."
+        "Run `waxwing keys backup`."
+    RecipientsChanged moving OnChange Platform
+        "The list of recipients that new seals are made for has changed."
+        "Make sure that this was meant: whoever is on the list can read new seals."
+    EnvelopesProposed moving OnChange Author
+        "The status holds envelopes for the ring's present recipients."
+        "Run `waxwing rewrap --from-cluster` and commit the result."
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_is_one_pascal_case_word_and_stands_once() {
+        let words: BTreeSet<_> = Reason::all().iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(words.len(), Reason::all().len());
+        for word in words {
+            assert!(word.starts_with(|c: char| c.is_ascii_uppercase()), "{word}");
+            assert!(word.chars().all(|c| c.is_ascii_alphabetic()), "{word}");
+        }
+    }
+
+    #[test]
+    fn every_reason_says_what_happened_and_what_to_do_in_whole_sentences() {
+        for reason in Reason::all() {
+            for text in [reason.cause(), reason.advice()] {
+                assert!(text.ends_with('.'), "{reason}: {text}");
+                assert!(text.len() > 20 || *reason == Reason::ApiConflict, "{reason}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_a_person_can_repair_is_not_retried_soon_and_is_not_ours_to_repair() {
+        for reason in Reason::all().iter().filter(|reason| reason.stalled()) {
+            assert_ne!(reason.retry(), Retry::Soon, "{reason}");
+            assert_ne!(reason.who(), Who::Waxwing, "{reason}");
+        }
+    }
+}

@@ -1,1 +1,11 @@
-//! The sealed format and every decision of Waxwing: no IO, no clock, no logging; time comes in as `now`.
+//! The sealed format and every decision of Waxwing.
+//!
+//! Nothing here does IO, awaits, logs, or reads a clock or the environment: time comes in as
+//! `now`. The one exception is OS randomness, in [`random`]; `clippy.toml` holds that.
+
+pub mod keys;
+pub mod random;
+pub mod seal;
+mod secret;
+
+pub use secret::Secret;

@@ -67,9 +67,19 @@ impl Dek {
         seq: u64,
         value: &Secret,
     ) -> Result<Token, NoRandomness> {
+        self.seal_padded(binding, key, seq, padding::pad(value))
+    }
+
+    /// Encrypts what [`padding::pad`] made (tests pass what it would never make).
+    pub(super) fn seal_padded(
+        &self,
+        binding: &Binding,
+        key: &DataKey,
+        seq: u64,
+        mut plain: Zeroizing<Vec<u8>>,
+    ) -> Result<Token, NoRandomness> {
         let aad = binding.aad(key, seq, &self.commit);
         let nonce: [u8; 12] = random::bytes()?;
-        let mut plain = padding::pad(value);
         self.cipher(&aad)
             .encrypt_in_place(&nonce.into(), &aad, &mut *plain)
             .expect("sizes are far below the limits of AES-GCM");

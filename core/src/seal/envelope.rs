@@ -103,7 +103,11 @@ pub(super) struct Tries(usize);
 
 impl Tries {
     pub(super) fn new() -> Self {
-        Self(limits::UNWRAP_TRIES)
+        Self::of(limits::UNWRAP_TRIES)
+    }
+
+    pub(super) fn of(stanzas: usize) -> Self {
+        Self(stanzas)
     }
 
     fn spend(&mut self, stanzas: usize) -> Result<(), OpenError> {

@@ -1,2 +1,14 @@
-//! x
-fn main() {}
+//! The command `waxwing`, also as `kubectl waxwing`. Only this function ends the process.
+
+mod args;
+mod error;
+mod identities;
+mod input;
+mod printer;
+mod protect;
+mod verbs;
+mod write;
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(args::run(std::env::args_os()) as u8)
+}

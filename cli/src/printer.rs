@@ -1,0 +1,147 @@
+//! The only place that writes to standard output and standard error.
+//!
+//! Results go to standard output and nothing else does; notes, warnings, errors and hints go to
+//! standard error. Colour and progress appear on a terminal only, and `NO_COLOR` is honoured.
+
+use std::{
+    cell::Cell,
+    io::{self, IsTerminal, Write},
+};
+
+use serde::Serialize;
+
+use crate::error::{Exit, Failure, Result};
+
+/// The form of output that programs may want to parse.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document on standard output.
+    Json,
+}
+
+/// Where a verb says what it has to say.
+pub(crate) struct Printer {
+    verbose: bool,
+    colour_out: bool,
+    colour_err: bool,
+    /// Whether a progress line stands on the terminal and must be wiped before the next line.
+    progress: Cell<bool>,
+}
+
+const RED: &str = "31;1";
+const YELLOW: &str = "33;1";
+const CYAN: &str = "36;1";
+
+impl Printer {
+    /// Looks at the terminal and at `NO_COLOR` once.
+    pub(crate) fn new(verbose: bool) -> Self {
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self {
+            verbose,
+            colour_out: wanted && io::stdout().is_terminal(),
+            colour_err: wanted && io::stderr().is_terminal(),
+            progress: Cell::new(false),
+        }
+    }
+
+    /// Whether standard output is a terminal.
+    pub(crate) fn shows_to_a_person(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    /// Bytes of the result, as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
+        self.wipe_progress();
+        let mut out = io::stdout().lock();
+        out.write_all(bytes)
+            .and_then(|()| out.flush())
+            .map_err(|error| Failure::from(error).at("standard output"))
+    }
+
+    /// One line of the result, for people.
+    pub(crate) fn line(&self, text: impl AsRef<str>) -> Result<()> {
+        self.bytes(format!("{}\n", text.as_ref()).as_bytes())
+    }
+
+    /// The result as one JSON document.
+    pub(crate) fn json(&self, value: &impl Serialize) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(value)?;
+        text.push(b'\n');
+        self.bytes(&text)
+    }
+
+    /// What was done, on standard error.
+    pub(crate) fn note(&self, text: impl AsRef<str>) {
+        self.err(&format!("waxwing: {}", text.as_ref()));
+    }
+
+    /// More detail, with `--verbose` only.
+    pub(crate) fn detail(&self, text: impl AsRef<str>) {
+        if self.verbose {
+            self.err(&format!("waxwing: {}", text.as_ref()));
+        }
+    }
+
+    /// Something to look at that stops nothing.
+    pub(crate) fn warning(&self, text: impl AsRef<str>) {
+        self.err(&format!("waxwing: {} {}", self.paint(YELLOW, "warning:"), text.as_ref()));
+    }
+
+    /// What to do about the line before.
+    pub(crate) fn hint(&self, text: impl AsRef<str>) {
+        self.err(&format!("waxwing: {} {}", self.paint(CYAN, "hint:"), text.as_ref()));
+    }
+
+    /// A failure with its hints.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        self.err(&format!("waxwing: {} {failure}", self.paint(RED, "error:")));
+        for hint in failure.hints() {
+            self.hint(hint);
+        }
+    }
+
+    /// One line that the next one replaces; on a terminal only.
+    pub(crate) fn progress(&self, text: impl AsRef<str>) {
+        if io::stderr().is_terminal() {
+            // A progress line that can't be written is no reason to fail.
+            let _ = write!(io::stderr().lock(), "\r\x1b[2Kwaxwing: {}", text.as_ref());
+            self.progress.set(true);
+        }
+    }
+
+    /// What the command-line parser has to say: help and version on standard output, complaints
+    /// on standard error.
+    pub(crate) fn parser_says(&self, error: &clap::Error) -> Exit {
+        let text = error.render();
+        if error.use_stderr() {
+            let text = if self.colour_err { text.ansi().to_string() } else { text.to_string() };
+            self.err(text.strip_prefix("error: ").map_or_else(
+                || text.trim_end().to_owned(),
+                |rest| format!("waxwing: error: {}", rest.trim_end()),
+            ).as_str());
+            Exit::Usage
+        } else {
+            let text = if self.colour_out { text.ansi().to_string() } else { text.to_string() };
+            self.bytes(text.as_bytes()).map_or_else(|failure| failure.code(), |()| Exit::Done)
+        }
+    }
+
+    fn paint(&self, colour: &str, word: &str) -> String {
+        if self.colour_err { format!("\x1b[{colour}m{word}\x1b[0m") } else { word.to_owned() }
+    }
+
+    fn err(&self, line: &str) {
+        self.wipe_progress();
+        // Where standard error is closed there is nowhere left to say so.
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+
+    fn wipe_progress(&self) {
+        if self.progress.replace(false) {
+            let _ = write!(io::stderr().lock(), "\r\x1b[2K");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! `waxwing keys`: makes and lists identities on this machine. Those of a cluster are made by its
+//! operator and never leave it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use serde::Serialize;
+use waxwing_core::keys::{Identity, is_recipient_name};
+use zeroize::Zeroizing;
+
+use crate::{
+    args::Context,
+    error::{Exit, Explain, Failure, Result},
+    identities::{self, Options},
+    printer::Format,
+    write::{self, Mode},
+};
+
+/// Make and list identities (private keys) on this machine.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Generate(Generate),
+    List(List),
+}
+
+/// Make an identity, and print its recipient (public key).
+#[derive(Debug, clap::Args)]
+struct Generate {
+    /// Name of the identity: the file is NAME.txt in the configuration folder's identities/
+    #[arg(required_unless_present = "file")]
+    name: Option<String>,
+    /// Write it here instead; the file must not exist
+    #[arg(long, short = 'o', value_name = "FILE", conflicts_with = "name")]
+    file: Option<PathBuf>,
+    /// Write it even inside a Git work tree
+    #[arg(long)]
+    force: bool,
+}
+
+/// List the identities at hand: which would be tried, and where they lie.
+#[derive(Debug, clap::Args)]
+struct List {
+    #[command(flatten)]
+    identities: Options,
+    /// Form of the output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Result {
+    match args.what {
+        What::Generate(args) => generate(args, context),
+        What::List(args) => list(args, context),
+    }
+}
+
+fn generate(args: Generate, context: &Context) -> Result {
+    let path = match (args.file, args.name) {
+        (Some(file), _) => file,
+        (None, Some(name)) if is_recipient_name(&name) => identities::folder()
+            .ok_or_else(|| {
+                Failure::new("there is no configuration folder: neither $XDG_CONFIG_HOME nor $HOME is set")
+                    .hint("say where with --file FILE")
+            })?
+            .join(format!("{name}.txt")),
+        _ => {
+            return Err(Failure::usage("the name takes lower-case letters, digits and inner dashes, 40 at most"));
+        }
+    };
+    let identity = create(&path, args.force)?;
+    context.printer.note(format!("wrote a new identity to {}; keep a copy in a safe place", path.display()));
+    context.printer.line(identity.recipient().as_str())?;
+    Ok(Exit::Done)
+}
+
+/// Makes an identity and writes it to a new file, 0600, outside of any Git work tree.
+pub(crate) fn create(path: &Path, force: bool) -> Result<Identity> {
+    if let Some(tree) = work_tree(path).filter(|_| !force) {
+        return Err(Failure::new(format!("{} lies inside the Git work tree {}", path.display(), tree.display()))
+            .hint("choose a place where it can never be committed, or insist with --force"));
+    }
+    let identity = Identity::generate();
+    let key = identity.to_text();
+    let head = format!("# waxwing identity, private. Its recipient: {}\n", identity.recipient());
+    // Sized beforehand, so that no unwiped copy is left behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(head.len() + key.len() + 1));
+    text.extend_from_slice(head.as_bytes());
+    // Why exposed: this file is where the key is stored.
+    text.extend_from_slice(key.expose());
+    text.push(b'\n');
+    write::create(path, &text, Mode::Private).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => Failure::new(format!("{} exists already", path.display()))
+            .hint("an identity is never overwritten: what was sealed for it could not be opened any more"),
+        _ => Failure::from(error).at(path.display()),
+    })?;
+    Ok(identity)
+}
+
+/// The Git work tree around a path, if there is one.
+pub(crate) fn work_tree(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    // The folder may be reached by a symbolic link, or not exist yet.
+    let nearest = path.ancestors().skip(1).find_map(|folder| folder.canonicalize().ok())?;
+    nearest.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_owned)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    key_id: String,
+    recipient: String,
+    file: String,
+}
+
+fn list(args: List, context: &Context) -> Result {
+    let found = args.identities.find(context)?;
+    let rows: Vec<Row> = found
+        .iter()
+        .map(|found| Row {
+            key_id: found.identity.id().to_string(),
+            recipient: found.identity.recipient().to_string(),
+            file: found.path.display().to_string(),
+        })
+        .collect();
+    if args.output == Format::Json {
+        context.printer.json(&rows)?;
+    } else {
+        for row in &rows {
+            context.printer.line(format!("{}  {}  {}", row.key_id, row.recipient, row.file))?;
+        }
+        if rows.is_empty() {
+            context.printer.note("there is no identity at hand");
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,5 @@
+//! One file a verb.
+
+pub(crate) mod completion;
+pub(crate) mod keys;
+pub(crate) mod reference;

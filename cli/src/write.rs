@@ -1,0 +1,219 @@
+//! Every write of a file: a new file beside the old one, synced, renamed over it.
+//!
+//! Two steps, so that a verb over many files prepares them all before it replaces the first. A
+//! crash at any point leaves each file as it was or as it shall be, never in between.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use tempfile::NamedTempFile;
+
+/// Who may read the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// As the file that stands there; a new file gets what the umask allows.
+    Keep,
+    /// The owner alone: for anything opened, and for identities.
+    Private,
+}
+
+/// A file that is complete on disk under a temporary name.
+pub(crate) struct Prepared {
+    temporary: NamedTempFile,
+    target: PathBuf,
+}
+
+/// Writes and syncs the new content beside `path`. A symbolic link is followed, so that it still
+/// points to the file afterwards.
+///
+/// # Errors
+/// Nothing stands at `path` that did not stand there before.
+pub(crate) fn prepare(path: &Path, content: &[u8], mode: Mode) -> io::Result<Prepared> {
+    let target = follow(path)?;
+    let old = match fs::metadata(&target) {
+        Ok(old) if old.is_file() => Some(old),
+        Ok(_) => return Err(io::Error::other("not a regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    // A new public file is made with the umask; everything else begins closed.
+    let first = if old.is_none() && mode == Mode::Keep { 0o666 } else { 0o600 };
+    let mut temporary = tempfile::Builder::new()
+        .prefix(".waxwing-")
+        .permissions(Permissions::from_mode(first))
+        .tempfile_in(directory(&target))?;
+    if let Some(old) = old {
+        keep_owner(temporary.as_file(), &old);
+        // After the owner, because a change of owner clears mode bits.
+        if mode == Mode::Keep {
+            temporary.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
+        }
+    }
+    temporary.write_all(content)?;
+    temporary.as_file().sync_all()?;
+    Ok(Prepared { temporary, target })
+}
+
+impl Prepared {
+    /// Puts the new file in the place of the old one, and syncs the directory.
+    pub(crate) fn commit(self) -> io::Result<()> {
+        self.temporary.persist(&self.target)?;
+        File::open(directory(&self.target))?.sync_all()
+    }
+
+    /// As [`Self::commit`], but never over a file that exists.
+    pub(crate) fn commit_new(self) -> io::Result<()> {
+        self.temporary.persist_noclobber(&self.target)?;
+        File::open(directory(&self.target))?.sync_all()
+    }
+}
+
+/// Both steps at once.
+pub(crate) fn replace(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> {
+    prepare(path, content, mode)?.commit()
+}
+
+/// Both steps at once, for a file that must not exist yet; missing directories are made, for the
+/// owner alone where the file is.
+pub(crate) fn create(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.exists()) {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        if mode == Mode::Private {
+            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        }
+        builder.create(parent)?;
+    }
+    prepare(path, content, mode)?.commit_new()
+}
+
+/// The path behind symbolic links, also where nothing stands there yet.
+fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    // As many as Linux follows.
+    for _ in 0..40 {
+        match fs::read_link(&path) {
+            Ok(next) => path = directory(&path).join(next),
+            // EINVAL: there is something, and it is no link.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn keep_owner(file: &File, old: &fs::Metadata) {
+    let same = file.metadata().is_ok_and(|new| new.uid() == old.uid() && new.gid() == old.gid());
+    if !same {
+        // Only where permitted: a member of the group may rewrite a file that is not theirs.
+        let _ = std::os::unix::fs::fchown(file, Some(old.uid()), Some(old.gid()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    /// F02. Guard: the write goes to another file, which is renamed when it is complete (`prepare`).
+    #[test]
+    fn a_crash_between_write_and_rename_leaves_the_old_file() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a.yaml");
+        fs::write(&path, "old").unwrap();
+        let prepared = prepare(&path, b"new", Mode::Keep).unwrap();
+        // A killed process runs no destructor.
+        std::mem::forget(prepared);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        replace(&path, b"newer", Mode::Keep).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "newer");
+    }
+
+    #[test]
+    fn a_failure_before_the_rename_leaves_nothing_behind() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a.yaml");
+        fs::write(&path, "old").unwrap();
+        drop(prepare(&path, b"new", Mode::Keep).unwrap());
+        assert_eq!(names(home.path()), ["a.yaml"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+
+    /// F04. Guard: `prepare` copies the mode.
+    #[test]
+    fn a_file_keeps_its_mode() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a.yaml");
+        for wanted in [0o640, 0o604, 0o755] {
+            fs::write(&path, "old").unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(wanted)).unwrap();
+            replace(&path, b"new", Mode::Keep).unwrap();
+            assert_eq!(mode(&path), wanted);
+        }
+    }
+
+    /// F04. Guard: `Mode::Private` in `prepare`.
+    #[test]
+    fn a_private_file_is_the_owners_alone_even_over_an_open_one() {
+        let home = tempfile::tempdir().unwrap();
+        let (old, new) = (home.path().join("old"), home.path().join("sub/new"));
+        fs::write(&old, "old").unwrap();
+        fs::set_permissions(&old, Permissions::from_mode(0o644)).unwrap();
+        replace(&old, b"x", Mode::Private).unwrap();
+        create(&new, b"x", Mode::Private).unwrap();
+        assert_eq!((mode(&old), mode(&new)), (0o600, 0o600));
+        assert_eq!(mode(new.parent().unwrap()), 0o700);
+    }
+
+    #[test]
+    fn a_symbolic_link_is_followed_and_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let (file, link) = (home.path().join("file"), home.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        replace(&link, b"new", Mode::Keep).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        let dangling = home.path().join("dangling");
+        std::os::unix::fs::symlink("made", &dangling).unwrap();
+        replace(&dangling, b"new", Mode::Keep).unwrap();
+        assert_eq!(fs::read_to_string(home.path().join("made")).unwrap(), "new");
+    }
+
+    #[test]
+    fn creating_never_replaces() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("a");
+        create(&path, b"one", Mode::Private).unwrap();
+        let error = create(&path, b"two", Mode::Private).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+    }
+
+    #[test]
+    fn a_directory_is_no_target() {
+        let home = tempfile::tempdir().unwrap();
+        assert!(prepare(home.path(), b"x", Mode::Keep).is_err());
+        assert!(names(home.path()).is_empty());
+    }
+}

@@ -34,6 +34,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
+{{/* Without versions, so that the golden renders change with rights alone. */}}
+{{- define "waxwing.rbacLabels" -}}
+{{ include "waxwing.selectorLabels" . }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
 {{- define "waxwing.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "waxwing.fullname" .) .Values.serviceAccount.name }}

@@ -7,5 +7,6 @@ pub mod keys;
 pub mod random;
 pub mod seal;
 mod secret;
+pub mod template;
 
 pub use secret::Secret;

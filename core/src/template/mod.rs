@@ -1,0 +1,226 @@
+//! `template.data`: values composed from the opened keys, by a small part of minijinja's language.
+//!
+//! What a template does must not tell anything about what is in a key, because whoever can commit a template and read
+//! the object's status could ask it question after question. So there are expressions `{{ … }}` and filters, but no
+//! statements, tests or operators; opened keys are objects that the engine can neither print, compare, measure nor
+//! take apart (`text`); and limits count the size that a value *could* have, from the length of its token, never the
+//! size that it has. What then still fails by content says one thing only: a value that is no text, or no base64.
+//! [`Templates::parse`] therefore tries every template with stand-ins, and finds all other faults without any key.
+//!
+//! No loader, include, macro, global function or random source exists in the engine that is set up here.
+//! `docs/TEMPLATES.md` is the page for users.
+
+mod screen;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use minijinja::{Environment, ErrorKind, UndefinedBehavior, syntax::SyntaxConfig};
+use waxwing_crds::Reason;
+
+use crate::{
+    Secret,
+    seal::{DataKey, OpenedValue},
+};
+use text::{Budget, Names, Output, Text};
+
+/// Limits of templates. Kubernetes takes 1 MiB in a Secret, and 768 KiB of it are left to opened values.
+pub mod limits {
+    /// Bytes that all templates of one object can write together.
+    pub const OUTPUT_BYTES: usize = 256 * 1024;
+    /// Bytes of one template's text.
+    pub const SOURCE_BYTES: usize = 64 * 1024;
+    /// Steps of the engine for one template.
+    pub const FUEL: u64 = 20_000;
+    /// Columns that `indent` takes.
+    pub const INDENT: usize = 64;
+}
+
+/// Why a template is refused or fails: which one, where, and one of a few fixed phrases. Never its text, never a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("template {key}{}: {fault}", Line(*line))]
+pub struct TemplateError {
+    /// The key of the Secret that the template would fill.
+    pub key: DataKey,
+    /// The line within the template, counted from 1, where it is known.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub fault: TemplateFault,
+}
+
+impl TemplateError {
+    /// The reason that conditions and metrics show.
+    pub fn reason(&self) -> Reason {
+        match self.fault {
+            TemplateFault::TooLarge | TemplateFault::TooLong | TemplateFault::TooManySteps => Reason::TemplateLimit,
+            TemplateFault::BadArgument
+            | TemplateFault::NotBase64
+            | TemplateFault::NotText
+            | TemplateFault::NotWritable
+            | TemplateFault::Operator
+            | TemplateFault::Statement
+            | TemplateFault::Syntax
+            | TemplateFault::UnknownFilter
+            | TemplateFault::UnknownName => Reason::TemplateError,
+        }
+    }
+}
+
+/// What can be wrong with a template. All but two are found without any key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TemplateFault {
+    /// A filter was given something that it does not take.
+    #[error("a filter has a wrong argument, or b64decode does not stand directly behind a key")]
+    BadArgument,
+    /// `b64decode` of a value that is not base64. Depends on the value.
+    #[error("b64decode of a value that is not base64")]
+    NotBase64,
+    /// A value that is not UTF-8 is used as text; only `b64encode` takes any bytes. Depends on the value.
+    #[error("a value that is not UTF-8 text; b64encode takes any bytes")]
+    NotText,
+    /// An expression gives something other than a key or quoted text.
+    #[error("only keys, quoted text and what filters make of them can be written")]
+    NotWritable,
+    /// `==`, `if … else`, `~`, arithmetic and the like.
+    #[error("operators, comparisons, tests and conditional expressions are not supported")]
+    Operator,
+    /// `{% … %}`.
+    #[error("statements ({{% … %}}) are not supported; expressions ({{{{ … }}}}) and filters are")]
+    Statement,
+    /// The template does not parse.
+    #[error("it does not parse")]
+    Syntax,
+    /// The template could write too much.
+    #[error("it could write too much (templates may write {} bytes together)", limits::OUTPUT_BYTES)]
+    TooLarge,
+    /// The template's own text is too long.
+    #[error("its text is longer than {} bytes", limits::SOURCE_BYTES)]
+    TooLong,
+    /// The template has too many expressions.
+    #[error("it takes more than {} steps", limits::FUEL)]
+    TooManySteps,
+    /// A filter that does not exist here.
+    #[error("it uses a filter that does not exist here")]
+    UnknownFilter,
+    /// A name that is not one of the keys.
+    #[error("it uses a name that is not one of the keys in spec.data")]
+    UnknownName,
+}
+
+/// `, line N`, or nothing.
+struct Line(Option<usize>);
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |line| write!(f, ", line {line}"))
+    }
+}
+
+/// The templates of one object, known to work for any text in its keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Templates {
+    sources: BTreeMap<DataKey, String>,
+    /// The largest size that each key can have: a function of its token's length, which is public.
+    sizes: BTreeMap<DataKey, usize>,
+}
+
+impl Templates {
+    /// Checks `sources` against the keys that exist; `token_lengths` are the lengths of the keys' sealed texts.
+    ///
+    /// # Errors
+    /// The first fault, by key. What passes can fail later only because a value is no text, or no base64.
+    pub fn parse(
+        sources: BTreeMap<DataKey, String>,
+        token_lengths: impl IntoIterator<Item = (DataKey, usize)>,
+    ) -> Result<Self, TemplateError> {
+        // A token is base64url of more bytes than the value, behind a prefix: three quarters are always enough.
+        let sizes = token_lengths.into_iter().map(|(key, length)| (key, length / 4 * 3)).collect();
+        let templates = Self { sources, sizes };
+        for (key, source) in &templates.sources {
+            let fault = |line, fault| TemplateError { key: key.clone(), line, fault };
+            if source.len() > limits::SOURCE_BYTES {
+                return Err(fault(None, TemplateFault::TooLong));
+            }
+            screen::check(source).map_err(|(line, found)| fault(Some(line), found))?;
+        }
+        // Base64 of text, so that every filter takes it.
+        let stand_in = |size| Text::sealed(Secret::new(b"eHh4".to_vec()), size);
+        templates.run(|_, size| Some(stand_in(size)))?;
+        Ok(templates)
+    }
+
+    /// The keys that templates fill.
+    pub fn keys(&self) -> impl Iterator<Item = &DataKey> {
+        self.sources.keys()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// The composed values.
+    ///
+    /// # Errors
+    /// When a value is no text or no base64 where the template needs it to be.
+    pub fn render(
+        &self,
+        values: &BTreeMap<DataKey, OpenedValue>,
+    ) -> Result<BTreeMap<DataKey, Secret>, TemplateError> {
+        self.run(|key, size| values.get(key).map(|opened| Text::sealed(opened.value.clone(), size)))
+    }
+
+    fn run(
+        &self,
+        value: impl Fn(&DataKey, usize) -> Option<Text>,
+    ) -> Result<BTreeMap<DataKey, Secret>, TemplateError> {
+        if self.sources.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let texts = self.sizes.iter().filter_map(|(key, size)| Some((key.to_string(), Arc::new(value(key, *size)?))));
+        let names = Names::new(texts.collect());
+        let budget = Budget::new(limits::OUTPUT_BYTES);
+        let environment = environment(&budget);
+        let mut rendered = BTreeMap::new();
+        for (key, source) in &self.sources {
+            let failed = |line, fault| TemplateError { key: key.clone(), line, fault };
+            budget.spend(source.len()).map_err(|found| failed(None, found))?;
+            let mut output = Output::default();
+            environment
+                .template_from_str(source)
+                .and_then(|template| template.render_captured_to(names.root(), &mut output))
+                .map_err(|error| failed(error.line(), fault(&error)))?;
+            rendered.insert(key.clone(), output.into_secret());
+        }
+        Ok(rendered)
+    }
+}
+
+/// An engine that has nothing but our filters.
+fn environment<'source>(budget: &Budget) -> Environment<'source> {
+    let mut environment = Environment::empty();
+    let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
+    environment.set_syntax(syntax.expect("the engine's own delimiters are valid"));
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(limits::FUEL));
+    text::install(&mut environment, budget);
+    environment
+}
+
+/// A fixed phrase for what the engine reports. Its own text may quote the template, so it is never used.
+fn fault(error: &minijinja::Error) -> TemplateFault {
+    let own = std::error::Error::source(error).and_then(|source| source.downcast_ref::<TemplateFault>());
+    own.copied().unwrap_or(match error.kind() {
+        ErrorKind::OutOfFuel => TemplateFault::TooManySteps,
+        ErrorKind::UndefinedError => TemplateFault::UnknownName,
+        ErrorKind::UnknownFilter => TemplateFault::UnknownFilter,
+        ErrorKind::TooManyArguments | ErrorKind::MissingArgument | ErrorKind::InvalidOperation => {
+            TemplateFault::BadArgument
+        }
+        ErrorKind::UnknownFunction | ErrorKind::UnknownMethod | ErrorKind::UnknownTest => TemplateFault::Operator,
+        _ => TemplateFault::Syntax,
+    })
+}

@@ -41,7 +41,9 @@ impl ConditionType {
         match self {
             Self::Ready => "The object's generation is in effect.",
             Self::Reconciling => "The operator is at work, or waits for something that time can mend.",
-            Self::Stalled => "Only a commit or a person can help; the operator looks again at its slowest pace.",
+            Self::Stalled => {
+                "Only a commit or a person can help; the operator looks again at its slowest pace."
+            }
             Self::Degraded => "In effect, and something about it deserves attention.",
         }
     }
@@ -93,18 +95,46 @@ pub fn is_true(conditions: &[Condition], type_: ConditionType) -> bool {
 }
 
 /// The generation is in effect.
-pub fn ready(conditions: &mut Vec<Condition>, reason: Reason, message: &str, generation: Option<i64>, now: i64) {
+pub fn ready(
+    conditions: &mut Vec<Condition>,
+    reason: Reason,
+    message: &str,
+    generation: Option<i64>,
+    now: i64,
+) {
     set(conditions, ConditionType::Ready, true, reason, message, generation, now);
     set(conditions, ConditionType::Reconciling, false, reason, "", generation, now);
     set(conditions, ConditionType::Stalled, false, reason, "", generation, now);
 }
 
 /// The generation is not in effect: `Stalled` when only a commit or a person can help, else `Reconciling`.
-pub fn failing(conditions: &mut Vec<Condition>, reason: Reason, message: &str, generation: Option<i64>, now: i64) {
+pub fn failing(
+    conditions: &mut Vec<Condition>,
+    reason: Reason,
+    message: &str,
+    generation: Option<i64>,
+    now: i64,
+) {
     let stalled = reason.stalled();
     set(conditions, ConditionType::Ready, false, reason, message, generation, now);
-    set(conditions, ConditionType::Reconciling, !stalled, reason, if stalled { "" } else { message }, generation, now);
-    set(conditions, ConditionType::Stalled, stalled, reason, if stalled { message } else { "" }, generation, now);
+    set(
+        conditions,
+        ConditionType::Reconciling,
+        !stalled,
+        reason,
+        if stalled { "" } else { message },
+        generation,
+        now,
+    );
+    set(
+        conditions,
+        ConditionType::Stalled,
+        stalled,
+        reason,
+        if stalled { message } else { "" },
+        generation,
+        now,
+    );
 }
 
 /// The object is paused. It stays ready when this very generation was ready before, because nothing has been undone.

@@ -42,8 +42,10 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
             return Err(DurationError::Malformed);
         }
         let number: u64 = number.parse().map_err(|_| DurationError::TooLong)?;
-        seconds =
-            number.checked_mul(*factor).and_then(|part| seconds.checked_add(part)).ok_or(DurationError::TooLong)?;
+        seconds = number
+            .checked_mul(*factor)
+            .and_then(|part| seconds.checked_add(part))
+            .ok_or(DurationError::TooLong)?;
         rest = &tail[unit.len_utf8()..];
     }
     match seconds {
@@ -74,7 +76,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_malformed() {
-        for text in ["", "30", "d", "1.5h", "-1h", "+1h", "1h ", " 1h", "1w", "1m1h", "1h1h", "1µs", "１h"] {
+        for text in ["", "30", "d", "1.5h", "-1h", "+1h", "1h ", " 1h", "1w", "1m1h", "1h1h", "1µs", "１h"]
+        {
             check(text, Err(DurationError::Malformed));
         }
     }

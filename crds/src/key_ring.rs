@@ -23,10 +23,24 @@ use crate::{lenient, schema};
     category = "waxwing",
     derive = "Default",
     derive = "PartialEq",
+    annotation("argocd.argoproj.io/sync-options", "Prune=false,Delete=false"),
+    annotation("helm.sh/resource-policy", "keep"),
     doc = "The identities of one cluster, and the recipients that new seals are made for.",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
-    printcolumn(name = "Active", type_ = "string", json_path = ".status.keys[?(@.state=='Active')].recipient"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(
+        name = "Active",
+        type_ = "string",
+        json_path = ".status.keys[?(@.state=='Active')].recipient"
+    ),
     printcolumn(name = "Every", type_ = "string", json_path = ".spec.rotation.every"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -165,15 +179,15 @@ impl ProtectionKind {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RingPolicy {
-    /// What happens to a value that is older than one already seen. Default `Warn`, because a Git revert must work.
+    /// What happens to a value that is older than one already seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<RollbackPolicy>,
-    /// Whether values of scope `cluster` are opened. Default `Deny`.
+    /// Whether values of scope `cluster` are opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_scope: Option<ClusterScopePolicy>,
 }
 
-/// What happens to a value that is older than one already seen, from the most to the least forgiving.
+/// What happens to a value that is older than one already seen. Default `Warn`, because a Git revert must work.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum RollbackPolicy {
     /// It is applied in silence.
@@ -185,7 +199,7 @@ pub enum RollbackPolicy {
     Deny,
 }
 
-/// Whether values of scope `cluster` are opened.
+/// Whether values of scope `cluster` are opened. Default `Deny`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum ClusterScopePolicy {
     /// They are opened in any namespace, under any name.

@@ -14,8 +14,8 @@ mod sealed_secret;
 pub use conditions::ConditionType;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 pub use key_ring::{
-    ClusterScopePolicy, KeyRing, KeyRingSpec, KeyRingStatus, KeyState, Protection, ProtectionKind, RingKey, RingPolicy,
-    RingRecipient, RollbackPolicy, Rotation,
+    ClusterScopePolicy, KeyRing, KeyRingSpec, KeyRingStatus, KeyState, Protection, ProtectionKind, RingKey,
+    RingPolicy, RingRecipient, RollbackPolicy, Rotation,
 };
 pub use reasons::{Reason, Retry, Who};
 pub use sealed_secret::{

@@ -48,16 +48,33 @@ pub const REFUSED_SECRET_TYPES: [&str; 2] =
 
 /// Labels and annotations by which GitOps tools and clients track what they applied. On a produced Secret they would
 /// make the tool believe that it owns the Secret, and prune it, so they are dropped from `template.metadata`.
-pub const DROPPED_KEYS: [&str; 4] = [
+pub const DROPPED_KEYS: [&str; 5] = [
     "argocd.argoproj.io/instance",
     "argocd.argoproj.io/tracking-id",
-    "kubectl.kubernetes.io/last-applied-configuration",
+    "config.k8s.io/owning-inventory",
     "kubecfg.ksonnet.io/last-applied-configuration",
+    "kubectl.kubernetes.io/last-applied-configuration",
 ];
 
 /// Prefixes of keys that are dropped like [`DROPPED_KEYS`].
-pub const DROPPED_PREFIXES: [&str; 3] =
-    ["kustomize.toolkit.fluxcd.io/", "helm.toolkit.fluxcd.io/", "applyset.kubernetes.io/"];
+pub const DROPPED_PREFIXES: [&str; 6] = [
+    "applyset.kubernetes.io/",
+    "helm.toolkit.fluxcd.io/",
+    "kapp.k14s.io/",
+    "kustomize.toolkit.fluxcd.io/",
+    "meta.helm.sh/",
+    "objectset.rio.cattle.io/",
+];
+
+/// What is deliberately not dropped, for the reference page. Argo CD can be set to track by the label
+/// `app.kubernetes.io/instance`, but charts and selectors use it for their own ends, so a template may set it;
+/// [`PRODUCED_ANNOTATIONS`] keep Argo CD from acting on it. Its labels that give a Secret a meaning, such as
+/// `argocd.argoproj.io/secret-type`, are no marks at all.
+pub const DROPPED_NOTE: &str = "
+`app.kubernetes.io/instance` is kept, although Argo CD can be set to track by it: charts and selectors use it for
+their own ends, and the two annotations above keep Argo CD from acting on it. `argocd.argoproj.io/secret-type` is kept
+too, because it gives a Secret its meaning and marks no owner.
+";
 
 /// One row of the reference page.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,15 +89,47 @@ pub struct Name {
 
 /// Every name of ours, for the reference page.
 pub const TABLE: &[Name] = &[
-    Name { name: OWNED_BY, on: "annotation of a produced Secret", meaning: "The owner, as `<Kind>/<name>`. A Secret without it is never touched unless it says `waxwing.dev/adopt: \"true\"`." },
-    Name { name: ADOPT, on: "annotation of an existing Secret", meaning: "`\"true\"` lets Waxwing take over the keys that it has a value for. Keys of others stay." },
-    Name { name: SEQ, on: "annotation of a produced Secret", meaning: "The highest sequence number seen for each key, as a JSON map; the floor for rollback detection." },
+    Name {
+        name: OWNED_BY,
+        on: "annotation of a produced Secret",
+        meaning: "The owner, as `<Kind>/<name>`. A Secret without it is never touched unless it says `waxwing.dev/adopt: \"true\"`.",
+    },
+    Name {
+        name: ADOPT,
+        on: "annotation of an existing Secret",
+        meaning: "`\"true\"` lets Waxwing take over the keys that it has a value for. Keys of others stay.",
+    },
+    Name {
+        name: SEQ,
+        on: "annotation of a produced Secret",
+        meaning: "The highest sequence number seen for each key, as a JSON map; the floor for rollback detection.",
+    },
     Name { name: MANAGED_BY, on: "label of a produced Secret", meaning: "Always `waxwing`." },
-    Name { name: SUSPEND, on: "annotation of a Waxwing object", meaning: "`\"true\"` pauses it; the produced Secret stays as it is." },
-    Name { name: REFRESH, on: "annotation of a Waxwing object", meaning: "Any new value asks for a look right now." },
-    Name { name: PROPOSE_REWRAP, on: "annotation of a SealedSecret", meaning: "Any new value asks for `status.proposedEnvelopes`, once for each list of recipients." },
-    Name { name: KEY_RING, on: "label of an identity Secret", meaning: "The KeyRing that the identity was made for." },
-    Name { name: IDENTITY_TYPE, on: "type of an identity Secret", meaning: "Only Secrets of this type, in the operator's namespace, are read as identities." },
+    Name {
+        name: SUSPEND,
+        on: "annotation of a Waxwing object",
+        meaning: "`\"true\"` pauses it; the produced Secret stays as it is.",
+    },
+    Name {
+        name: REFRESH,
+        on: "annotation of a Waxwing object",
+        meaning: "Any new value asks for a look right now.",
+    },
+    Name {
+        name: PROPOSE_REWRAP,
+        on: "annotation of a SealedSecret",
+        meaning: "Any new value asks for `status.proposedEnvelopes`, once for each list of recipients.",
+    },
+    Name {
+        name: KEY_RING,
+        on: "label of an identity Secret",
+        meaning: "The KeyRing that the identity was made for.",
+    },
+    Name {
+        name: IDENTITY_TYPE,
+        on: "type of an identity Secret",
+        meaning: "Only Secrets of this type, in the operator's namespace, are read as identities.",
+    },
 ];
 
 /// Whether Waxwing never produces a Secret of this type.
@@ -114,4 +163,69 @@ pub fn field_manager(kind: &str, name: &str) -> String {
     let digest = Sha256::digest(name.as_bytes());
     let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     format!("waxwing/{}/{hash}", kind.to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_ours_stands_once_in_the_table() {
+        let mut names: Vec<_> = TABLE.iter().map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TABLE.len());
+        for name in
+            [OWNED_BY, ADOPT, SUSPEND, PROPOSE_REWRAP, REFRESH, SEQ, KEY_RING, MANAGED_BY, IDENTITY_TYPE]
+        {
+            assert!(names.contains(&name), "{name}");
+            assert!(is_reserved(name) || name == MANAGED_BY, "{name}");
+        }
+    }
+
+    #[test]
+    fn api_version_is_group_and_version() {
+        assert_eq!(API_VERSION, format!("{GROUP}/{VERSION}"));
+        assert_eq!(RESERVED_PREFIX, format!("{GROUP}/"));
+    }
+
+    /// K-cases: an identity planted through our own output. Guard: types under `waxwing.dev/` are refused.
+    #[test]
+    fn identity_token_and_reserved_types_are_refused() {
+        for secret_type in
+            [IDENTITY_TYPE, "waxwing.dev/other", REFUSED_SECRET_TYPES[0], REFUSED_SECRET_TYPES[1]]
+        {
+            assert!(is_refused_secret_type(secret_type), "{secret_type}");
+        }
+        for secret_type in ["Opaque", "kubernetes.io/tls", "example.com/waxwing.dev/identity", ""] {
+            assert!(!is_refused_secret_type(secret_type), "{secret_type}");
+        }
+    }
+
+    #[test]
+    fn tracking_marks_are_dropped_and_labels_with_a_meaning_are_kept() {
+        for key in [
+            "argocd.argoproj.io/tracking-id",
+            "kustomize.toolkit.fluxcd.io/name",
+            "kustomize.toolkit.fluxcd.io/namespace",
+            "helm.toolkit.fluxcd.io/name",
+            "meta.helm.sh/release-name",
+            "kubectl.kubernetes.io/last-applied-configuration",
+        ] {
+            assert!(is_dropped(key), "{key}");
+        }
+        for key in
+            ["argocd.argoproj.io/secret-type", "app.kubernetes.io/instance", "app.kubernetes.io/name", "team"]
+        {
+            assert!(!is_dropped(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_field_manager_tells_names_and_kinds_apart_and_fits_the_limit() {
+        assert_eq!(field_manager("SealedSecret", "receivers"), "waxwing/sealedsecret/dba8fc3ba316");
+        assert_ne!(field_manager("SealedSecret", "a"), field_manager("SealedSecret", "b"));
+        assert_ne!(field_manager("SealedSecret", "a"), field_manager("KeyRing", "a"));
+        assert!(field_manager("SealedSecret", &"a".repeat(253)).len() <= 128);
+    }
 }

@@ -24,9 +24,19 @@ use crate::{lenient, schema};
     category = "waxwing",
     derive = "Default",
     derive = "PartialEq",
+    annotation("argocd.argoproj.io/sync-options", "Prune=false,Delete=false"),
+    annotation("helm.sh/resource-policy", "keep"),
     doc = "A Secret whose values only the cluster can open, so that it may lie in Git.",
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
     printcolumn(name = "Scope", type_ = "string", json_path = ".spec.scope"),
     printcolumn(name = "Type", type_ = "string", json_path = ".spec.type"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),

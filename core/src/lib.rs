@@ -8,5 +8,6 @@ pub mod random;
 pub mod seal;
 mod secret;
 pub mod template;
+pub mod yaml;
 
 pub use secret::Secret;

@@ -1,0 +1,105 @@
+//! What every part of the operator shares: clients, caches, the ring, metrics, events.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError, RwLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use kube::Client;
+use tokio::sync::watch;
+
+use crate::{
+    events::Events,
+    flags::Flags,
+    lease::Leadership,
+    metrics::{Counts, Metrics},
+    queue::Queue,
+    records::{SealedRecord, SecretRecord},
+    ring::Ring,
+    store::Store,
+};
+
+/// Shared by all tasks.
+pub struct Context {
+    /// For requests: an answer that does not come within 30 seconds is an error.
+    pub client: Client,
+    /// What the command line says.
+    pub flags: Flags,
+    /// The ring as it was read last.
+    pub ring: watch::Receiver<Arc<Ring>>,
+    /// The SealedSecrets that are served.
+    pub sealed_secrets: Store<SealedRecord>,
+    /// The metadata of all Secrets in the served namespaces.
+    pub secrets: Store<SecretRecord>,
+    /// The namespaces that are being deleted.
+    pub terminating: Terminating,
+    /// What is to be looked at.
+    pub queue: Queue,
+    /// What is measured.
+    pub metrics: Metrics,
+    /// Events for people.
+    pub events: Events,
+    /// Whether this replica is the one that works.
+    pub leadership: Leadership,
+}
+
+impl Context {
+    /// The ring as it is now.
+    pub fn ring(&self) -> Arc<Ring> {
+        self.ring.borrow().clone()
+    }
+
+    /// Unix seconds.
+    pub fn now(&self) -> i64 {
+        unix_now()
+    }
+
+    /// What the metrics count in the caches.
+    pub(crate) fn counts(&self) -> Counts {
+        let (ring, now) = (self.ring(), self.now());
+        let age = |since: Option<i64>| since.map_or(0, |since| (now - since).max(0));
+        let mut counts = Counts {
+            active_key_age: age(ring.active_since),
+            key_backup_age: age(ring.unsaved_since),
+            waiting: self.queue.waiting().map(|waiting| i64::try_from(waiting).unwrap_or(i64::MAX)),
+            leader: self.leadership.is_held(),
+            ..Counts::default()
+        };
+        let active: Vec<_> = ring.active.iter().map(waxwing_core::keys::Recipient::id).collect();
+        self.sealed_secrets.each(|_, record| {
+            *if record.is_ready() { &mut counts.ready } else { &mut counts.not_ready } += 1;
+            let by_old = record.opened_by().iter().filter(|id| !active.contains(id)).count();
+            counts.opened_by_old_keys += i64::try_from(by_old).unwrap_or_default();
+        });
+        counts
+    }
+}
+
+/// Unix seconds.
+pub(crate) fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The namespaces that are being deleted. Empty where namespaces may not be watched: the API server tells then.
+#[derive(Default)]
+pub struct Terminating {
+    names: RwLock<HashSet<String>>,
+}
+
+impl Terminating {
+    /// Whether this namespace is being deleted.
+    pub fn contains(&self, namespace: &str) -> bool {
+        self.names.read().unwrap_or_else(PoisonError::into_inner).contains(namespace)
+    }
+
+    pub(crate) fn set(&self, namespace: &str, terminating: bool) {
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        if terminating {
+            names.insert(namespace.to_owned());
+        } else {
+            names.remove(namespace);
+        }
+    }
+}

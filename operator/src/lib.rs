@@ -1,0 +1,14 @@
+//! The operator: watches SealedSecrets, opens them into Secrets, keeps those right, and tells the truth about it.
+//!
+//! Everything that has an effect on a cluster is in this crate; every decision is in `waxwing_core::plan`.
+
+pub mod api_error;
+pub mod context;
+pub mod events;
+pub mod flags;
+pub mod lease;
+pub mod metrics;
+pub mod queue;
+pub mod records;
+pub mod ring;
+pub mod store;

@@ -1,0 +1,74 @@
+//! What the rest of the operator knows of the ring: one snapshot at a time, sent over a watch channel.
+//!
+//! It holds only identities that were found trustworthy; which ones those are is decided in
+//! `waxwing_core::plan::key_ring`.
+
+use std::collections::BTreeMap;
+
+use waxwing_core::keys::{Identities, NamedRecipient, Recipient};
+use waxwing_crds::{ClusterScopePolicy, KeyRingSpec, KeyState, Reason, RollbackPolicy};
+
+/// One state of the ring.
+#[derive(Clone, Default)]
+pub struct Ring {
+    /// The ring's name.
+    pub name: String,
+    /// The identities that may be tried: what the ring made and what an administrator trusts.
+    pub identities: Identities,
+    /// The public halves of the keys that new seals are made for, of the ring's own.
+    pub active: Vec<Recipient>,
+    /// Every key that the ring has made, also those not in use.
+    pub states: BTreeMap<Recipient, KeyState>,
+    /// Who new seals are made for: the active keys, and the recipients of the spec.
+    pub published: Vec<NamedRecipient>,
+    /// Who an existing data key may be wrapped to again: the active keys, and the operator's own flag. Never the
+    /// recipients of the spec, because whoever can write the KeyRing could add one.
+    pub rewrap_to: Vec<NamedRecipient>,
+    /// What the ring allows sealed objects.
+    pub policy: Policy,
+    /// When the active key was made, in Unix seconds.
+    pub active_since: Option<i64>,
+    /// When the oldest key in use that nobody has backed up was made, in Unix seconds.
+    pub unsaved_since: Option<i64>,
+    /// Why nothing can be opened, when that is so.
+    pub unusable: Option<Reason>,
+}
+
+/// What a ring allows sealed objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// What happens to a value that is older than one already seen.
+    pub rollback: RollbackPolicy,
+    /// Whether values of scope `cluster` are opened.
+    pub cluster_scope: ClusterScopePolicy,
+}
+
+impl From<&KeyRingSpec> for Policy {
+    fn from(spec: &KeyRingSpec) -> Self {
+        Self { rollback: spec.rollback(), cluster_scope: spec.cluster_scope() }
+    }
+}
+
+impl Ring {
+    /// A ring that was not read yet.
+    pub fn unread(name: &str) -> Self {
+        Self { name: name.to_owned(), unusable: Some(Reason::KeyRingNotReady), ..Self::default() }
+    }
+
+    /// Whether values can be opened.
+    pub fn is_usable(&self) -> bool {
+        self.unusable.is_none() && !self.identities.is_empty()
+    }
+
+    /// Whether objects have to be looked at again because of this change.
+    pub fn concerns_objects(&self, older: &Self) -> bool {
+        let keys = |ring: &Self| -> Vec<String> {
+            ring.identities.iter().map(|identity| identity.recipient().to_string()).collect()
+        };
+        self.policy != older.policy
+            || self.is_usable() != older.is_usable()
+            || self.rewrap_to != older.rewrap_to
+            || self.states != older.states
+            || keys(self) != keys(older)
+    }
+}

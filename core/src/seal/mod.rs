@@ -14,6 +14,8 @@ mod sealed;
 #[cfg(test)]
 mod tests;
 mod token;
+#[cfg(test)]
+mod vectors;
 
 pub use binding::{Binding, Scope};
 pub use envelope::{Envelope, Hint};

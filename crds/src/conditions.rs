@@ -159,3 +159,6 @@ const MESSAGE_LIMIT: usize = 32_768;
 fn shorten(message: &str) -> String {
     message[..message.floor_char_boundary(MESSAGE_LIMIT)].to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use crate::duration::{self, DurationError};
 use crate::{lenient, schema};
 
 /// How the ring's identities are made, rotated and shared. Cluster administrators only.
+#[expect(clippy::duplicated_attributes, reason = "each printer column repeats the words of the others")]
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[kube(
     group = "waxwing.dev",

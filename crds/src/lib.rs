@@ -22,3 +22,6 @@ pub use sealed_secret::{
     Applied, EnvelopeSpec, KeySeq, ProposedEnvelopes, SealedSecret, SealedSecretSpec, SealedSecretStatus,
     SealedTemplate, Source, TemplateMetadata,
 };
+
+#[cfg(test)]
+mod tests;

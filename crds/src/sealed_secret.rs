@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{lenient, schema};
 
 /// What a developer commits: sealed values, the envelopes that hold their data keys, and what else the Secret carries.
+#[expect(clippy::duplicated_attributes, reason = "each printer column repeats the words of the others")]
 #[derive(CustomResource, Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[kube(
     group = "waxwing.dev",

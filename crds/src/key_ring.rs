@@ -63,7 +63,7 @@ pub struct KeyRingSpec {
     /// The recipients of restored or imported identities that the operator may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted: Vec<String>,
-    /// The recipients of identities that a person has backed up; written by `waxwing keys backup`.
+    /// The recipients of identities that a person has backed up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backed_up: Vec<String>,
     /// Whether a new key waits, as `Pending`, until `backedUp` names it. Default false.
@@ -256,7 +256,7 @@ pub enum KeyState {
     Active,
     /// Opens what was sealed for it, and is no longer published.
     OpenOnly,
-    /// Not used at all. The private key stays until `waxwing keys destroy`.
+    /// Not used at all. The private key stays: the operator never deletes one.
     Retired,
 }
 

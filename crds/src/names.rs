@@ -17,6 +17,8 @@ pub const RESERVED_PREFIX: &str = "waxwing.dev/";
 pub const OWNED_BY: &str = "waxwing.dev/owned-by";
 /// Annotation of an existing Secret: `"true"` lets Waxwing take over the keys it has a value for.
 pub const ADOPT: &str = "waxwing.dev/adopt";
+/// Annotation of a produced Secret that was adopted: it outlives its SealedSecret, so it gets no owner reference.
+pub const ADOPTED: &str = "waxwing.dev/adopted";
 /// Annotation of a Waxwing object: `"true"` pauses it.
 pub const SUSPEND: &str = "waxwing.dev/suspend";
 /// Annotation of a SealedSecret: any new value asks for proposed envelopes.

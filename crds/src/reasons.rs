@@ -240,22 +240,22 @@ reasons! {
         "Restore the Secret from the backup."
     KeyCreated moving OnChange Waxwing
         "A new identity was made."
-        "Back it up with `waxwing keys backup`."
+        "Copy its Secret to a safe place, then name its recipient in the KeyRing's `spec.backedUp`."
     KeyActivated moving OnChange Waxwing
         "A new key is published for new seals; the older ones open only."
         "Run `waxwing recipients diff` and commit the new recipient to `.waxwing.yaml`."
     KeyRetired moving OnChange Platform
         "A key is no longer used. Its private half stays until it is destroyed."
-        "Run `waxwing keys destroy` when nothing needs it any more."
+        "Delete its Secret only when no commit, branch or backup needs it any more."
     BackupAwaited moving OnChange Platform
         "A new key waits for its backup before it becomes active."
-        "Run `waxwing keys backup`."
+        "Copy its Secret to a safe place, then name its recipient in the KeyRing's `spec.backedUp`."
     RecipientsChanged moving OnChange Platform
         "The list of recipients that new seals are made for has changed."
         "Make sure that this was meant: whoever is on the list can read new seals."
     EnvelopesProposed moving OnChange Author
         "The status holds envelopes for the ring's present recipients."
-        "Run `waxwing rewrap --from-cluster` and commit the result."
+        "Put them into the file in place of its own and commit it."
 }
 
 impl fmt::Display for Reason {

@@ -130,7 +130,7 @@ pub struct SealedSecretStatus {
     /// The commit that the GitOps tool had synced when the generation changed.
     #[serde(deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
     pub source: Option<Source>,
-    /// The same data keys wrapped to the ring's present recipients, for `waxwing rewrap --from-cluster`.
+    /// The same data keys wrapped to the ring's present recipients, so that a rewrap needs no identity.
     #[serde(deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
     pub proposed_envelopes: Option<ProposedEnvelopes>,
 }

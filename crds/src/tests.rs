@@ -245,3 +245,58 @@ fn every_rule_has_a_message_that_says_more_than_the_rule() {
         }
     }
 }
+
+/// The cases of `crds/admission`: name, expectation, object.
+fn admission_cases() -> Vec<(String, String, Value)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/admission");
+    let paths = std::fs::read_dir(folder).expect("lists").map(|entry| entry.expect("lists").path());
+    let yaml = paths.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    yaml.map(|path| {
+        let name = path.file_stem().expect("has a name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).expect("reads");
+        let expect =
+            text.lines().next().and_then(|line| line.strip_prefix("# expect: ")).expect("has a header");
+        let object = serde_saphyr::from_str(&text).expect("is YAML");
+        (name, expect.to_owned(), object)
+    })
+    .collect()
+}
+
+#[test]
+fn what_the_api_server_accepts_the_types_read_and_write_without_loss() {
+    let accepted = admission_cases().into_iter().filter(|(_, expect, _)| expect == "accepted");
+    let mut count = 0;
+    for (name, _, mut object) in accepted {
+        let written = match name.starts_with("ring-") {
+            true => round_trip::<KeyRing>(&object),
+            false => round_trip::<SealedSecret>(&object),
+        };
+        // An explicit null is the same as nothing.
+        object["spec"].as_object_mut().expect("an object").retain(|_, value| !value.is_null());
+        assert_eq!(written, object, "{name}");
+        count += 1;
+    }
+    assert!(count > 5);
+}
+
+#[test]
+fn every_rule_has_an_admission_case_that_it_refuses() {
+    let expected: Vec<_> = admission_cases().into_iter().map(|(_, expect, _)| expect).collect();
+    for schema in schemas() {
+        let mut found = Vec::new();
+        places(&schema, "", |name, value| name == "rule" && value.is_string(), &mut found);
+        for path in found {
+            let rule = schema.pointer(path.trim_end_matches("/rule")).expect("holds the rule");
+            let message = rule["message"].as_str().expect("has a message");
+            // What is made for the object at hand is shown instead of the message.
+            let shown = match rule["messageExpression"].as_str() {
+                Some(expression) => expression.rsplit('\'').nth(1).expect("ends with a text"),
+                None => message,
+            };
+            assert!(
+                expected.iter().any(|part| shown.contains(part) || part.contains(shown)),
+                "{path}: {shown}"
+            );
+        }
+    }
+}

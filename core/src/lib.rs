@@ -4,6 +4,7 @@
 //! `now`. The one exception is OS randomness, in [`random`]; `clippy.toml` holds that.
 
 pub mod keys;
+pub mod plan;
 pub mod random;
 pub mod seal;
 mod secret;

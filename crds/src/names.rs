@@ -102,6 +102,11 @@ pub const TABLE: &[Name] = &[
         meaning: "`\"true\"` lets Waxwing take over the keys that it has a value for. Keys of others stay.",
     },
     Name {
+        name: ADOPTED,
+        on: "annotation of a produced Secret",
+        meaning: "`\"true\"` on an adopted Secret: it has no owner reference, and stays when its SealedSecret is deleted.",
+    },
+    Name {
         name: SEQ,
         on: "annotation of a produced Secret",
         meaning: "The highest sequence number seen for each key, as a JSON map; the floor for rollback detection.",
@@ -178,7 +183,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), TABLE.len());
         for name in
-            [OWNED_BY, ADOPT, SUSPEND, PROPOSE_REWRAP, REFRESH, SEQ, KEY_RING, MANAGED_BY, IDENTITY_TYPE]
+            [OWNED_BY, ADOPT, ADOPTED, SUSPEND, PROPOSE_REWRAP, REFRESH, SEQ, KEY_RING, MANAGED_BY, IDENTITY_TYPE]
         {
             assert!(names.contains(&name), "{name}");
             assert!(is_reserved(name) || name == MANAGED_BY, "{name}");

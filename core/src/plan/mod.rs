@@ -1,0 +1,410 @@
+//! What is to be done about one SealedSecret: a pure function of what was observed.
+//!
+//! ```text
+//! observe  ->  plan(Input, Memory) -> Plan  ->  apply  ->  report(Input, Memory, Plan, Outcome) -> Report
+//! ```
+//! [`plan`] decides, the shell writes at most one Secret, and [`report`] turns the API server's answer into status,
+//! events and the time of the next look. Both are plain values that tests compare. The same two functions run in the
+//! operator and in `waxwing render`.
+//!
+//! Invariants: no check is skipped because of a status, except through the mark in `status.applied`, which only
+//! holders of the ring's identities can make. A failure writes nothing, so the last good Secret stays. Only the object's
+//! own namespace and name are ever written.
+
+mod applied;
+mod claim;
+mod floor;
+pub mod key_ring;
+mod produced;
+mod propose;
+mod report;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use waxwing_crds::{
+    ClusterScopePolicy, KeySeq, ProposedEnvelopes, Reason, RollbackPolicy, SealedSecret, SealedSecretSpec,
+    SealedSecretStatus, Source, names,
+};
+
+use crate::{
+    keys::{Identities, NamedRecipient},
+    seal::{DataKey, OpenError, Scope},
+};
+use applied::Mark;
+use claim::Claim;
+
+pub use produced::{Data, KIND, Owner, Ownership, Produced, produce};
+pub use report::{Event, Next, Outcome, Report, report};
+pub use spec::{Spec, SpecError};
+
+/// Raised when the same spec would give another Secret than before: every object is then looked at once.
+pub const RENDER_VERSION: u32 = 1;
+/// Seconds between two looks that another writer of the Secret causes, while those looks find nothing to correct.
+pub const LOOK_INTERVAL: i64 = 60;
+/// So many corrections within [`CONTEST_WINDOW`] mean that somebody else wants the Secret otherwise.
+pub const CONTESTED: usize = 5;
+/// Seconds that a correction counts.
+pub const CONTEST_WINDOW: i64 = 3600;
+/// Seconds between two corrections of a contested Secret: the ceiling of the backoff.
+pub const CONTEST_INTERVAL: i64 = 300;
+
+/// Everything that a decision depends on, besides [`Memory`].
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The SealedSecret.
+    pub object: Object<'a>,
+    /// The Secret of its name, if there is one.
+    pub target: Option<&'a Target>,
+    /// What the ring holds and allows.
+    pub ring: Ring<'a>,
+    /// Where this happens.
+    pub place: Place<'a>,
+    /// The commit that the GitOps tool synced at, where it was read; only asked for when the generation is new.
+    pub source: Option<&'a Source>,
+    /// Unix seconds.
+    pub now: i64,
+}
+
+/// A SealedSecret as it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its uid; empty outside of a cluster.
+    pub uid: &'a str,
+    /// Its generation; none outside of a cluster.
+    pub generation: Option<i64>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Its annotations.
+    pub annotations: &'a BTreeMap<String, String>,
+    /// Its spec, or which field is not of its type.
+    pub spec: Result<&'a SealedSecretSpec, &'a str>,
+    /// Its status: a hint.
+    pub status: &'a SealedSecretStatus,
+}
+
+impl<'a> Object<'a> {
+    /// A whole object. `none` stands for the maps and the status that it may lack.
+    pub fn new(object: &'a SealedSecret, none: &'a (BTreeMap<String, String>, SealedSecretStatus)) -> Self {
+        let metadata = &object.metadata;
+        Self {
+            namespace: metadata.namespace.as_deref().unwrap_or_default(),
+            name: metadata.name.as_deref().unwrap_or_default(),
+            uid: metadata.uid.as_deref().unwrap_or_default(),
+            generation: metadata.generation,
+            deleting: metadata.deletion_timestamp.is_some(),
+            annotations: metadata.annotations.as_ref().unwrap_or(&none.0),
+            spec: Ok(&object.spec),
+            status: object.status.as_ref().unwrap_or(&none.1),
+        }
+    }
+
+    /// Whether its author has paused it.
+    pub fn is_suspended(&self) -> bool {
+        self.annotations.get(names::SUSPEND).is_some_and(|value| value == "true")
+    }
+}
+
+/// The metadata of a Secret: nothing else of it is read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    /// Its uid.
+    pub uid: String,
+    /// Its resource version.
+    pub resource_version: String,
+    /// Its annotations, at least those under `waxwing.dev/`.
+    pub annotations: BTreeMap<String, String>,
+    /// Its owner references, in their order.
+    pub owners: Vec<Owner>,
+}
+
+/// What the ring holds and allows.
+#[derive(Clone, Copy)]
+pub struct Ring<'a> {
+    /// The identities that may be tried for this namespace.
+    pub identities: &'a Identities,
+    /// To whom an existing data key may be wrapped again.
+    pub rewrap_to: &'a [NamedRecipient],
+    /// What happens to a value that is older than one already seen.
+    pub rollback: RollbackPolicy,
+    /// Whether values of scope `cluster` are opened.
+    pub cluster_scope: ClusterScopePolicy,
+    /// Why nothing can be opened, when that is so.
+    pub unusable: Option<Reason>,
+}
+
+/// Where this happens.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The namespace of the operator and its identities; empty outside of a cluster.
+    pub operator_namespace: &'a str,
+    /// Whether the object's namespace is being deleted, as far as that is known.
+    pub terminating: bool,
+}
+
+/// What a process remembers of one object. Losing it costs a look, nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// When the Secret was put right against another writer, within [`CONTEST_WINDOW`].
+    pub corrected: Vec<i64>,
+    /// When another writer last caused a look that found nothing to correct.
+    pub looked: Option<i64>,
+    /// The last write that was refused for good.
+    pub refused: Option<Refused>,
+}
+
+/// A write that the API server refused for good: the same write is not tried again at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The generation that was to be written.
+    pub generation: Option<i64>,
+    /// The Secret that was to be written.
+    pub secret_uid: String,
+    /// Why it was refused.
+    pub reason: Reason,
+    /// What the status says about it.
+    pub message: String,
+    /// When.
+    pub at: i64,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The write, if one is needed.
+    pub write: Write,
+    /// What is to be said, when the write succeeds or none is needed.
+    pub finding: Finding,
+}
+
+/// One write of one Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Nothing.
+    None,
+    /// It must not exist yet.
+    Create(Produced),
+    /// It must still be the one with this uid.
+    Apply {
+        /// The Secret's uid.
+        uid: String,
+        /// Owner references to remove first: the object that they meant is gone. With their place in the list.
+        stale_owners: Vec<(usize, Owner)>,
+        /// What it shall be.
+        produced: Produced,
+    },
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Finding {
+    /// The object is being deleted; its Secret goes with it.
+    Deleting,
+    /// Something is wrong.
+    Failing {
+        /// Why.
+        reason: Reason,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+    /// All is well, or will be with the write.
+    Good(Good),
+    /// The object is paused.
+    Suspended,
+    /// Another writer causes looks too often; the next one is due in so many seconds.
+    Waiting {
+        /// Seconds.
+        seconds: u64,
+    },
+}
+
+/// The facts about an object whose Secret is right.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Good {
+    /// How far each key has come.
+    pub keys: Vec<KeySeq>,
+    /// The keys whose value is older than one already seen, where the policy is to report that.
+    pub rolled_back: Vec<DataKey>,
+    /// Envelopes for the ring's present recipients, where somebody asked.
+    pub proposed: Option<ProposedEnvelopes>,
+    /// Whether they were made just now.
+    pub newly_proposed: bool,
+    /// Whether the Secret becomes ours with this write, by adoption.
+    pub adopts: bool,
+    /// Whether nothing but the Secret itself had changed.
+    pub touched: bool,
+    /// The Secret that was found right, as uid and resource version, when nothing needs to be written.
+    pub in_sync: Option<(String, String)>,
+}
+
+/// Decides what is to be done about one SealedSecret.
+///
+/// # Flow
+/// deletion, suspension, grammar and limits, names, ring, ownership, mark, namespace, restraint against other writers,
+/// opening, rollback policy, templates. The first that fails is the finding, and nothing is written.
+pub fn plan(input: &Input<'_>, memory: &Memory) -> Plan {
+    let object = &input.object;
+    if object.deleting {
+        return Plan::without_write(Finding::Deleting);
+    }
+    if object.is_suspended() {
+        return Plan::without_write(Finding::Suspended);
+    }
+    decide(input, memory).unwrap_or_else(Plan::without_write)
+}
+
+impl Plan {
+    fn without_write(finding: Finding) -> Self {
+        Self { write: Write::None, finding }
+    }
+}
+
+fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
+    let object = &input.object;
+    let spec = object.spec.map_err(|what| refuse(&SpecError::Malformed { what: what.to_owned() }))?;
+    let checked = Spec::read(spec, object.namespace, object.name).map_err(|error| refuse(&error))?;
+    check_place(input, &checked)?;
+    if let Some(reason) = input.ring.unusable {
+        return Err(failing("no identity can be used", reason));
+    }
+    let claim = Claim::of(object, input.target).map_err(|(reason, message)| Finding::Failing { reason, message })?;
+    let mark = applied::check(input, spec, input.target.filter(|_| claim != Claim::Adoptable));
+    let touched = match mark {
+        Mark::InSync => return Ok(in_sync(input, &checked)),
+        Mark::Touched => true,
+        Mark::Stale => false,
+    };
+    if input.place.terminating {
+        return Err(failing("the namespace is being deleted", Reason::NamespaceTerminating));
+    }
+    restrain(input, memory, touched)?;
+
+    let floor = floor::floor(object, input.target, input.now);
+    let older = floor::rolled_back(&checked.sealed, &floor);
+    let opened = checked.sealed.open(input.ring.identities, input.now).map_err(|error| not_opened(&error))?;
+    // After opening, so that a number that nobody sealed is not taken for a rollback.
+    let rolled_back = match input.ring.rollback {
+        RollbackPolicy::Allow => Vec::new(),
+        RollbackPolicy::Deny if !older.is_empty() => return Err(failing(&older_values(&older), Reason::RolledBack)),
+        RollbackPolicy::Deny | RollbackPolicy::Warn => older,
+    };
+    let keys = floor::keys(&opened, &floor);
+    let (proposed, newly_proposed) = propose::propose(input, &checked.sealed, touched);
+    let ownership = if claim.is_adopted() {
+        Ownership::Adopted
+    } else {
+        Ownership::Owned { uid: object.uid.to_owned() }
+    };
+    let produced = produce(&checked, opened, ownership, &floor::annotation(&keys))
+        .map_err(|error| failing(&error.to_string(), error.reason()))?;
+    let write = match input.target {
+        None => Write::Create(produced),
+        Some(target) => Write::Apply {
+            uid: target.uid.clone(),
+            stale_owners: claim::stale_owners(object, target),
+            produced,
+        },
+    };
+    let adopts = claim == Claim::Adoptable;
+    let good = Good { keys, rolled_back, proposed, newly_proposed, adopts, touched, in_sync: None };
+    Ok(Plan { write, finding: Finding::Good(good) })
+}
+
+/// What the place itself forbids.
+fn check_place(input: &Input<'_>, spec: &Spec) -> Result<(), Finding> {
+    let object = &input.object;
+    // Identities are Secrets named so; one that we produced could replace one, or be taken for one.
+    let is_operators = !object.namespace.is_empty() && object.namespace == input.place.operator_namespace;
+    if is_operators && object.name.starts_with(names::RESERVED_NAME_PREFIX) {
+        let what = "the name begins with waxwing-, in the operator's own namespace";
+        return Err(failing(what, Reason::NameReserved));
+    }
+    let is_cluster = spec.sealed.binding().scope == Scope::Cluster;
+    if is_cluster && input.ring.cluster_scope == ClusterScopePolicy::Deny {
+        return Err(failing("scope is cluster", Reason::ScopeDenied));
+    }
+    Ok(())
+}
+
+/// Nothing to write: only the status is put right, if somebody else wrote it.
+fn in_sync(input: &Input<'_>, spec: &Spec) -> Plan {
+    let status = input.object.status;
+    let seen = status.keys.iter().map(|key| (key.name.clone(), key.seq)).collect();
+    let rolled_back = match input.ring.rollback {
+        RollbackPolicy::Allow => Vec::new(),
+        RollbackPolicy::Warn | RollbackPolicy::Deny => floor::rolled_back(&spec.sealed, &seen),
+    };
+    let (proposed, newly_proposed) = propose::propose(input, &spec.sealed, true);
+    Plan::without_write(Finding::Good(Good {
+        keys: status.keys.clone(),
+        rolled_back,
+        proposed,
+        newly_proposed,
+        adopts: false,
+        touched: false,
+        in_sync: input.target.map(|target| (target.uid.clone(), target.resource_version.clone())),
+    }))
+}
+
+/// Whether another writer, or a write that was refused for good, may cause a write now.
+fn restrain(input: &Input<'_>, memory: &Memory, touched: bool) -> Result<(), Finding> {
+    let uid = input.target.map(|target| target.uid.as_str()).unwrap_or_default();
+    if let Some(refused) = &memory.refused
+        && refused.generation == input.object.generation
+        && refused.secret_uid == uid
+        && input.now.saturating_sub(refused.at) < LOOK_INTERVAL
+    {
+        return Err(Finding::Failing { reason: refused.reason, message: refused.message.clone() });
+    }
+    if !touched {
+        return Ok(());
+    }
+    let corrected = memory.corrected.iter().filter(|at| input.now.saturating_sub(**at) < CONTEST_WINDOW);
+    let last = memory.corrected.iter().max().copied().unwrap_or(i64::MIN);
+    if corrected.count() >= CONTESTED && input.now.saturating_sub(last) < CONTEST_INTERVAL {
+        let what = format!("the Secret was put right {CONTESTED} times within an hour and is changed again");
+        return Err(failing(&what, Reason::OwnershipContested));
+    }
+    let since = memory.looked.map_or(i64::MAX, |at| input.now.saturating_sub(at));
+    // A Secret that is gone is made again at once.
+    if input.target.is_some() && since < LOOK_INTERVAL {
+        let seconds = u64::try_from(LOOK_INTERVAL - since.max(0)).unwrap_or(1);
+        return Err(Finding::Waiting { seconds });
+    }
+    Ok(())
+}
+
+fn refuse(error: &SpecError) -> Finding {
+    failing(&error.to_string(), error.reason())
+}
+
+fn not_opened(error: &OpenError) -> Finding {
+    let reason = error.reason();
+    let hint = match reason {
+        Reason::BindingMismatch => {
+            "; if kustomize's `namespace:` or `namePrefix:` moved this object, seal it for where it ends up"
+        }
+        _ => "",
+    };
+    failing(&format!("{error}{hint}"), reason)
+}
+
+fn older_values(keys: &[DataKey]) -> String {
+    let names: Vec<&str> = keys.iter().map(DataKey::as_str).collect();
+    format!("older than a value that was already there: {}", names.join(", "))
+}
+
+fn failing(what: &str, reason: Reason) -> Finding {
+    Finding::Failing { reason, message: with_advice(what, reason) }
+}
+
+/// What is wrong, then what to do.
+fn with_advice(what: &str, reason: Reason) -> String {
+    format!("{what}. {}", reason.advice())
+}

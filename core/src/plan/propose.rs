@@ -1,0 +1,65 @@
+//! Proposed envelopes: the same data keys for the ring's present recipients, for a person to commit.
+//!
+//! Only when an annotation asks: a rotation alone changes nothing, because old keys still open. The recipients come
+//! from the ring and the operator's own flag, never from anything that a tenant can write.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+use waxwing_crds::{ProposedEnvelopes, names};
+
+use super::Input;
+use crate::{
+    keys::NamedRecipient,
+    seal::{EnvelopeId, Sealed},
+};
+
+/// The proposal that the status shall hold, and whether it is new. `genuine` says that the status was written by us.
+pub(super) fn propose(input: &Input<'_>, sealed: &Sealed, genuine: bool) -> (Option<ProposedEnvelopes>, bool) {
+    let recipients = input.ring.rewrap_to;
+    let nonce = input.object.annotations.get(names::PROPOSE_REWRAP).filter(|nonce| !nonce.is_empty());
+    let Some(nonce) = nonce.filter(|_| !recipients.is_empty()) else { return (None, false) };
+    let wanted: BTreeSet<EnvelopeId> = outdated(sealed, recipients).collect();
+    if wanted.is_empty() {
+        return (None, false);
+    }
+    let nonce: String = nonce.chars().take(NONCE_CHARACTERS).collect();
+    let digest = digest(recipients);
+    if let Some(known) = input.object.status.proposed_envelopes.as_ref().filter(|_| genuine) {
+        let covers = known.envelopes.keys().map(String::as_str).eq(wanted.iter().map(EnvelopeId::as_str));
+        if covers && known.recipients == digest && known.nonce.as_deref() == Some(&nonce) {
+            return (Some(known.clone()), false);
+        }
+    }
+    let mut next = sealed.clone();
+    // What does not open here is reported where it is opened for good.
+    if next.rewrap(input.ring.identities, recipients).is_err() {
+        return (None, false);
+    }
+    let envelopes: BTreeMap<_, _> = next
+        .envelopes()
+        .iter()
+        .filter(|(id, _)| wanted.contains(id))
+        .map(|(id, envelope)| (id.to_string(), envelope.spec()))
+        .collect();
+    (Some(ProposedEnvelopes { nonce: Some(nonce), recipients: digest, envelopes }), true)
+}
+
+/// A nonce is copied into the status; longer ones are cut.
+const NONCE_CHARACTERS: usize = 256;
+
+/// The envelopes in use whose hints are not exactly these recipients.
+fn outdated(sealed: &Sealed, recipients: &[NamedRecipient]) -> impl Iterator<Item = EnvelopeId> {
+    let used: BTreeSet<EnvelopeId> = sealed.tokens().values().map(|token| token.envelope()).collect();
+    let hints: Vec<String> = recipients.iter().map(NamedRecipient::hint).collect();
+    let envelopes = sealed.envelopes().iter().filter(move |(id, _)| used.contains(id));
+    envelopes
+        .filter(move |(_, envelope)| !envelope.to().iter().map(ToString::to_string).eq(hints.iter().cloned()))
+        .map(|(id, _)| *id)
+}
+
+/// A digest of the full recipient strings, in their order.
+pub(super) fn digest(recipients: &[NamedRecipient]) -> String {
+    let texts: Vec<&str> = recipients.iter().map(|named| named.recipient().as_str()).collect();
+    Sha256::digest(texts.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect()
+}

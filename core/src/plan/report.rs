@@ -1,0 +1,288 @@
+//! The second half of a decision: what the API server's answer means for status, events and the next look.
+
+use waxwing_crds::{ConditionType, Reason, Retry, SealedSecretStatus, conditions};
+
+use super::{CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, Write, applied, with_advice};
+
+/// What became of the write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was to be written.
+    None,
+    /// The Secret was made.
+    Created {
+        /// Its uid.
+        uid: String,
+        /// Its resource version.
+        resource_version: String,
+    },
+    /// The Secret was applied.
+    Applied {
+        /// Its uid.
+        uid: String,
+        /// Its resource version.
+        resource_version: String,
+        /// Whether that changed what is in it.
+        changed: bool,
+    },
+    /// Somebody else was faster, again and again.
+    Conflict,
+    /// The Secret was deleted and made anew meanwhile.
+    Replaced,
+    /// Kubernetes does not change these fields.
+    Immutable {
+        /// The fields, as the API server names them.
+        fields: Vec<String>,
+    },
+    /// The API server or an admission policy refused it for another cause.
+    Rejected {
+        /// The HTTP status.
+        code: u16,
+        /// The fields, as the API server names them.
+        fields: Vec<String>,
+    },
+    /// The operator may not do this here.
+    Forbidden {
+        /// What it wanted to do.
+        verb: &'static str,
+    },
+    /// The namespace is being deleted.
+    NamespaceTerminating,
+    /// The API server asks for fewer requests.
+    Throttled,
+    /// No answer, or a server error.
+    Unavailable,
+    /// The answer could not be understood.
+    Internal,
+}
+
+/// What is to be said, and when to look again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The whole status, if it differs from what is there.
+    pub status: Option<SealedSecretStatus>,
+    /// Events, if something has changed.
+    pub events: Vec<Event>,
+    /// When to look again.
+    pub next: Next,
+    /// What to remember.
+    pub memory: Memory,
+    /// Why the object is not in effect, if it is not.
+    pub failure: Option<Reason>,
+    /// Whether the Secret was put right against another writer.
+    pub drift_corrected: bool,
+    /// How many values are older than one already seen; `None` when this look does not tell.
+    pub rolled_back: Option<usize>,
+}
+
+/// An event on the SealedSecret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whether it deserves attention.
+    pub warning: bool,
+    /// Its reason.
+    pub reason: Reason,
+    /// Its note.
+    pub note: String,
+}
+
+/// When to look again, besides when something changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// When something changes.
+    OnChange,
+    /// After so many seconds.
+    After(u64),
+    /// The next try is likely to succeed.
+    Soon,
+    /// With exponential backoff.
+    Backoff,
+    /// At the ceiling of the backoff.
+    Ceiling,
+}
+
+/// Turns the answer to a plan's write into status, events and the next look.
+pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome) -> Report {
+    let mut memory = memory.clone();
+    memory.corrected.retain(|at| input.now.saturating_sub(*at) < CONTEST_WINDOW);
+    match &plan.finding {
+        Finding::Deleting => Report::quiet(Next::OnChange, memory),
+        Finding::Waiting { seconds } => Report::quiet(Next::After(*seconds), memory),
+        Finding::Suspended => suspended(input, memory),
+        Finding::Failing { reason, message } => failing(input, memory, *reason, message),
+        Finding::Good(good) => match written(good, outcome) {
+            Ok((uid, version)) => succeeded(input, memory, good, outcome, (uid, version)),
+            Err((reason, what)) => {
+                let message = with_advice(&what, reason);
+                if reason.stalled() {
+                    memory.refused = Some(Refused {
+                        generation: input.object.generation,
+                        secret_uid: match &plan.write {
+                            Write::Apply { uid, .. } => uid.clone(),
+                            Write::Create(_) | Write::None => String::new(),
+                        },
+                        reason,
+                        message: message.clone(),
+                        at: input.now,
+                    });
+                }
+                failing(input, memory, reason, &message)
+            }
+        },
+    }
+}
+
+impl Report {
+    fn quiet(next: Next, memory: Memory) -> Self {
+        let (status, failure, rolled_back) = (None, None, None);
+        Self { status, events: Vec::new(), next, memory, failure, drift_corrected: false, rolled_back }
+    }
+}
+
+/// Uid and resource version of the Secret that is now right, or why it isn't.
+fn written<'a>(good: &'a Good, outcome: &'a Outcome) -> Result<(&'a str, &'a str), (Reason, String)> {
+    let named = |what: &str, fields: &[String]| match fields {
+        [] => what.to_owned(),
+        fields => format!("{what} ({})", fields.join(", ")),
+    };
+    Err(match outcome {
+        Outcome::Created { uid, resource_version } | Outcome::Applied { uid, resource_version, .. } => {
+            return Ok((uid, resource_version));
+        }
+        Outcome::None => match &good.in_sync {
+            Some((uid, version)) => return Ok((uid, version)),
+            None => (Reason::InternalError, "a write was planned and not made".to_owned()),
+        },
+        Outcome::Conflict => (Reason::ApiConflict, "another writer was faster".to_owned()),
+        Outcome::Forbidden { verb } => {
+            (Reason::ApiForbidden, format!("the operator may not {verb} Secrets in this namespace"))
+        }
+        Outcome::Immutable { fields } => {
+            (Reason::ImmutableTarget, named("Kubernetes does not change these fields of the Secret", fields))
+        }
+        Outcome::Internal => (Reason::InternalError, "the API server's answer was not understood".to_owned()),
+        Outcome::NamespaceTerminating => (Reason::NamespaceTerminating, "the namespace is being deleted".to_owned()),
+        Outcome::Rejected { code, fields } => {
+            (Reason::ApiRejected, named(&format!("the API server refused the Secret with {code}"), fields))
+        }
+        Outcome::Replaced => (Reason::TargetReplaced, "the Secret was made anew meanwhile".to_owned()),
+        Outcome::Throttled => (Reason::ApiThrottled, "the API server asks for fewer requests".to_owned()),
+        Outcome::Unavailable => (Reason::ApiUnavailable, "the API server did not answer".to_owned()),
+    })
+}
+
+fn suspended(input: &Input<'_>, memory: Memory) -> Report {
+    let object = &input.object;
+    let mut status = object.status.clone();
+    let message = "paused by the annotation waxwing.dev/suspend; the Secret stays as it is";
+    conditions::suspended(&mut status.conditions, message, object.generation, input.now);
+    status.observed_generation = object.generation.or(status.observed_generation);
+    Report { status: changed(input, status), ..Report::quiet(Next::OnChange, memory) }
+}
+
+fn failing(input: &Input<'_>, memory: Memory, reason: Reason, message: &str) -> Report {
+    let object = &input.object;
+    let mut status = object.status.clone();
+    conditions::failing(&mut status.conditions, reason, message, object.generation, input.now);
+    set_source(input, &mut status);
+    status.observed_generation = object.generation.or(status.observed_generation);
+    let before = conditions::get(&object.status.conditions, ConditionType::Ready);
+    let known = before.is_some_and(|ready| ready.status == "False" && ready.reason == reason.as_str());
+    let event = Event { warning: true, reason, note: message.to_owned() };
+    let next = match reason.retry() {
+        _ if reason.stalled() => Next::Ceiling,
+        Retry::Soon => Next::Soon,
+        Retry::Backoff => Next::Backoff,
+        Retry::OnChange => Next::Ceiling,
+    };
+    Report {
+        status: changed(input, status),
+        events: if known { Vec::new() } else { vec![event] },
+        failure: Some(reason),
+        ..Report::quiet(next, memory)
+    }
+}
+
+fn succeeded(
+    input: &Input<'_>,
+    mut memory: Memory,
+    good: &Good,
+    outcome: &Outcome,
+    secret: (&str, &str),
+) -> Report {
+    let object = &input.object;
+    let is_made = matches!(outcome, Outcome::Created { .. } | Outcome::Applied { changed: true, .. });
+    let drift_corrected = good.touched && is_made;
+    if drift_corrected {
+        memory.corrected.push(input.now);
+    } else if good.touched {
+        memory.looked = Some(input.now);
+    }
+    memory.refused = None;
+
+    let mut status = object.status.clone();
+    conditions::ready(&mut status.conditions, Reason::Synced, &summary(good), object.generation, input.now);
+    let mut events = Vec::new();
+    let mut say = |warning, reason, note: &str| events.push(Event { warning, reason, note: note.to_owned() });
+    let before = conditions::get(&object.status.conditions, ConditionType::Ready);
+    if before.is_some_and(|ready| ready.status == "False") {
+        say(false, Reason::Synced, "the Secret holds what the spec says again");
+    }
+    if drift_corrected {
+        say(true, Reason::DriftCorrected, "the Secret had been changed by somebody else and was restored");
+    }
+    if good.adopts {
+        say(false, Reason::Adopted, "the existing Secret allowed it, and is now kept by this object");
+    }
+    if good.newly_proposed {
+        say(false, Reason::EnvelopesProposed, "run `waxwing rewrap --from-cluster` and commit the result");
+    }
+    if good.rolled_back.is_empty() {
+        conditions::remove(&mut status.conditions, ConditionType::Degraded);
+    } else {
+        let note = with_advice(&super::older_values(&good.rolled_back), Reason::RolledBack);
+        let known = conditions::get(&object.status.conditions, ConditionType::Degraded);
+        if known.is_none_or(|known| known.status != "True" || known.message != note) {
+            say(true, Reason::RolledBack, &note);
+        }
+        let (reason, generation) = (Reason::RolledBack, object.generation);
+        conditions::set(&mut status.conditions, ConditionType::Degraded, true, reason, &note, generation, input.now);
+    }
+    status.keys.clone_from(&good.keys);
+    status.proposed_envelopes.clone_from(&good.proposed);
+    set_source(input, &mut status);
+    status.applied = object
+        .spec
+        .ok()
+        .and_then(|spec| applied::make(input, spec, &status.keys, status.proposed_envelopes.as_ref(), secret));
+    status.observed_generation = object.generation.or(status.observed_generation);
+    let restraint = memory.looked.filter(|at| input.now.saturating_sub(*at) < LOOK_INTERVAL);
+    memory.looked = restraint;
+    Report {
+        status: changed(input, status),
+        events,
+        drift_corrected,
+        rolled_back: Some(good.rolled_back.len()),
+        ..Report::quiet(Next::OnChange, memory)
+    }
+}
+
+/// The commit of a new generation; of the same one, what was found when it was new.
+fn set_source(input: &Input<'_>, status: &mut SealedSecretStatus) {
+    if status.observed_generation != input.object.generation || status.source.is_none() {
+        status.source = input.source.cloned();
+    }
+}
+
+fn summary(good: &Good) -> String {
+    let present = good.keys.iter().filter(|key| key.removed != Some(true)).count();
+    match present {
+        1 => "1 value opened".to_owned(),
+        present => format!("{present} values opened"),
+    }
+}
+
+/// The status, if it differs from the one that is there.
+fn changed(input: &Input<'_>, status: SealedSecretStatus) -> Option<SealedSecretStatus> {
+    (status != *input.object.status).then_some(status)
+}

@@ -1,0 +1,1 @@
+//! Decisions, one table for each area.

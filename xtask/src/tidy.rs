@@ -81,8 +81,8 @@ fn is_root(file: &Path) -> bool {
     let folder_is = |name: &str| folder.file_name().is_some_and(|folder| folder == name);
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     match name {
-        "lib.rs" => folder_is("src"),
-        "main.rs" => folder_is("src") || folder.parent().is_some_and(is_root_folder),
+        "lib.rs" | "main.rs" if folder_is("src") => true,
+        "main.rs" if folder.parent().is_some_and(is_root_folder) => true,
         "build.rs" => folder.join("Cargo.toml").exists(),
         _ => is_root_folder(folder),
     }
@@ -181,6 +181,8 @@ mod tests {
             ("a/src/bin/tool.rs", ""),
             ("a/tests/all.rs", "mod helpers;"),
             ("a/tests/helpers.rs", ""),
+            ("a/tests/main.rs", ""),
+            ("a/tests/large/main.rs", ""),
             ("a/build.rs", ""),
             ("a/speed/open.rs", ""),
             ("a/target/debug/made.rs", ""),

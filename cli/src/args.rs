@@ -15,12 +15,12 @@ use crate::{
     error::{Exit, Result},
     printer::Printer,
     protect,
-    verbs::{completion, keys, reference},
+    verbs::{completion, keys, open, reference, unset},
 };
 
 /// Seals secrets into resources that may lie in Git, and opens them again for those who hold a key.
 #[derive(Debug, Parser)]
-#[command(name = "waxwing", bin_name = "waxwing", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "waxwing", bin_name = "waxwing", version, max_term_width = 100)]
 #[command(arg_required_else_help = true, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -43,6 +43,8 @@ struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Unset(unset::Args),
+    Open(open::Args),
     Keys(keys::Args),
     Completion(completion::Args),
     #[command(hide = true)]
@@ -52,6 +54,8 @@ enum Verb {
 impl Verb {
     fn run(self, context: &Context) -> Result {
         match self {
+            Self::Unset(args) => unset::run(args, context),
+            Self::Open(args) => open::run(args, context),
             Self::Keys(args) => keys::run(args, context),
             Self::Completion(args) => completion::run(args, context),
             Self::Reference(args) => reference::run(args, context),

@@ -3,7 +3,7 @@
 //! Every error type of the libraries turns into a [`Failure`] by `?`; a verb adds the place and
 //! the hint where it knows them. Nothing here prints or exits.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, sync::Arc};
 
 /// The exit codes; `--help` and `docs/reference/cli.md` show this table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,11 +38,12 @@ impl Exit {
 pub(crate) type Result<T = Exit> = std::result::Result<T, Failure>;
 
 /// A failed verb.
+#[derive(Clone)]
 pub(crate) struct Failure {
     exit: Exit,
     /// From the outside in.
     context: Vec<String>,
-    source: Option<Box<dyn Error + Send + Sync>>,
+    source: Option<Arc<dyn Error + Send + Sync>>,
     hints: Vec<String>,
 }
 
@@ -108,7 +109,7 @@ impl fmt::Debug for Failure {
 
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        let source: Box<dyn Error + Send + Sync> = Box::new(error);
+        let source: Arc<dyn Error + Send + Sync> = Arc::new(error);
         Self { exit: Exit::Error, context: Vec::new(), source: Some(source), hints: Vec::new() }
     }
 }

@@ -72,12 +72,13 @@ fn read_all(mut input: impl Read) -> io::Result<Secret> {
 
 /// Asks on the terminal, without echo.
 fn ask(prompt: &str) -> Result<Secret> {
-    let mut terminal = File::options().read(true).write(true).open("/dev/tty").at("/dev/tty")?;
-    write!(terminal, "{prompt}: ")?;
+    let terminal = File::options().read(true).write(true).open("/dev/tty").at("/dev/tty")?;
+    // First: whatever was typed before the prompt is thrown away.
     let silent = Silent::begin(&terminal)?;
+    write!(&terminal, "{prompt}: ")?;
     let answer = read_line(&mut (&terminal), &silent);
     drop(silent);
-    writeln!(terminal)?;
+    writeln!(&terminal)?;
     answer
 }
 

@@ -4,8 +4,11 @@ mod args;
 mod error;
 mod identities;
 mod input;
+mod origin;
 mod printer;
 mod protect;
+mod repository;
+mod sealed_file;
 mod verbs;
 mod write;
 

@@ -2,4 +2,6 @@
 
 pub(crate) mod completion;
 pub(crate) mod keys;
+pub(crate) mod open;
 pub(crate) mod reference;
+pub(crate) mod unset;

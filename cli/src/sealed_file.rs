@@ -1,0 +1,315 @@
+//! Files with sealed resources: found, read, changed in place, written back.
+//!
+//! A file may hold several documents and lists, and things that are not ours; all of that stays
+//! byte for byte. A malformed document fails for itself and hides no other.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use waxwing_core::{
+    seal::{DataKey, Scope, Sealed},
+    yaml::{
+        self, Document, YamlError,
+        edit::{Edit, Step, apply},
+    },
+};
+use waxwing_crds::{SealedSecret, names};
+
+use crate::{
+    args::Context,
+    error::{Explain, Failure, Result},
+    write::{self, Mode, Prepared},
+};
+
+/// Which of several resources in a file is meant, and where it belongs if it doesn't say.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct Choice {
+    /// Name of the resource, where the file holds several
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Namespace of the resource, where the file holds several or doesn't say
+    #[arg(long, short, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+}
+
+impl Choice {
+    /// The namespace for resources that don't say theirs.
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
+    fn fits(&self, item: &Item) -> bool {
+        let (namespace, name) = names_of(&item.object);
+        self.name.as_deref().is_none_or(|wanted| wanted == name)
+            && self.namespace.as_deref().is_none_or(|wanted| namespace.is_none_or(|given| given == wanted))
+    }
+}
+
+/// One sealed resource in a file.
+pub(crate) struct Item {
+    /// The resource as it was read.
+    pub(crate) object: SealedSecret,
+    /// Its sealed part.
+    pub(crate) sealed: Sealed,
+    place: Place,
+}
+
+/// Where a resource stands in its file.
+#[derive(Clone, Debug)]
+struct Place {
+    document: usize,
+    /// Into a list's items.
+    way: Vec<Step>,
+    line: usize,
+}
+
+/// A file and the sealed resources in it.
+pub(crate) struct SealedFile {
+    path: PathBuf,
+    before: String,
+    text: String,
+    /// The sealed resources, or why one of them can't be read.
+    pub(crate) items: Vec<Result<Item>>,
+}
+
+impl Item {
+    /// `SealedSecret NAMESPACE/NAME`.
+    pub(crate) fn title(&self) -> String {
+        title(names_of(&self.object).0.unwrap_or_default(), &names_of(&self.object).1)
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        self.object.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a key is composed by a template.
+    pub(crate) fn template_has(&self, key: &DataKey) -> bool {
+        self.object.spec.template.as_ref().is_some_and(|template| template.data.contains_key(key.as_str()))
+    }
+}
+
+impl SealedFile {
+    /// Reads a file. Its resources may each have failed; see [`Self::items`].
+    pub(crate) fn read(path: &Path, namespace: Option<&str>) -> Result<Self> {
+        let bytes = fs::read(path).at(path.display())?;
+        let text = String::from_utf8(bytes).map_err(|_| Failure::new("not UTF-8 text").at(path.display()))?;
+        Self::parse(path, text, namespace).at(path.display())
+    }
+
+    /// As [`Self::read`], for a text at hand.
+    pub(crate) fn parse(path: &Path, text: String, namespace: Option<&str>) -> Result<Self> {
+        let mut items = Vec::new();
+        for document in yaml::each_document(&text)? {
+            match document {
+                Ok(document) => items.extend(items_of(&document, &text, namespace)),
+                Err(error) => items.push(Err(error.into())),
+            }
+        }
+        Ok(Self { path: path.to_owned(), before: text.clone(), text, items })
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The text as it is now.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether a change was made.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.text != self.before
+    }
+
+    /// The one resource that is meant.
+    pub(crate) fn choose(&self, choice: &Choice) -> Result<usize> {
+        match self.choose_any(choice)?.as_slice() {
+            [one] => Ok(*one),
+            _ => Err(Failure::usage("there are several SealedSecrets in it").at(self.path.display())
+                .hint(format!("choose one with --name and --namespace: {}", self.titles()))),
+        }
+    }
+
+    /// All resources that are meant, at least one. One that can't be read is a failure.
+    pub(crate) fn choose_any(&self, choice: &Choice) -> Result<Vec<usize>> {
+        let found = self.items.iter().map(|item| item.as_ref().map_or_else(
+            |failure| Err(failure.clone().at(self.path.display())),
+            |item| Ok(choice.fits(item)),
+        ));
+        let found = found.collect::<Result<Vec<bool>>>()?;
+        let chosen: Vec<usize> = (0..found.len()).filter(|index| found[*index]).collect();
+        match (chosen.is_empty(), found.is_empty()) {
+            (false, _) => Ok(chosen),
+            (true, true) => Err(Failure::new("there is no SealedSecret in it").at(self.path.display())
+                .hint("make one from a Secret manifest or an .env file with waxwing seal")),
+            (true, false) => Err(Failure::new("no SealedSecret in it has this name and namespace").at(self.path.display())
+                .hint(format!("it holds {}", self.titles()))),
+        }
+    }
+
+    /// The resource at an index that [`Self::choose`] gave.
+    pub(crate) fn item(&self, index: usize) -> Result<&Item> {
+        match self.items.get(index) {
+            Some(Ok(item)) => Ok(item),
+            Some(Err(failure)) => Err(failure.clone()),
+            None => Err(Failure::new("there is no such resource")),
+        }
+    }
+
+    /// Writes a changed resource into the text: what differs, and nothing else.
+    pub(crate) fn update(&mut self, index: usize, sealed: Sealed) -> Result<()> {
+        let place = self.item(index)?.place.clone();
+        let mut object = self.item(index)?.object.clone();
+        sealed.write_into(&mut object.spec);
+        let set = |field: &str, value: Value| Edit::Set {
+            path: place.way.iter().cloned().chain(["spec".into(), field.into()]).collect(),
+            value,
+        };
+        let spec = serde_json::to_value(&object.spec)?;
+        let fields = ["format", "scope", "type", "envelopes", "data", "immutable", "template"];
+        let edits: Vec<Edit> = fields
+            .iter()
+            .filter_map(|field| spec.get(field).map(|value| set(field, value.clone())))
+            .collect();
+        self.text = apply(&self.text, place.document, &edits).at(self.path.display())?;
+        self.items[index] = Ok(Item { object, sealed, place });
+        Ok(())
+    }
+
+    /// The new file, complete beside the old one; nothing where nothing changed.
+    pub(crate) fn prepare(&self) -> Result<Option<Prepared>> {
+        if !self.is_changed() {
+            return Ok(None);
+        }
+        write::prepare(&self.path, self.text.as_bytes(), Mode::Keep).map(Some).at(self.path.display())
+    }
+
+    /// Writes the file if it changed.
+    pub(crate) fn save(&self) -> Result<()> {
+        match self.prepare()? {
+            Some(prepared) => prepared.commit().at(self.path.display()),
+            None => Ok(()),
+        }
+    }
+
+    fn titles(&self) -> String {
+        let titles = self.items.iter().flatten().map(Item::title).collect::<Vec<_>>();
+        titles.join(", ")
+    }
+}
+
+/// `SealedSecret NAMESPACE/NAME`.
+pub(crate) fn title(namespace: &str, name: &str) -> String {
+    format!("SealedSecret {namespace}/{name}")
+}
+
+fn names_of(object: &SealedSecret) -> (Option<&str>, String) {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    (object.metadata.namespace.as_deref(), name)
+}
+
+/// Whether a value is one of our sealed resources, of any version.
+pub(crate) fn is_sealed_secret(value: &Value) -> bool {
+    let group = value["apiVersion"].as_str().and_then(|version| version.split('/').next());
+    value["kind"] == "SealedSecret" && group == Some(names::GROUP)
+}
+
+/// Whether a value is a list of resources: `List`, or any kind that ends so and has items.
+pub(crate) fn list_items(value: &Value) -> Option<&Vec<Value>> {
+    let kind = value["kind"].as_str()?;
+    if kind.ends_with("List") { value["items"].as_array() } else { None }
+}
+
+fn items_of(document: &Document, text: &str, namespace: Option<&str>) -> Vec<Result<Item>> {
+    let place = |way| Place { document: document.index, way, line: document.line };
+    if is_sealed_secret(&document.value) {
+        let object = document.typed::<SealedSecret>(text);
+        return vec![item(object, &document.value, place(Vec::new()), namespace)];
+    }
+    let Some(items) = list_items(&document.value) else { return Vec::new() };
+    let sealed = items.iter().enumerate().filter(|(_, value)| is_sealed_secret(value));
+    sealed
+        .map(|(index, value)| item(yaml::from_value(value), value, place(vec!["items".into(), index.into()]), namespace))
+        .collect()
+}
+
+fn item(
+    object: std::result::Result<SealedSecret, YamlError>,
+    value: &Value,
+    place: Place,
+    namespace: Option<&str>,
+) -> Result<Item> {
+    let named = |field| value["metadata"][field].as_str().unwrap_or("?");
+    let title = title(named("namespace"), named("name"));
+    if value["apiVersion"] != names::API_VERSION {
+        return Err(Failure::new(format!("apiVersion is not {}", names::API_VERSION)).at(title));
+    }
+    let object = object.at(&title)?;
+    let (given, name) = names_of(&object);
+    let namespace = given.or(namespace).unwrap_or_default();
+    if name.is_empty() {
+        return Err(Failure::new("metadata.name is missing").at(&title));
+    }
+    if namespace.is_empty() && object.spec.scope != Scope::Cluster.as_str() {
+        return Err(Failure::new("metadata.namespace is missing, and values are bound to it").at(&title)
+            .hint("write metadata.namespace into the file, or say --namespace"));
+    }
+    let sealed = Sealed::parse(&object.spec, namespace, &name).at(&title)?;
+    Ok(Item { object, sealed, place })
+}
+
+/// Reads a file that was found, or named. One that was only found and has nothing of ours in it is
+/// none of our business, whether it can be read or not.
+pub(crate) fn read_if_sealed(path: &Path, named: bool) -> Result<Option<SealedFile>> {
+    let bytes = fs::read(path).at(path.display())?;
+    let ours = [names::GROUP, "SealedSecret"].iter().all(|word| contains(&bytes, word.as_bytes()));
+    if !ours {
+        if named {
+            return Err(Failure::new("there is no SealedSecret in it").at(path.display()));
+        }
+        return Ok(None);
+    }
+    let file = SealedFile::read(path, None)?;
+    Ok((!file.items.is_empty()).then_some(file))
+}
+
+/// Whether `part` stands anywhere in `bytes`.
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// Files that could hold resources: those named, and under a folder all `.yaml`, `.yml` and
+/// `.json` files outside of hidden folders. Sorted, each once.
+pub(crate) fn files(paths: &[PathBuf], context: &Context) -> Result<Vec<PathBuf>> {
+    let mut found = BTreeSet::new();
+    let mut folders = Vec::new();
+    for path in paths {
+        if fs::metadata(path).at(path.display())?.is_dir() {
+            folders.push(path.clone());
+        } else {
+            found.insert(path.clone());
+        }
+    }
+    while let Some(folder) = folders.pop() {
+        context.printer.progress(format!("looking in {}", folder.display()));
+        for entry in fs::read_dir(&folder).at(folder.display())? {
+            let entry = entry.at(folder.display())?;
+            let (path, kind) = (entry.path(), entry.file_type().at(folder.display())?);
+            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            let yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
+            if kind.is_dir() && !hidden {
+                folders.push(path);
+            } else if yaml && !hidden && path.is_file() {
+                found.insert(path);
+            }
+        }
+    }
+    Ok(found.into_iter().collect())
+}

@@ -1,0 +1,70 @@
+//! `waxwing set`: seals one value into a file. No private key, no cluster; one data line and one
+//! envelope change, nothing else.
+
+use std::path::PathBuf;
+
+use waxwing_core::seal::DataKey;
+
+use crate::{
+    args::Context,
+    error::{Exit, Explain, Failure, Result},
+    input,
+    repository::Repository,
+    sealed_file::{Choice, SealedFile},
+};
+
+/// Seal one value into a file: added, or put in the place of the old one. Reads the value from a
+/// prompt without echo, or from standard input without its last line feed
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  waxwing set secrets/db.yaml password\n  openssl rand -hex 24 | waxwing set secrets/db.yaml password\n  waxwing set secrets/db.yaml ca.crt --from-file ca.crt")]
+pub(crate) struct Args {
+    /// The file with the SealedSecret
+    file: PathBuf,
+    /// The key of the Secret
+    key: String,
+    /// Read the value from this file, to the last byte
+    #[arg(long, value_name = "FILE")]
+    from_file: Option<PathBuf>,
+    /// Keep the line feed at the end of standard input
+    #[arg(long, conflicts_with = "from_file")]
+    keep_newline: bool,
+    #[command(flatten)]
+    choice: Choice,
+    /// Takes what people type after the key, so that the refusal does not repeat it.
+    #[arg(hide = true)]
+    value: Vec<std::ffi::OsString>,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Result {
+    let exposed = || {
+        Failure::usage("a value is never an argument: other processes and the shell's history can read it")
+            .hint("give it on standard input, with --from-file FILE, or at the prompt; if it was real, replace it")
+    };
+    if !args.value.is_empty() || args.key.contains('=') {
+        return Err(exposed());
+    }
+    let key: DataKey = args.key.parse()?;
+    let mut file = SealedFile::read(&args.file, args.choice.namespace())?;
+    let index = file.choose(&args.choice)?;
+    let item = file.item(index)?;
+    if item.template_has(&key) {
+        return Err(Failure::new(format!("key {key} is made by template.data already")).at(item.title())
+            .hint("a key is sealed or templated, not both: remove it from spec.template.data first"));
+    }
+    let repository = Repository::of(&args.file, context)?;
+    let recipients = repository.recipients(&args.file, &item.sealed.binding().namespace)?;
+    let title = item.title();
+    let mut sealed = item.sealed.clone();
+    let existed = sealed.tokens().contains_key(&key);
+
+    let value = match &args.from_file {
+        Some(path) => input::read(path)?,
+        None => input::value(&format!("Value of {key} in {title}"), args.keep_newline)?,
+    };
+    sealed.seal(&[(key.clone(), value)], &recipients, context.now).at(&title)?;
+    file.update(index, sealed)?;
+    file.save()?;
+    let what = if existed { "replaced" } else { "added" };
+    context.printer.note(format!("{what} {key} in {title} ({})", args.file.display()));
+    Ok(Exit::Done)
+}

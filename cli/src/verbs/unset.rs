@@ -1,0 +1,44 @@
+//! `waxwing unset`: removes values from a file, and the envelopes that nothing needs any more.
+
+use std::path::PathBuf;
+
+use waxwing_core::seal::DataKey;
+
+use crate::{
+    args::Context,
+    error::{Exit, Failure, Result},
+    origin::keys_of,
+    sealed_file::{Choice, SealedFile},
+};
+
+/// Remove sealed values from a file. Needs no key; the operator removes them from the Secret.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The file with the SealedSecret
+    file: PathBuf,
+    /// The keys of the Secret
+    #[arg(required = true, value_name = "KEY")]
+    keys: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Result {
+    let keys = args.keys.iter().map(|key| key.parse::<DataKey>()).collect::<std::result::Result<Vec<_>, _>>()?;
+    let mut file = SealedFile::read(&args.file, args.choice.namespace())?;
+    let index = file.choose(&args.choice)?;
+    let item = file.item(index)?;
+    let title = item.title();
+    let mut sealed = item.sealed.clone();
+    for key in &keys {
+        if !sealed.unset(key) {
+            return Err(Failure::new(format!("there is no key {key}")).at(&title).at(args.file.display())
+                .hint(format!("its keys are {}", keys_of(&item.sealed))));
+        }
+    }
+    file.update(index, sealed)?;
+    file.save()?;
+    let keys = keys.iter().map(DataKey::as_str).collect::<Vec<_>>().join(", ");
+    context.printer.note(format!("removed {keys} from {title} ({})", args.file.display()));
+    Ok(Exit::Done)
+}

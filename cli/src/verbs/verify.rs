@@ -1,0 +1,286 @@
+//! `waxwing verify`: everything that can be found wrong with sealed files without any private key.
+//! For editors, hooks and the pipeline before a merge.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use serde_json::Value;
+use waxwing_core::{
+    keys::NamedRecipient,
+    plan::Spec,
+    seal::Sealed,
+    yaml::{self, Document, YamlError},
+};
+use waxwing_crds::{Reason, SealedSecret};
+
+use crate::{
+    args::Context,
+    error::{Exit, Explain, Failure, Result},
+    printer::Format,
+    repository::Repository,
+    sealed_file::{contains, files, is_sealed_secret, list_items},
+};
+
+/// Check sealed files without any key: format, limits, recipients against .waxwing.yaml.
+///
+/// Finds plaintext Secrets and private keys that lie beside them, too.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Files, and folders with files
+    #[arg(default_value = ".")]
+    paths: Vec<PathBuf>,
+    /// Form of the output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Finding {
+    file: String,
+    line: usize,
+    resource: String,
+    reason: &'static str,
+    message: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    files: usize,
+    resources: usize,
+    findings: &'a [Finding],
+}
+
+/// What is being collected.
+struct Check<'a> {
+    context: &'a Context,
+    findings: Vec<Finding>,
+    resources: usize,
+}
+
+pub(crate) fn run(args: Args, context: &Context) -> Result {
+    let mut check = Check { context, findings: Vec::new(), resources: 0 };
+    let paths = files(&args.paths, context)?;
+    for path in &paths {
+        context.printer.progress(path.display().to_string());
+        check.file(path, args.paths.contains(path))?;
+    }
+    let Check { findings, resources, .. } = check;
+    match args.output {
+        Format::Json => {
+            context.printer.json(&Report { files: paths.len(), resources, findings: &findings })?;
+        }
+        Format::Text => {
+            for finding in &findings {
+                let Finding { file, line, resource, reason, message } = finding;
+                let resource = if resource.is_empty() { String::new() } else { format!("{resource}: ") };
+                context.printer.line(format!("{file}:{line}: {resource}{message} ({reason})"))?;
+            }
+            let count = findings.len();
+            context.printer.note(format!("{resources} sealed resources in {} files, {count} findings", paths.len()));
+        }
+    }
+    Ok(if findings.is_empty() { Exit::Done } else { Exit::Found })
+}
+
+/// A document, or an item of a list in it.
+struct Object<'a> {
+    document: &'a Document,
+    value: &'a Value,
+    text: &'a str,
+    is_item: bool,
+}
+
+impl Check<'_> {
+    fn file(&mut self, path: &Path, named: bool) -> Result<()> {
+        let bytes = fs::read(path).at(path.display())?;
+        if contains(&bytes, b"AGE-SECRET-KEY-1") {
+            self.add(path, 1, "", "PrivateKey", "a private key lies here; it has to be replaced, wherever it was pushed to");
+        }
+        let sealed = contains(&bytes, b"SealedSecret") && contains(&bytes, waxwing_crds::names::GROUP.as_bytes());
+        if !sealed && !contains(&bytes, b"Secret") {
+            return Ok(());
+        }
+        // Templates of Helm and the like are no YAML, and none of our business without a name of ours.
+        let ours = sealed || named;
+        let Ok(text) = String::from_utf8(bytes) else {
+            if ours {
+                self.add(path, 1, "", "Unreadable", "not UTF-8 text");
+            }
+            return Ok(());
+        };
+        match yaml::each_document(&text) {
+            Ok(documents) => {
+                for document in documents {
+                    match document {
+                        Ok(document) => self.document(path, &document, &text),
+                        Err(error) if ours => self.unreadable(path, &error),
+                        Err(_) => {}
+                    }
+                }
+            }
+            Err(error) if ours => self.unreadable(path, &error),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    fn document(&mut self, path: &Path, document: &Document, text: &str) {
+        match list_items(&document.value) {
+            Some(items) => {
+                for value in items {
+                    self.object(path, &Object { document, value, text, is_item: true });
+                }
+            }
+            None => self.object(path, &Object { document, value: &document.value, text, is_item: false }),
+        }
+    }
+
+    fn object(&mut self, path: &Path, object: &Object<'_>) {
+        let title = title(object.value);
+        if is_plaintext(object.value) {
+            let message = "a plaintext Secret; seal it with waxwing seal, remove the file, and replace the credential if it was pushed";
+            self.add(path, object.document.line, &title, "PlaintextSecret", message);
+        }
+        if !is_sealed_secret(object.value) {
+            return;
+        }
+        self.resources += 1;
+        if object.value["apiVersion"] != waxwing_crds::names::API_VERSION {
+            self.add(path, object.document.line, &title, "UnknownVersion", "not an apiVersion that this version knows");
+            return;
+        }
+        let typed: std::result::Result<SealedSecret, YamlError> =
+            if object.is_item { yaml::from_value(object.value) } else { object.document.typed(object.text) };
+        match typed {
+            Ok(typed) => self.sealed(path, object, &title, &typed),
+            Err(error) => {
+                let line = error.position().map_or(object.document.line, |(line, _)| line);
+                self.add(path, line, &title, Reason::InvalidSpec.as_str(), &error.to_string());
+            }
+        }
+    }
+
+    fn sealed(&mut self, path: &Path, object: &Object<'_>, title: &str, typed: &SealedSecret) {
+        let line = object.document.line;
+        for field in unknown_fields(object.value, typed) {
+            self.add(path, line, title, "UnknownField", &format!("{field} is no field of a SealedSecret"));
+        }
+        let spec = match Spec::try_from(typed) {
+            Ok(spec) => spec,
+            Err(error) => {
+                self.add(path, line, title, error.reason().as_str(), &Failure::from(error).to_string());
+                return;
+            }
+        };
+        let namespace = typed.metadata.namespace.clone().unwrap_or_default();
+        if namespace.is_empty() {
+            let message = "metadata.namespace is missing, and values are bound to it";
+            self.add(path, line, title, "NoNamespace", message);
+        }
+        let unused = unused(&spec.sealed);
+        if unused > 0 {
+            let message = format!("{unused} envelopes are needed by no value; the next waxwing set or unset drops them");
+            self.add(path, line, title, "UnusedEnvelopes", &message);
+        }
+        match Repository::of(path, self.context).and_then(|repository| repository.rule(path, &namespace)) {
+            Ok(rule) => {
+                for message in recipients(&spec.sealed, &rule.recipients, &rule.required) {
+                    self.add(path, line, title, "RecipientsDiffer", &message);
+                }
+            }
+            Err(failure) => self.add(path, line, title, "NoRule", &failure.to_string()),
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, error: &YamlError) {
+        let line = error.position().map_or(1, |(line, _)| line);
+        self.add(path, line, "", "Unreadable", &error.to_string());
+    }
+
+    fn add(&mut self, path: &Path, line: usize, resource: &str, reason: &'static str, message: &str) {
+        self.findings.push(Finding {
+            file: path.display().to_string(),
+            line,
+            resource: resource.to_owned(),
+            reason,
+            message: message.to_owned(),
+        });
+    }
+}
+
+/// `KIND NAMESPACE/NAME`.
+fn title(value: &Value) -> String {
+    let named = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let metadata = &value["metadata"];
+    format!("{} {}/{}", named(&value["kind"]), named(&metadata["namespace"]), named(&metadata["name"]))
+}
+
+/// A Secret with a value in it. One that SOPS has encrypted says so.
+fn is_plaintext(value: &Value) -> bool {
+    let filled = |field: &str| {
+        let values = value[field].as_object();
+        values.is_some_and(|values| values.values().any(|value| value.as_str().is_some_and(|text| !text.is_empty())))
+    };
+    value["kind"] == "Secret"
+        && value["apiVersion"] == "v1"
+        && value.get("sops").is_none()
+        && (filled("data") || filled("stringData"))
+}
+
+/// Envelopes that no token points to.
+fn unused(sealed: &Sealed) -> usize {
+    let needed = |id| sealed.tokens().values().any(|token| token.envelope() == id);
+    sealed.envelopes().keys().filter(|id| !needed(**id)).count()
+}
+
+/// What the hints of the envelopes say against the rule. Hints prove nothing, but whoever seals
+/// with this command leaves them true.
+fn recipients(sealed: &Sealed, wanted: &[NamedRecipient], required: &[NamedRecipient]) -> Vec<String> {
+    let wanted: Vec<String> = wanted.iter().chain(required).map(NamedRecipient::hint).collect();
+    let mut messages = Vec::new();
+    for (id, envelope) in sealed.envelopes() {
+        let named: Vec<String> = envelope.to().iter().map(ToString::to_string).collect();
+        let lacks: Vec<&str> = wanted.iter().filter(|hint| !named.contains(hint)).map(String::as_str).collect();
+        let extra: Vec<&str> = named.iter().filter(|hint| !wanted.contains(hint)).map(String::as_str).collect();
+        if !lacks.is_empty() {
+            messages.push(format!("envelope {id} is not for {}; run waxwing rewrap", lacks.join(", ")));
+        }
+        if !extra.is_empty() {
+            messages.push(format!("envelope {id} is for {}, whom no rule names; run waxwing rewrap", extra.join(", ")));
+        }
+    }
+    messages
+}
+
+/// Fields that the type does not have: the API server would drop them, or refuse them, by its mode.
+fn unknown_fields(value: &Value, typed: &SealedSecret) -> Vec<String> {
+    let Ok(known) = serde_json::to_value(typed) else { return Vec::new() };
+    let mut unknown = Vec::new();
+    for part in ["spec"] {
+        compare(part, &value[part], &known[part], &mut unknown);
+    }
+    unknown
+}
+
+fn compare(path: &str, value: &Value, known: &Value, unknown: &mut Vec<String>) {
+    let (Some(value), Some(known)) = (value.as_object(), known.as_object()) else { return };
+    for (field, inner) in value {
+        let path = format!("{path}.{field}");
+        match known.get(field) {
+            Some(known) => compare(&path, inner, known, unknown),
+            // An absent value is written as nothing.
+            None if is_empty(inner) => {}
+            None => unknown.push(path),
+        }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
+}

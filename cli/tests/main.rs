@@ -1,0 +1,6 @@
+//! The tests of the command as a user runs it: transcripts from `tests/transcripts`, and what a
+//! transcript cannot say.
+
+mod process;
+mod terminal;
+mod transcript;

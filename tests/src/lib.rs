@@ -1,1 +1,33 @@
-//! x
+//! What the end-to-end tests and the benchmarks stand on: real servers, the chart as an administrator installs it,
+//! the operator as its ServiceAccount, and helpers that wait for conditions and never for time.
+//!
+//! The programs come from `tests/tools.sh`. A missing one is a failure with a hint, never a skipped test.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failure is a panic that says where")]
+
+pub mod audit;
+pub mod certs;
+pub mod chart;
+pub mod control_plane;
+pub mod faults;
+pub mod operator;
+pub mod process;
+pub mod ring;
+pub mod scene;
+pub mod scrape;
+pub mod tools;
+pub mod wait;
+
+use std::future::Future;
+use std::sync::LazyLock;
+
+use tokio::runtime::Runtime;
+
+/// One runtime for all tests: a client's connections belong to the runtime that made them, and tests share clients.
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts"));
+
+/// Runs one test's future on the shared runtime.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    RUNTIME.block_on(future)
+}

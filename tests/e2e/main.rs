@@ -1,0 +1,11 @@
+//! Waxwing against real servers. One binary, so that all tests share them; see `tests/README.md`.
+//!
+//! A test's doc comment begins with the ids of `SECURITY.md` that it covers and names the guard whose removal makes it
+//! fail.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failure is a panic that says where")]
+
+mod admission;
+mod chart;
+mod main_path;
+mod refused;

@@ -1,0 +1,54 @@
+//! Where the programs and the work tree are.
+
+use std::path::{Path, PathBuf};
+
+/// The root of the work tree.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in a folder of the work tree")
+}
+
+/// A program that `tests/tools.sh` builds, such as `kube-apiserver`.
+///
+/// # Panics
+/// When the variable is not set or names nothing: a test that needs the program has failed, not been skipped.
+#[must_use]
+pub fn tool(name: &str) -> PathBuf {
+    let variable = format!("WAXWING_TEST_{}", name.replace('-', "_").to_uppercase());
+    let Some(path) = std::env::var_os(&variable).map(PathBuf::from) else {
+        panic!("{variable} is not set; run ./tests/run e2e, or: tests/tools.sh && eval \"$(tests/tools.sh --env)\"");
+    };
+    assert!(path.exists(), "{variable} names {}, which is not there; run tests/tools.sh", path.display());
+    path
+}
+
+/// A program of this workspace: `WAXWING_TEST_OPERATOR` for `waxwing-operator`, `WAXWING_TEST_CLI` for `waxwing`;
+/// else the one that was built beside this test binary.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn built(name: &str, variable: &str) -> PathBuf {
+    let path = std::env::var_os(variable).map_or_else(
+        || {
+            let this = std::env::current_exe().expect("the test binary has a path");
+            let profile = this.parent().and_then(Path::parent).expect("the test binary lies in target/PROFILE/deps");
+            profile.join(name)
+        },
+        PathBuf::from,
+    );
+    assert!(path.exists(), "{} is not there; run ./tests/run, or: cargo build -p {name}", path.display());
+    path
+}
+
+/// The operator's binary.
+#[must_use]
+pub fn operator() -> PathBuf {
+    built("waxwing-operator", "WAXWING_TEST_OPERATOR")
+}
+
+/// The CLI's binary.
+#[must_use]
+pub fn cli() -> PathBuf {
+    built("waxwing", "WAXWING_TEST_CLI")
+}

@@ -9,6 +9,8 @@ mod binding;
 mod dek;
 mod envelope;
 mod error;
+#[cfg(all(test, target_os = "linux"))]
+mod memory;
 mod padding;
 mod sealed;
 #[cfg(test)]

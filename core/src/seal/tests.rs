@@ -294,7 +294,7 @@ fn a_value_with_bad_padding_is_refused_after_it_authenticates() {
         .envelopes()
         .iter()
         .next()
-        .map(|(id, e)| e.unwrap(*id, &ring.identities(), &mut super::envelope::Tries::new()).ok().unwrap())
+        .map(|(id, e)| e.unwrap(*id, &ring.identities(), &mut envelope::Tries::new()).ok().unwrap())
         .unwrap();
     for plain in [[0xff; 64], [1; 64]] {
         let token = dek.seal_padded(&binding(Scope::Strict), &key("a"), 1, zeroize::Zeroizing::new(plain.to_vec())).unwrap();

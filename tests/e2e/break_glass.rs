@@ -7,7 +7,7 @@ use waxwing_crds::SealedSecret;
 use waxwing_tests::tools;
 
 fn repository(path: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", path].iter().collect()
+    tools::root().join(path)
 }
 
 /// Runs the script on one vector: the values, or what it says.
@@ -15,13 +15,13 @@ fn break_glass(vector: &str, header: &BTreeMap<&str, &str>) -> Result<BTreeMap<S
     let path = repository("tests/vectors").join(vector);
     let text = fs::read_to_string(&path).unwrap();
     let object: SealedSecret = yaml::from_str(text.split_once("\n\n").unwrap().1).unwrap();
-    let output = Command::new(tools::python())
+    let output = Command::new(tools::tool("python"))
         .arg(repository("docs/break-glass.py"))
         .arg(&path)
         .arg(repository("tests/vectors/keys").join(format!("{}.txt", header["identity"])))
         .args([object.metadata.namespace.unwrap(), object.metadata.name.unwrap()])
         .args([object.spec.scope, object.spec.secret_type])
-        .env("AGE", tools::age())
+        .env("AGE", tools::tool("age"))
         .output()
         .unwrap();
     if output.status.success() {

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic that says where")]
 
 mod admission;
+mod break_glass;
 mod chart;
 mod main_path;
 mod refused;

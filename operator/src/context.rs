@@ -17,6 +17,7 @@ use crate::{
     queue::Queue,
     records::{SealedRecord, SecretRecord},
     ring::Ring,
+    sealed_secret::Memories,
     store::Store,
 };
 
@@ -36,6 +37,8 @@ pub struct Context {
     pub terminating: Terminating,
     /// What is to be looked at.
     pub queue: Queue,
+    /// What is remembered of single objects, by `sealed_secret::reconcile`.
+    pub memories: Memories,
     /// What is measured.
     pub metrics: Metrics,
     /// Events for people.

@@ -3,6 +3,7 @@
 //! Everything that has an effect on a cluster is in this crate; every decision is in `waxwing_core::plan`.
 
 pub mod api_error;
+pub mod apply;
 pub mod context;
 pub mod events;
 pub mod flags;
@@ -11,4 +12,5 @@ pub mod metrics;
 pub mod queue;
 pub mod records;
 pub mod ring;
+pub mod sealed_secret;
 pub mod store;

@@ -1,0 +1,198 @@
+//! One look at one SealedSecret: observe, plan, apply, report.
+//!
+//! Every decision is in `waxwing_core::plan`; this only carries facts in and effects out. What is observed comes from
+//! the caches, and past them only when the API server has answered that they are behind.
+
+mod memories;
+mod outcome;
+mod status;
+
+use std::{collections::BTreeMap, time::Instant};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use tracing::{debug, info, warn};
+use waxwing_core::plan::{Input, Memory, Next, Object, Outcome, Owner, Place, Plan, Report, Ring, Target, plan, report};
+use waxwing_crds::names;
+
+use crate::{
+    apply::{self, Refusal},
+    context::Context,
+    metrics::SEALED_SECRET,
+    queue::Verdict,
+    records::{DecodedSealed, SecretRecord},
+    store::{ObjectKey, Record},
+};
+
+pub use memories::Memories;
+
+/// How often a plan is made anew within one look, because the Secret was another one than the caches said.
+const ATTEMPTS: u32 = 3;
+
+/// Looks at one object once. Measures itself; says when to look again.
+pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
+    let began = Instant::now();
+    let Some(record) = ctx.sealed_secrets.get(key) else {
+        ctx.memories.forget(key);
+        ctx.metrics.forget(key);
+        return Verdict::Done;
+    };
+    let object = record.decode();
+    let memory = ctx.memories.of(key);
+    let report = look(ctx, key, &object, &memory).await;
+    if memory != report.memory {
+        ctx.memories.set(key, report.memory.clone());
+    }
+    let said = tell(ctx, key, &object, &report).await;
+    ctx.metrics.reconciled(SEALED_SECRET, began.elapsed(), report.failure);
+    match (said, report.next) {
+        (Err(status::NotSaid::Gone), _) => Verdict::Done,
+        // Without the status, the next look does not know what this one has done.
+        (Err(status::NotSaid::Refused), _) => Verdict::Backoff,
+        (Ok(()), Next::OnChange) => Verdict::Done,
+        (Ok(()), Next::After(seconds)) => Verdict::After(std::time::Duration::from_secs(seconds)),
+        (Ok(()), Next::Soon) => Verdict::Soon,
+        (Ok(()), Next::Backoff) => Verdict::Backoff,
+        (Ok(()), Next::Ceiling) => Verdict::Ceiling,
+    }
+}
+
+/// Plans and applies, until the plan was made for the Secret that is really there.
+async fn look(ctx: &Context, key: &ObjectKey, object: &DecodedSealed, memory: &Memory) -> Report {
+    let ring = ctx.ring();
+    let none = BTreeMap::new();
+    let mut target = ctx.secrets.get(key).map(|record| target_of(&record));
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let input = Input {
+            object: Object {
+                namespace: key.namespace(),
+                name: key.name(),
+                uid: object.metadata.uid.as_deref().unwrap_or_default(),
+                generation: object.metadata.generation,
+                deleting: object.metadata.deletion_timestamp.is_some(),
+                annotations: object.metadata.annotations.as_ref().unwrap_or(&none),
+                spec: object.spec.as_ref().map_err(String::as_str),
+                status: &object.status,
+            },
+            target: target.as_ref(),
+            ring: Ring {
+                identities: &ring.identities,
+                rewrap_to: &ring.rewrap_to,
+                rollback: ring.policy.rollback,
+                cluster_scope: ring.policy.cluster_scope,
+                unusable: ring.unusable,
+            },
+            place: Place {
+                operator_namespace: &ctx.flags.operator_namespace,
+                terminating: ctx.terminating.contains(key.namespace()),
+            },
+            source: None,
+            now: ctx.now(),
+        };
+        let plan = plan(&input, memory);
+        let outcome = match carry_out(ctx, key, &plan, target.as_ref()).await {
+            Ok(outcome) => outcome,
+            Err(refusal) if refusal.is_outdated() && attempts < ATTEMPTS => {
+                match apply::read(&ctx.client, key.namespace(), key.name()).await {
+                    Ok(metadata) => {
+                        target = metadata.map(|metadata| remember(ctx, key, &metadata));
+                        continue;
+                    }
+                    Err(refusal) => outcome::of(&refusal),
+                }
+            }
+            Err(refusal) => {
+                debug!(object = %key, answer = refusal.describe(), "the Secret was not written");
+                outcome::of(&refusal)
+            }
+        };
+        return report(&input, memory, &plan, &outcome);
+    }
+}
+
+async fn carry_out(
+    ctx: &Context,
+    key: &ObjectKey,
+    plan: &Plan,
+    target: Option<&Target>,
+) -> Result<Outcome, Refusal> {
+    let before = target.map(|target| target.resource_version.as_str());
+    let Some(written) = apply::write(&ctx.client, &plan.write, before).await? else {
+        return Ok(Outcome::None);
+    };
+    let Target { uid, resource_version, .. } = remember(ctx, key, &written.metadata);
+    Ok(if written.created {
+        Outcome::Created { uid, resource_version }
+    } else {
+        Outcome::Applied { uid, resource_version, changed: written.changed }
+    })
+}
+
+/// Puts what the API server has answered into the cache, so that the next look is not behind.
+fn remember(
+    ctx: &Context,
+    key: &ObjectKey,
+    metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
+) -> Target {
+    let record = SecretRecord::from(metadata);
+    let target = target_of(&record);
+    // Where the watch was faster, what it has brought stays.
+    let _newer = ctx.secrets.put(key, record);
+    target
+}
+
+fn target_of(record: &SecretRecord) -> Target {
+    let annotation = |name: &str| record.annotation(name).map(|value| (name.to_owned(), value.to_owned()));
+    let owners = record.owners().iter().map(|owner| Owner {
+        api_version: owner.api_version.clone(),
+        kind: owner.kind.clone(),
+        name: owner.name.clone(),
+        uid: owner.uid.clone(),
+        controller: owner.controller == Some(true),
+    });
+    Target {
+        uid: record.uid().to_owned(),
+        resource_version: record.resource_version(),
+        annotations: [names::OWNED_BY, names::ADOPT, names::ADOPTED, names::SEQ].into_iter().filter_map(annotation).collect(),
+        owners: owners.collect(),
+    }
+}
+
+/// Status, events, metrics, log; each only when there is something new.
+async fn tell(
+    ctx: &Context,
+    key: &ObjectKey,
+    object: &DecodedSealed,
+    report: &Report,
+) -> Result<(), status::NotSaid> {
+    if report.drift_corrected {
+        ctx.metrics.drift_corrected(SEALED_SECRET);
+    }
+    if let Some(values) = report.rolled_back {
+        ctx.metrics.rolled_back(key, u32::try_from(values).unwrap_or(u32::MAX));
+    }
+    let said = match &report.status {
+        Some(status) => status::write(ctx, key, object, status).await,
+        None => Ok(()),
+    };
+    let about = ObjectReference {
+        api_version: Some(names::API_VERSION.to_owned()),
+        kind: Some(SEALED_SECRET.to_owned()),
+        namespace: Some(key.namespace().to_owned()),
+        name: Some(key.name().to_owned()),
+        uid: object.metadata.uid.clone(),
+        ..ObjectReference::default()
+    };
+    for event in &report.events {
+        let reason = event.reason.as_str();
+        if event.warning {
+            warn!(object = %key, reason, "{}", event.note);
+            ctx.events.warning(&about, event.reason, &event.note).await;
+        } else {
+            info!(object = %key, reason, "{}", event.note);
+            ctx.events.normal(&about, event.reason, &event.note).await;
+        }
+    }
+    said
+}

@@ -18,7 +18,7 @@ use crate::{
     records::{SealedRecord, SecretRecord},
     ring::Ring,
     sealed_secret::Memories,
-    store::Store,
+    store::{ObjectKey, Store},
 };
 
 /// Shared by all tasks.
@@ -58,6 +58,13 @@ impl Context {
         unix_now()
     }
 
+    /// The object is gone, and with it whatever was known of it besides its record.
+    pub(crate) fn forget(&self, key: &ObjectKey) {
+        self.queue.forget(key);
+        self.memories.forget(key);
+        self.metrics.forget(key);
+    }
+
     /// What the metrics count in the caches.
     pub(crate) fn counts(&self) -> Counts {
         let (ring, now) = (self.ring(), self.now());
@@ -95,6 +102,10 @@ impl Terminating {
     /// Whether this namespace is being deleted.
     pub fn contains(&self, namespace: &str) -> bool {
         self.names.read().unwrap_or_else(PoisonError::into_inner).contains(namespace)
+    }
+
+    pub(crate) fn replace(&self, terminating: HashSet<String>) {
+        *self.names.write().unwrap_or_else(PoisonError::into_inner) = terminating;
     }
 
     pub(crate) fn set(&self, namespace: &str, terminating: bool) {

@@ -85,12 +85,12 @@ fn namespace(text: &str) -> Result<String, String> {
     Err("a namespace's name takes 1 to 63 lower-case letters, digits and inner dashes".to_owned())
 }
 
-/// A ring's name. Names of identities and of the lease are made from it, so it is shorter than the API would allow.
+/// A ring's name. It becomes a label of its identities, so it is shorter than the API would allow.
 fn ring_name(text: &str) -> Result<String, String> {
-    if text.len() <= 200 && text.split('.').all(is_dns_label) {
+    if text.len() <= 63 && text.split('.').all(is_dns_label) {
         return Ok(text.to_owned());
     }
-    Err("a KeyRing's name takes 1 to 200 lower-case letters, digits, and inner dashes and dots".to_owned())
+    Err("a KeyRing's name takes 1 to 63 lower-case letters, digits, and inner dashes and dots".to_owned())
 }
 
 fn is_dns_label(text: &str) -> bool {

@@ -4,13 +4,22 @@
 
 pub mod api_error;
 pub mod apply;
+mod client;
 pub mod context;
 pub mod events;
 pub mod flags;
+mod harden;
+mod http;
+mod identities;
+mod key_ring;
 pub mod lease;
+mod logs;
 pub mod metrics;
 pub mod queue;
 pub mod records;
 pub mod ring;
+pub mod run;
 pub mod sealed_secret;
 pub mod store;
+mod watch;
+mod workers;

@@ -26,7 +26,7 @@ impl Memories {
         }
     }
 
-    pub(super) fn forget(&self, key: &ObjectKey) {
+    pub(crate) fn forget(&self, key: &ObjectKey) {
         self.lock().remove(key);
     }
 

@@ -1,0 +1,326 @@
+//! The loop that keeps the ring: reads the KeyRing and the identities, plans, writes one step, and reads again.
+//!
+//! Every replica reads and publishes what it found to its own workers; only the one that holds the lease writes. The
+//! order of reading (KeyRing first) and of writing (status first, Secret second) is what
+//! `waxwing_core::plan::key_ring` builds its guarantees on.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kube::{Api, Client, Resource, ResourceExt, api::PostParams, core::ObjectMeta};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep, timeout},
+};
+use tracing::{error, info, warn};
+use waxwing_core::{
+    keys::{Identities, Identity, NamedRecipient},
+    plan::key_ring::{self, Found, MAKE_WITHIN, Observed, RingPlan},
+};
+use waxwing_crds::{KeyRing, KeyState, Reason};
+
+use crate::{
+    api_error,
+    context::{Context, unix_now},
+    identities::{self, IdentitySecret},
+    metrics::KEY_RING,
+    queue::jittered,
+    ring::{Policy, Ring},
+};
+
+/// How often the ring is read without a cause.
+const LOOK: Duration = Duration::from_secs(300);
+/// The longest delay after an error, and the first one.
+const CEILING: Duration = Duration::from_secs(30);
+const FIRST: Duration = Duration::from_millis(500);
+/// More steps than any ring takes: making a key is three.
+const STEPS: u32 = 10;
+
+/// Keeps one ring.
+pub(crate) struct KeyRingLoop {
+    context: Arc<Context>,
+    /// Where the snapshots go.
+    ring: watch::Sender<Arc<Ring>>,
+    /// Rung when the KeyRing, an identity or the leadership has changed.
+    wake: Arc<Notify>,
+    /// The listed keys that had no Secret when they were looked at, and since when.
+    waiting: Option<(BTreeSet<String>, Instant)>,
+}
+
+/// What went wrong.
+enum Failure {
+    /// The KeyRing does not exist.
+    Missing,
+    /// The API server.
+    Api(kube::Error),
+    /// The ring did not come to rest.
+    Restless,
+}
+
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl KeyRingLoop {
+    /// Keeps the ring that the flags name.
+    pub(crate) fn new(context: Arc<Context>, ring: watch::Sender<Arc<Ring>>, wake: Arc<Notify>) -> Self {
+        Self { context, ring, wake, waiting: None }
+    }
+
+    /// Runs until it is dropped. Dropping it between two steps is as safe as a crash.
+    pub(crate) async fn run(mut self) {
+        let mut delay = FIRST;
+        loop {
+            let begun = Instant::now();
+            let result = self.settle().await;
+            let failure = result.as_ref().err().map(Failure::reason);
+            self.context.metrics.reconciled(KEY_RING, begun.elapsed(), failure);
+            let pause = match result {
+                Ok(again) => {
+                    delay = FIRST;
+                    again
+                }
+                Err(failure) => {
+                    self.tell(&failure);
+                    let pause = jittered(delay);
+                    delay = (delay * 2).min(CEILING);
+                    pause
+                }
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.wake.notified() => {}
+            }
+        }
+    }
+
+    /// Plans and writes until nothing is left to write. Gives the time until the next look.
+    async fn settle(&mut self) -> Result<Duration, Failure> {
+        for _ in 0..STEPS {
+            let key_ring = self.read_key_ring().await?;
+            let found = self.read_identities(&key_ring).await?;
+            let plan = self.plan(&key_ring, &found);
+            let steady = !plan.make && key_ring.status.as_ref() == Some(&plan.status);
+            if steady || !self.context.leadership.is_held() {
+                self.publish(&key_ring, &found, &plan);
+                let again = plan.again.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+                return Ok(again.map_or(LOOK, |again| again.clamp(Duration::from_secs(1), LOOK)));
+            }
+            match self.step(&key_ring, plan.clone()).await {
+                Ok(()) => {}
+                // Somebody else was faster: read again.
+                Err(error) if api_error::is_conflict(&error) => {}
+                Err(error) => {
+                    self.publish(&key_ring, &found, &plan);
+                    return Err(error.into());
+                }
+            }
+        }
+        Err(Failure::Restless)
+    }
+
+    async fn read_key_ring(&self) -> Result<KeyRing, Failure> {
+        match self.api().get(&self.context.flags.keyring).await {
+            Ok(key_ring) => Ok(key_ring),
+            Err(error) if api_error::is_not_found(&error) => {
+                // Without the ring's memory no identity is trusted.
+                self.send(Ring::unread(&self.context.flags.keyring));
+                Err(Failure::Missing)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The identities that could be this ring's: those that are labelled for another ring are passed over, unless
+    /// this one knows them.
+    async fn read_identities(&self, key_ring: &KeyRing) -> Result<Vec<IdentitySecret>, Failure> {
+        let known: BTreeSet<&str> = key_ring
+            .status
+            .iter()
+            .flat_map(|status| &status.keys)
+            .map(|key| key.recipient.as_str())
+            .chain(key_ring.spec.trusted.iter().map(String::as_str))
+            .collect();
+        let flags = &self.context.flags;
+        let mut found = identities::read_all(&self.context.client, &flags.operator_namespace).await?;
+        found.retain(|secret| {
+            let is_known = secret.identity.as_ref().is_some_and(|own| known.contains(own.recipient().as_str()));
+            is_known || secret.ring.as_ref().is_none_or(|ring| *ring == flags.keyring)
+        });
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    fn plan(&mut self, key_ring: &KeyRing, found: &[IdentitySecret]) -> RingPlan {
+        let found: Vec<_> = found
+            .iter()
+            .map(|secret| Found {
+                secret: secret.name.clone(),
+                recipient: secret.identity.as_ref().map(|identity| identity.recipient().clone()),
+            })
+            .collect();
+        let status = key_ring.status.clone().unwrap_or_default();
+        let present: BTreeSet<_> = found.iter().filter_map(|found| found.recipient.as_ref()).map(ToString::to_string).collect();
+        let without_secret: BTreeSet<_> = status
+            .keys
+            .iter()
+            .filter(|key| key.state == KeyState::Pending && !present.contains(&key.recipient))
+            .map(|key| key.recipient.clone())
+            .collect();
+        let waited = match &self.waiting {
+            Some((known, since)) if *known == without_secret => since.elapsed(),
+            _ => {
+                self.waiting = Some((without_secret, Instant::now()));
+                Duration::ZERO
+            }
+        };
+        let observed = Observed {
+            ring: &self.context.flags.keyring,
+            spec: &key_ring.spec,
+            status: &status,
+            generation: key_ring.metadata.generation,
+            found: &found,
+            waited: i64::try_from(waited.as_secs()).unwrap_or(i64::MAX),
+        };
+        key_ring::plan(&observed, unix_now())
+    }
+
+    /// Writes one step: the status, and after it the Secret of a key that it lists.
+    async fn step(&self, key_ring: &KeyRing, mut plan: RingPlan) -> kube::Result<()> {
+        let begun = Instant::now();
+        let identity = plan.make.then(Identity::generate);
+        if let Some(identity) = &identity {
+            plan.list(identity.recipient(), unix_now());
+        }
+        let object = KeyRing {
+            metadata: ObjectMeta {
+                name: key_ring.metadata.name.clone(),
+                // The precondition: whoever wrote in between is read first.
+                resource_version: key_ring.metadata.resource_version.clone(),
+                ..ObjectMeta::default()
+            },
+            spec: key_ring.spec.clone(),
+            status: Some(plan.status.clone()),
+        };
+        let written = self.api().replace_status(&key_ring.name_any(), &PostParams::default(), &object).await?;
+        if let Some(identity) = identity {
+            self.make(&written, &identity, begun).await?;
+        }
+        if plan.recipients_changed {
+            self.context.metrics.recipients_changed();
+        }
+        for event in &plan.events {
+            let about = written.object_ref(&());
+            let events = &self.context.events;
+            if event.warning {
+                warn!(reason = event.reason.as_str(), "{}", event.message);
+                events.warning(&about, event.reason, &event.message).await;
+            } else {
+                info!(reason = event.reason.as_str(), "{}", event.message);
+                events.normal(&about, event.reason, &event.message).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates the Secret of a key that was just listed: soon, or not at all, because others wait for it only so long.
+    async fn make(&self, key_ring: &KeyRing, identity: &Identity, begun: Instant) -> kube::Result<()> {
+        let flags = &self.context.flags;
+        let deadline = begun + Duration::from_secs(MAKE_WITHIN.unsigned_abs());
+        let mut result = Ok(());
+        while Instant::now() < deadline && self.context.leadership.is_held() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let create = identities::create(&self.context.client, &flags.operator_namespace, &flags.keyring, identity);
+            result = match timeout(left, create).await {
+                Ok(Ok(())) => {
+                    let id = identity.id();
+                    info!(key = %id, "a key was made");
+                    let about = key_ring.object_ref(&());
+                    self.context.events.normal(&about, Reason::KeyCreated, &format!("key {id} was made")).await;
+                    return Ok(());
+                }
+                // An earlier try that we had no answer to, or a name that somebody took: the next reading tells.
+                Ok(Err(error)) if api_error::is_conflict(&error) => return Ok(()),
+                Ok(Err(error)) => Err(error),
+                Err(_) => return Ok(()),
+            };
+            sleep(FIRST).await;
+        }
+        result
+    }
+
+    /// Sends a snapshot to the workers.
+    fn publish(&self, key_ring: &KeyRing, found: &[IdentitySecret], plan: &RingPlan) {
+        let flags = &self.context.flags;
+        let identities: Identities = found
+            .iter()
+            .filter_map(|secret| secret.identity.as_ref())
+            .filter(|identity| plan.usable.contains(identity.recipient()))
+            .cloned()
+            .collect();
+        let own = plan.published.iter().filter(|named| plan.active.contains(named.recipient())).cloned();
+        let flagged = flags.rewrap_recipients.iter().map(|recipient| {
+            let published = plan.published.iter().find(|named| named.recipient() == recipient).cloned();
+            published.or_else(|| NamedRecipient::new(FLAGGED, recipient.clone()).ok())
+        });
+        let mut rewrap_to: Vec<_> = own.chain(flagged.flatten()).collect();
+        rewrap_to.dedup();
+        let keys = &plan.status.keys;
+        let made = |key: &waxwing_crds::RingKey| key.created_at.as_ref().map(|time| time.0.as_second());
+        let saved = |recipient: &String| key_ring.spec.backed_up.contains(recipient);
+        self.send(Ring {
+            name: flags.keyring.clone(),
+            active: plan.active.clone(),
+            states: keys.iter().filter_map(|key| Some((key.recipient.parse().ok()?, key.state))).collect(),
+            published: plan.published.clone(),
+            rewrap_to,
+            policy: Policy::from(&key_ring.spec),
+            active_since: keys.iter().filter(|key| key.state == KeyState::Active).filter_map(made).max(),
+            unsaved_since: keys.iter().filter(|key| key.state.opens() && !saved(&key.recipient)).filter_map(made).min(),
+            unusable: plan.unusable,
+            identities,
+        });
+    }
+
+    fn send(&self, ring: Ring) {
+        let concerns = ring.concerns_objects(&self.context.ring());
+        let ring = Arc::new(ring);
+        self.ring.send_if_modified(|known| {
+            *known = ring;
+            concerns
+        });
+    }
+
+    fn tell(&self, failure: &Failure) {
+        let ring = &self.context.flags.keyring;
+        match failure {
+            Failure::Missing => error!(
+                key_ring = ring,
+                "the KeyRing does not exist: nothing is opened until somebody creates it (the Helm chart does)"
+            ),
+            Failure::Api(error) => {
+                error!(key_ring = ring, error = api_error::describe(error), "the ring could not be kept; trying again");
+            }
+            Failure::Restless => warn!(key_ring = ring, "somebody else changes the KeyRing all the time; trying again"),
+        }
+    }
+
+    fn api(&self) -> Api<KeyRing> {
+        let client: Client = self.context.client.clone();
+        Api::all(client)
+    }
+}
+
+impl Failure {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Missing => Reason::KeyRingNotReady,
+            Self::Api(error) => api_error::reason(error),
+            Self::Restless => Reason::ApiConflict,
+        }
+    }
+}
+
+/// The name of a recipient that only the operator's flag names.
+const FLAGGED: &str = "flag";

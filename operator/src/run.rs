@@ -1,0 +1,155 @@
+//! Starts everything, waits for the signal to stop, and stops everything in the right order.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use clap::Parser;
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, watch},
+    task::JoinSet,
+};
+use tracing::{error, info};
+
+use crate::{
+    client::Clients,
+    context::{Context, Terminating},
+    events::Events,
+    flags::Flags,
+    harden,
+    http::{self, Health},
+    key_ring::KeyRingLoop,
+    lease::Elector,
+    logs,
+    metrics::Metrics,
+    queue::{Class, Queue},
+    ring::Ring,
+    sealed_secret::{self, Memories},
+    store::Store,
+    watch as watches, workers,
+};
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    let flags = Flags::parse();
+    logs::start(&flags);
+    harden::quiet_panics();
+    harden::harden();
+    match begin(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn begin(flags: Flags) -> anyhow::Result<()> {
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
+    runtime.block_on(run(flags))
+}
+
+async fn run(flags: Flags) -> anyhow::Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(wait_for_signal(stop)?);
+    let listener = http::bind(flags.listen).await.with_context(|| format!("cannot listen on {}", flags.listen))?;
+    let clients = Clients::connect().await?;
+    let me = replica_name(&flags);
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        key_ring = flags.keyring,
+        namespaces = if flags.namespaces.is_empty() { "all".to_owned() } else { flags.namespaces.join(",") },
+        replica = me,
+        "waxwing-operator begins"
+    );
+
+    let ring_changed = Arc::new(Notify::new());
+    let (elector, leadership) = Elector::new(
+        clients.requests.clone(),
+        &flags.operator_namespace,
+        &flags.keyring,
+        &me,
+        ring_changed.clone(),
+    );
+    let (ring_sender, ring) = watch::channel(Arc::new(Ring::unread(&flags.keyring)));
+    let context = Arc::new(Context {
+        client: clients.requests.clone(),
+        flags,
+        ring,
+        sealed_secrets: Store::default(),
+        secrets: Store::default(),
+        terminating: Terminating::default(),
+        queue: Queue::new(),
+        memories: Memories::default(),
+        metrics: Metrics::new(),
+        events: Events::new(clients.requests.clone(), &me),
+        leadership,
+    });
+
+    let mut tasks = JoinSet::new();
+    let synced = watches::start(&context, &clients.watches, &ring_changed, &mut tasks);
+    tasks.spawn(http::serve(listener, Arc::new(Health { context: context.clone(), synced: synced.clone() })));
+    tasks.spawn(KeyRingLoop::new(context.clone(), ring_sender, ring_changed).run());
+    tasks.spawn(look_again_when_the_ring_changes(context.clone()));
+    // The lease outlives the work, so that nobody else begins before we have ended.
+    let (work_ended, may_release) = watch::channel(false);
+    let elector = tokio::spawn(elector.run(signalled(may_release)));
+
+    let filled = async {
+        synced.done().await;
+        context.ring.clone().wait_for(|ring| ring.unusable != Some(waxwing_crds::Reason::KeyRingNotReady)).await.is_ok()
+    };
+    tokio::select! {
+        _ = filled => {
+            watches::tell(&context);
+            let look = |context: Arc<Context>, key| async move { sealed_secret::reconcile(&context, &key).await };
+            workers::run(context.clone(), signalled(stopped), look).await;
+        }
+        () = signalled(stopped.clone()) => {}
+    }
+    work_ended.send_replace(true);
+    let _ = elector.await;
+    tasks.shutdown().await;
+    info!("waxwing-operator has ended");
+    Ok(())
+}
+
+/// A change of the ring concerns every object.
+async fn look_again_when_the_ring_changes(context: Arc<Context>) {
+    let mut ring = context.ring.clone();
+    while ring.changed().await.is_ok() {
+        if context.leadership.is_held() {
+            context.sealed_secrets.keys().iter().for_each(|key| context.queue.add(key, Class::Changed));
+        }
+    }
+}
+
+/// The pod's name, or something that no other replica has.
+fn replica_name(flags: &Flags) -> String {
+    flags.pod_name.clone().unwrap_or_else(|| {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        format!("{host}-{:08x}", fastrand::u32(..))
+    })
+}
+
+/// Resolves once the channel says true.
+async fn signalled(mut channel: watch::Receiver<bool>) {
+    // A sender that is gone will not say it any more: that counts as said.
+    let _ = channel.wait_for(|said| *said).await;
+}
+
+/// Listens for the signals that ask to stop.
+fn wait_for_signal(stop: watch::Sender<bool>) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be waited for")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be waited for")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => info!("asked to stop (SIGTERM)"),
+            _ = interrupt.recv() => info!("asked to stop (SIGINT)"),
+        }
+        stop.send_replace(true);
+        // Holds the channel open.
+        std::future::pending::<()>().await;
+    })
+}

@@ -72,10 +72,10 @@ write the spec of a SealedSecret.
 {{- define "waxwing.workRules" -}}
 - apiGroups: [waxwing.dev]
   resources: [sealedsecrets]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [waxwing.dev]
   resources: [sealedsecrets/status]
-  verbs: [patch, update]
+  verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch]

@@ -37,11 +37,27 @@ pub fn describe(error: &Error) -> String {
         Error::SerdeError(error) => {
             format!("the answer could not be decoded (line {}, column {})", error.line(), error.column())
         }
-        Error::HyperError(_) | Error::Service(_) | Error::ReadEvents(_) => "the API server could not be reached".into(),
+        Error::HyperError(error) => unreachable(error),
+        Error::Service(error) => unreachable(&**error),
+        Error::ReadEvents(error) => unreachable(error),
         Error::Auth(_) => "the credentials for the API server could not be used".into(),
         Error::FromUtf8(_) => "the answer is not UTF-8".into(),
         _ => "the request could not be made".into(),
     }
+}
+
+/// With every cause: these errors are of the transport and know nothing of what was sent.
+fn unreachable(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = "the API server could not be reached".to_owned();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        next = error.source();
+    }
+    text
 }
 
 /// As [`describe`], with the API server's message: only for reads, where nothing was sent that it could repeat.

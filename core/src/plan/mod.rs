@@ -358,26 +358,31 @@ fn restrain(input: &Input<'_>, memory: &Memory, touched: bool) -> Result<(), Fin
     if let Some(refused) = &memory.refused
         && refused.generation == input.object.generation
         && refused.secret_uid == uid
-        && input.now.saturating_sub(refused.at) < LOOK_INTERVAL
+        && is_within(input.now, refused.at, LOOK_INTERVAL)
     {
         return Err(Finding::Failing { reason: refused.reason, message: refused.message.clone() });
     }
     if !touched {
         return Ok(());
     }
-    let corrected = memory.corrected.iter().filter(|at| input.now.saturating_sub(**at) < CONTEST_WINDOW);
-    let last = memory.corrected.iter().max().copied().unwrap_or(i64::MIN);
-    if corrected.count() >= CONTESTED && input.now.saturating_sub(last) < CONTEST_INTERVAL {
+    let within = |window| memory.corrected.iter().filter(move |at| is_within(input.now, **at, window)).count();
+    if within(CONTEST_WINDOW) >= CONTESTED && within(CONTEST_INTERVAL) > 0 {
         let what = format!("the Secret was put right {CONTESTED} times within an hour and is changed again");
         return Err(failing(&what, Reason::OwnershipContested));
     }
-    let since = memory.looked.map_or(i64::MAX, |at| input.now.saturating_sub(at));
     // A Secret that is gone is made again at once.
-    if input.target.is_some() && since < LOOK_INTERVAL {
-        let seconds = u64::try_from(LOOK_INTERVAL - since.max(0)).unwrap_or(1);
-        return Err(Finding::Waiting { seconds });
+    match memory.looked.filter(|at| is_within(input.now, *at, LOOK_INTERVAL)) {
+        Some(at) if input.target.is_some() => {
+            let seconds = u64::try_from(at.saturating_add(LOOK_INTERVAL).saturating_sub(input.now)).unwrap_or(1);
+            Err(Finding::Waiting { seconds })
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Whether `at` lies in the last `window` seconds. What lies ahead does not: the clock was set back.
+fn is_within(now: i64, at: i64, window: i64) -> bool {
+    (0..window).contains(&now.saturating_sub(at))
 }
 
 fn refuse(error: &SpecError) -> Finding {

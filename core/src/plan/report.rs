@@ -2,7 +2,7 @@
 
 use waxwing_crds::{ConditionType, Reason, Retry, SealedSecretStatus, conditions};
 
-use super::{CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, Write, applied, with_advice};
+use super::{CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, Write, applied, is_within, with_advice};
 
 /// What became of the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +104,8 @@ pub enum Next {
 /// Turns the answer to a plan's write into status, events and the next look.
 pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome) -> Report {
     let mut memory = memory.clone();
-    memory.corrected.retain(|at| input.now.saturating_sub(*at) < CONTEST_WINDOW);
+    memory.corrected.retain(|at| is_within(input.now, *at, CONTEST_WINDOW));
+    memory.looked = memory.looked.filter(|at| is_within(input.now, *at, LOOK_INTERVAL));
     match &plan.finding {
         Finding::Deleting => Report::quiet(Next::OnChange, memory),
         Finding::Waiting { seconds } => Report::quiet(Next::After(*seconds), memory),
@@ -256,8 +257,6 @@ fn succeeded(
         .ok()
         .and_then(|spec| applied::make(input, spec, &status.keys, status.proposed_envelopes.as_ref(), secret));
     status.observed_generation = object.generation.or(status.observed_generation);
-    let restraint = memory.looked.filter(|at| input.now.saturating_sub(*at) < LOOK_INTERVAL);
-    memory.looked = restraint;
     Report {
         status: changed(input, status),
         events,

@@ -1,1 +1,0 @@
-//! Decisions, one table for each area.

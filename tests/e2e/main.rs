@@ -6,7 +6,11 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic that says where")]
 
 mod admission;
-mod break_glass;
 mod chart;
+mod drift;
 mod main_path;
+mod ownership;
 mod refused;
+mod rollback;
+mod status;
+mod targets;

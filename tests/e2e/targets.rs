@@ -1,0 +1,140 @@
+//! Targets that can't be written: immutable ones, those of another type, and those in a namespace that ends.
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, ResourceExt};
+use serde_json::json;
+use waxwing_core::seal::Binding;
+use waxwing_crds::{Reason, SealedSecret};
+use waxwing_tests::ring::{binding, now};
+use waxwing_tests::{scene, wait};
+
+/// K14. Guard: `ImmutableTarget` is stalled, and the operator never deletes (`core: plan`).
+#[test]
+fn an_immutable_secret_is_not_deleted_and_made_anew_and_there_is_no_loop() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let mut operator = release.start("a")?;
+        scene.watch_log(&operator).await;
+        operator.until_ready().await?;
+        let ring = scene.ring().await;
+        let mut sealed = ring.seal(&scene.namespace, "app", &[("k", "1")]);
+        sealed.spec.immutable = Some(true);
+        scene.commit(&sealed).await?;
+        wait::until_ready(&scene.sealed(), "app").await;
+        let before = scene.secrets().get("app").await?;
+        assert_eq!(before.immutable, Some(true));
+
+        let mark = scene.plane.audit.mark();
+        ring.set(&mut sealed, &[("k", "2")]);
+        scene.commit(&sealed).await?;
+        let failing = wait::until_failing(&scene.sealed(), "app", Reason::ImmutableTarget).await;
+        assert!(wait::message(&failing).contains("elete the Secret"), "{}", wait::message(&failing));
+        scene.sealed_and_ready("later", &[("k", "v")]).await?;
+        assert_eq!(scene.secrets().get("app").await?.resource_version(), before.resource_version());
+        let tries = scene.plane.audit.writes_since(mark, &release.user());
+        let tries: Vec<_> = tries.iter().filter(|call| call.resource() == "secrets" && call.name() == "app").collect();
+        assert!(tries.len() <= 2, "{tries:?}");
+
+        // What the message says helps.
+        scene.delete_secret("app").await?;
+        wait::until_ready(&scene.sealed(), "app").await;
+        assert_eq!(wait::value_of(&scene.secrets().get("app").await?, "k"), b"2");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_changed_type_asks_for_the_secrets_deletion() {
+    scene::shared(async |scene| -> Result<()> {
+        let ring = scene.ring().await;
+        scene.commit(&ring.seal(&scene.namespace, "app", &[("k", "1")])).await?;
+        wait::until_ready(&scene.sealed(), "app").await;
+        let other = Binding { secret_type: "example.com/other".to_owned(), ..binding(&scene.namespace, "app") };
+        scene.commit(&ring.seal_as(&other, &[("k", "2")], now())).await?;
+        wait::until_failing(&scene.sealed(), "app", Reason::ImmutableTarget).await;
+        let secret = scene.secrets().get("app").await?;
+        assert_eq!((secret.type_.as_deref(), wait::value_of(&secret, "k")), (Some("Opaque"), b"1".as_slice()));
+        scene.delete_secret("app").await?;
+        wait::until_ready(&scene.sealed(), "app").await;
+        assert_eq!(scene.secrets().get("app").await?.type_.as_deref(), Some("example.com/other"));
+        Ok(())
+    });
+}
+
+/// K10. Guard: `Finding::Deleting`, and no finalizer (`core: plan`).
+#[test]
+fn a_namespace_that_ends_takes_everything_with_it_and_nothing_is_made_in_it() {
+    scene::shared(async |scene| -> Result<()> {
+        scene.sealed_and_ready("app", &[("k", "v")]).await?;
+        // Somebody's finalizer keeps the object, and so the namespace, for a while; its Secret goes first.
+        let hold = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+        scene.merge("app", hold).await?;
+        let namespaces: Api<Namespace> = Api::all(scene.client());
+        let mark = scene.plane.audit.mark();
+        namespaces.delete(&scene.namespace, &DeleteParams::default()).await?;
+        wait::until_gone(&scene.secrets(), "app").await;
+        wait::until_sealed(&scene.sealed(), "app", "is being deleted", |object| {
+            object.metadata.deletion_timestamp.is_some()
+        })
+        .await;
+        // The operator has seen the Secret's end when it has seen a later change.
+        let ended = scene.merge("app", json!({"metadata": {"annotations": {"look": "now"}}})).await?;
+        assert!(ended.metadata.finalizers.as_ref().is_some_and(|all| all == &["example.com/hold"]), "none is ours");
+        scene.merge("app", json!({"metadata": {"finalizers": null}})).await?;
+        wait::until_gone(&namespaces, &scene.namespace).await;
+        let writes = scene.plane.audit.writes_since(mark, &scene.world().release.user());
+        let made: Vec<String> = writes
+            .iter()
+            .filter(|call| call.namespace() == scene.namespace && call.resource() == "secrets" && call.code() < 300)
+            .map(|call| call.line())
+            .collect();
+        assert!(made.is_empty(), "{made:#?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_secret_that_is_swapped_for_another_of_its_name_is_not_written() {
+    scene::shared(async |scene| -> Result<()> {
+        let ring = scene.ring().await;
+        let mut sealed = ring.seal(&scene.namespace, "app", &[("k", "1")]);
+        scene.commit(&sealed).await?;
+        wait::until_ready(&scene.sealed(), "app").await;
+        // Suspended, so that the swap is complete before the operator looks.
+        scene.merge("app", json!({"metadata": {"annotations": {waxwing_crds::names::SUSPEND: "true"}}})).await?;
+        scene.delete_secret("app").await?;
+        wait::until_gone(&scene.secrets(), "app").await;
+        let theirs = json!({"metadata": {"name": "app"}, "stringData": {"k": "theirs"}});
+        let theirs = scene.secrets().create(&PostParams::default(), &serde_json::from_value(theirs)?).await?;
+        ring.set(&mut sealed, &[("k", "2")]);
+        scene.commit(&sealed).await?;
+        scene.merge("app", json!({"metadata": {"annotations": {waxwing_crds::names::SUSPEND: null}}})).await?;
+        wait::until_failing(&scene.sealed(), "app", Reason::Conflict).await;
+        assert_eq!(scene.secrets().get("app").await?.resource_version(), theirs.resource_version());
+        Ok(())
+    });
+}
+
+/// D10. Guard: a malformed object is reported on itself and skipped (`operator: watch`).
+#[test]
+fn a_malformed_object_among_good_ones_stops_nobody() {
+    scene::shared(async |scene| -> Result<()> {
+        let ring = scene.ring().await;
+        let mut malformed = ring.seal(&scene.namespace, "malformed", &[("k", "v")]);
+        // Base64 that the schema takes, with bits beyond its last byte that no encoder writes.
+        let token = malformed.spec.data["k"].clone();
+        let last = if token.ends_with('B') { "C" } else { "B" };
+        malformed.spec.data.insert("k".to_owned(), format!("{}{last}", &token[..token.len() - 1]));
+        scene.commit(&ring.seal(&scene.namespace, "a-good-one", &[("k", "v")])).await?;
+        scene.commit(&malformed).await?;
+        scene.commit(&ring.seal(&scene.namespace, "z-good-one", &[("k", "v")])).await?;
+        wait::until_sealed(&scene.sealed(), "malformed", "is refused", |object: &SealedSecret| {
+            [Reason::InvalidSpec, Reason::BindingMismatch, Reason::Corrupt].iter().any(|r| wait::is_failing(object, *r))
+        })
+        .await;
+        wait::until_ready(&scene.sealed(), "a-good-one").await;
+        wait::until_ready(&scene.sealed(), "z-good-one").await;
+        Ok(())
+    });
+}

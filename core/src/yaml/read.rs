@@ -43,7 +43,7 @@ impl Document {
     /// has its position.
     pub fn typed<T: DeserializeOwned>(&self, text: &str) -> Result<T, YamlError> {
         let slice = text.get(self.range.clone()).unwrap_or_default();
-        parse(slice).map_err(|error| YamlError::of_serde(&error, self.index, self.line))
+        parse(slice, Reading::Typed).map_err(|error| YamlError::of_serde(&error, self.index, self.line))
     }
 }
 
@@ -65,7 +65,7 @@ pub fn each_document(text: &str) -> Result<Vec<Result<Document, YamlError>>, Yam
             continue;
         }
         let slice = text.get(part.range.clone()).unwrap_or_default();
-        match parse(slice) {
+        match parse(slice, Reading::Value) {
             Ok(Value::Null) => {}
             Ok(value) => found.push(Ok(Document { index, range: part.range, line: part.line, value })),
             Err(error) => found.push(Err(YamlError::of_serde(&error, index, part.line))),
@@ -76,10 +76,10 @@ pub fn each_document(text: &str) -> Result<Vec<Result<Document, YamlError>>, Yam
 
 /// Reads a text that holds exactly one document as a type.
 ///
-/// Unquoted numbers, booleans and nulls are refused where the type wants text.
+/// Where the type wants text, unquoted numbers, booleans and nulls are refused.
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, YamlError> {
     check_size(text)?;
-    parse(text).map_err(|error| YamlError::of_serde(&error, 0, 1))
+    parse(text, Reading::Typed).map_err(|error| YamlError::of_serde(&error, 0, 1))
 }
 
 /// Reads a type from a value that was parsed before (an item of a `kind: List`); the error names
@@ -88,14 +88,9 @@ pub fn from_value<T: DeserializeOwned>(value: &Value) -> Result<T, YamlError> {
     T::deserialize(value).map_err(|error| YamlError::of_json(&error))
 }
 
-/// The bytes of each document, empty ones too, and the line on which they begin.
-pub(super) fn parts(text: &str) -> Result<Vec<(Range<usize>, usize)>, YamlError> {
-    Ok(split(text)?.into_iter().map(|part| (part.range, part.line)).collect())
-}
-
 /// The value of one document, given its bytes.
 pub(super) fn value(slice: &str, document: usize, line: usize) -> Result<Value, YamlError> {
-    parse(slice).map_err(|error| YamlError::of_serde(&error, document, line))
+    parse(slice, Reading::Value).map_err(|error| YamlError::of_serde(&error, document, line))
 }
 
 pub(super) fn parser_options() -> granit_parser::Options {
@@ -107,10 +102,13 @@ pub(super) fn parser_options() -> granit_parser::Options {
     }
 }
 
-struct Part {
-    range: Range<usize>,
-    line: usize,
-    error: Option<YamlError>,
+/// Where a document stands, an empty one too.
+pub(super) struct Part {
+    pub(super) range: Range<usize>,
+    /// The line on which it begins, in the whole text.
+    pub(super) line: usize,
+    /// Why it cannot be parsed.
+    pub(super) error: Option<YamlError>,
 }
 
 /// The documents found so far.
@@ -166,7 +164,8 @@ impl Parts<'_> {
     }
 }
 
-fn split(text: &str) -> Result<Vec<Part>, YamlError> {
+/// Finds the documents of a text.
+pub(super) fn split(text: &str) -> Result<Vec<Part>, YamlError> {
     check_size(text)?;
     let mut parts = Parts { text, found: Vec::new(), behind_marker: None, open: false };
     let mut parser = Parser::new_from_str_with_options(text, parser_options());
@@ -193,7 +192,16 @@ fn check_size(text: &str) -> Result<(), YamlError> {
     Ok(())
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
+/// What a document is read into.
+#[derive(PartialEq)]
+enum Reading {
+    /// A type that wants text gets it only where the text cannot be taken for something else.
+    Typed,
+    /// A value takes everything for what it looks like; keys are text, also bare `1` and `y`.
+    Value,
+}
+
+fn parse<T: DeserializeOwned>(text: &str, reading: Reading) -> Result<T, serde_saphyr::Error> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -214,7 +222,7 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
             max_alias_expansions_per_anchor: MAX_ALIASES,
         },
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
-        no_schema: true,
+        no_schema: reading == Reading::Typed,
         // A snippet would keep a copy of the input inside the error.
         with_snippet: false,
     };

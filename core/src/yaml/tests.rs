@@ -166,7 +166,7 @@ fn what_cannot_be_written_is_an_error() {
     assert_eq!(to_string(&deep), Err(YamlError::Unwritable));
 }
 
-pub(super) fn any_value() -> impl Strategy<Value = Value> {
+pub(crate) fn any_value() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         "[a-z0-9 ./:#-]{0,12}",
         ".{0,10}",
@@ -209,13 +209,13 @@ proptest! {
     #[test]
     fn the_documents_cover_the_text_without_a_gap(parts in prop::collection::vec("(a: 1|- x|\\{\\}|# c|)\n(\\.\\.\\.\n)?", 0..6)) {
         let text = parts.join("---\n");
-        let ranges = read::parts(&text).unwrap();
+        let parts = read::split(&text).unwrap();
         let mut at = 0;
-        for (range, line) in &ranges {
-            prop_assert_eq!(range.start, at);
-            prop_assert_eq!(*line, 1 + text[..at].matches('\n').count());
-            at = range.end;
+        for part in &parts {
+            prop_assert_eq!(part.range.start, at);
+            prop_assert_eq!(part.line, 1 + text[..at].matches('\n').count());
+            at = part.range.end;
         }
-        prop_assert!(ranges.is_empty() || at == text.len());
+        prop_assert!(parts.is_empty() || at == text.len());
     }
 }

@@ -49,7 +49,11 @@ pub(super) fn replace(source: &Source<'_>, place: Place<'_>, value: &Value, at: 
             }
             (Some(column), _) => {
                 let here = source.column(old.start);
-                let indent = if value.is_object() && here <= column { column + 2 } else { here };
+                let indent = match (value.is_object(), &old.kind) {
+                    (true, _) if here <= column => column + 2,
+                    (false, Kind::Map { .. }) => column,
+                    _ => here,
+                };
                 let mut out = " ".repeat(indent);
                 new.block(&mut out, indent, source.eol);
                 vec![Splice::replace(source.line_start(old.start), old.end, out)]
@@ -57,7 +61,7 @@ pub(super) fn replace(source: &Source<'_>, place: Place<'_>, value: &Value, at: 
             _ if old.is_absent() => return Err(EditError::Unsupported { at, what: "an empty list item" }),
             _ => {
                 let mut out = String::new();
-                new.block(&mut out, source.column(old.start), source.eol);
+                new.block(&mut out, source.column(old.outer_start()), source.eol);
                 vec![Splice::replace(old.outer_start(), old.end, out)]
             }
         });
@@ -100,7 +104,7 @@ pub(super) fn insert(
     let previous = &entries[before];
     let end = behind_comments(source, previous.end(), column);
     let unfinished = end == source.text.len();
-    if unfinished && previous.value.ends_in_block_scalar() {
+    if unfinished && previous.value.final_block_scalar().is_some() {
         // A line end behind it would become part of its text: the new entry goes before it.
         if !source.begins_line(previous.start()) {
             return Err(EditError::Unsupported { at, what: "behind a block scalar without a final line end" });
@@ -132,8 +136,12 @@ pub(super) fn remove(source: &Source<'_>, place: Place<'_>, index: usize, at: Pa
             _ => Err(EditError::Unsupported { at, what: "an entry that does not begin its line" }),
         };
     }
-    let keep_newline = index > 0 && entries[index - 1].value.ends_in_block_scalar();
-    Ok(vec![delete_lines(source, comments_above(source, entries, index), end, keep_newline)])
+    let scalar = index.checked_sub(1).and_then(|before| entries[before].value.final_block_scalar());
+    let end = match scalar {
+        Some(scalar) if keeps_blank_lines(source, scalar) => behind_blank_lines(source, end),
+        _ => end,
+    };
+    Ok(vec![delete_lines(source, comments_above(source, entries, index), end, scalar.is_some())])
 }
 
 /// Puts the first entry into `{}` as a block below its key; none where the place allows no block.
@@ -182,6 +190,25 @@ fn behind_comments(source: &Source<'_>, at: usize, column: usize) -> usize {
     }
 }
 
+/// Whether blank lines behind a block scalar become part of its text (`|+`).
+fn keeps_blank_lines(source: &Source<'_>, scalar: &Node<'_>) -> bool {
+    let header = source.text.get(scalar.start..source.line_end(scalar.start)).unwrap_or_default();
+    header.split('#').next().unwrap_or_default().contains('+')
+}
+
+/// The end of the last of the blank lines that follow directly.
+fn behind_blank_lines(source: &Source<'_>, at: usize) -> usize {
+    let mut end = source.line_end(at);
+    loop {
+        let next = source.next_line(end);
+        let line = source.text.get(next..source.line_end(next)).unwrap_or_default();
+        if next >= source.text.len() || !line.trim().is_empty() {
+            return end;
+        }
+        end = source.line_end(next);
+    }
+}
+
 /// The first of the comment lines directly above an entry that belong to it, or its own line.
 fn comments_above(source: &Source<'_>, entries: &[Entry<'_>], index: usize) -> usize {
     let entry = &entries[index];
@@ -207,7 +234,9 @@ fn delete_lines(source: &Source<'_>, start: usize, end: usize, keep_newline: boo
     let next = source.next_line(end);
     let unfinished = !source.text.ends_with('\n') && next == source.text.len();
     if unfinished && start > 0 && !keep_newline {
-        return Splice::delete(source.line_end(start - 1), next);
+        let before = source.text.get(..start).unwrap_or_default();
+        let line = before.strip_suffix('\n').unwrap_or(before);
+        return Splice::delete(line.strip_suffix('\r').unwrap_or(line).len(), next);
     }
     Splice::delete(start, next)
 }

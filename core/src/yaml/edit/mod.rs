@@ -27,8 +27,10 @@ use thiserror::Error;
 
 use self::tree::{Kind, Node, Source};
 use super::error::YamlError;
-use super::read;
+use super::read::{self, Part};
 
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 
@@ -147,8 +149,8 @@ impl From<&[Step]> for Path {
 /// The new text reads as the old one with the edits made; all bytes outside of the edited entries
 /// are the same. On an error nothing was changed.
 pub fn apply(text: &str, document: usize, edits: &[Edit]) -> Result<String, EditError> {
-    let parts = read::parts(text)?;
-    let (range, line) = parts.get(document).ok_or(EditError::NoDocument { document })?;
+    let parts = read::split(text)?;
+    let Part { range, line, .. } = parts.get(document).ok_or(EditError::NoDocument { document })?;
     let slice = text.get(range.clone()).ok_or(EditError::NoDocument { document })?;
     let mut expected = read::value(slice, document, *line)?;
     if expected.is_null() {
@@ -346,7 +348,7 @@ fn child<'a>(source: &'a Source<'a>, place: Place<'a>, step: &Step) -> Option<Pl
 
 fn check_unshared(node: &Node<'_>, at: &[Step]) -> Result<(), EditError> {
     let merges = matches!(&node.kind, Kind::Map { entries, .. }
-        if entries.iter().any(|entry| entry.key.text() == Some("<<")));
+        if entries.iter().any(|entry| entry.key.is_plain("<<")));
     if node.anchored || node.is_alias() || merges {
         return Err(EditError::Anchor { at: at.into() });
     }
@@ -370,18 +372,15 @@ fn splice(text: &str, mut splices: Vec<Splice>) -> Result<String, EditError> {
 /// The new text has the same number of documents, and this one says what was asked for. The others
 /// need no look: their bytes are the same, and each begins where it did, counted from its end.
 fn verify(whole: &str, document: usize, expected: &Value, before: &[Part]) -> bool {
-    let Ok(after) = read::parts(whole) else { return false };
-    let tail = |parts: &[Part]| {
-        let end = parts.last().map_or(0, |(last, _)| last.end);
-        parts.iter().skip(document + 1).map(|(range, _)| end - range.start).collect::<Vec<_>>()
+    let Ok(after) = read::split(whole) else { return false };
+    let others = |parts: &[Part]| {
+        let end = parts.last().map_or(0, |last| last.range.end);
+        let tail = parts.iter().skip(document + 1);
+        tail.map(|part| (end - part.range.start, part.error.is_some())).collect::<Vec<_>>()
     };
-    let Some((range, line)) = after.get(document) else { return false };
-    after.len() == before.len()
-        && tail(&after) == tail(before)
+    let Some(Part { range, line, .. }) = after.get(document) else { return false };
+    others(&after) == others(before)
         && whole
             .get(range.clone())
             .is_some_and(|slice| read::value(slice, document, *line).is_ok_and(|value| value == *expected))
 }
-
-/// The bytes of a document, and the line on which they begin.
-type Part = (std::ops::Range<usize>, usize);

@@ -45,7 +45,7 @@ impl Entry<'_> {
     }
 }
 
-impl Node<'_> {
+impl<'a> Node<'a> {
     /// First byte with its tag and anchor.
     pub(super) fn outer_start(&self) -> usize {
         self.properties.map_or(self.start, |properties| properties.min(self.start))
@@ -67,6 +67,11 @@ impl Node<'_> {
             if self.properties.is_none() && (self.is_absent() || matches!(text.as_ref(), "~" | "null" | "Null" | "NULL")))
     }
 
+    /// Whether it is this text without quotes.
+    pub(super) fn is_plain(&self, word: &str) -> bool {
+        matches!(&self.kind, Kind::Scalar { text, style: ScalarStyle::Plain } if text == word)
+    }
+
     /// The text of a scalar.
     pub(super) fn text(&self) -> Option<&str> {
         match &self.kind {
@@ -85,13 +90,13 @@ impl Node<'_> {
             }
     }
 
-    /// Whether its last bytes are a block scalar, whose text may depend on the line end behind.
-    pub(super) fn ends_in_block_scalar(&self) -> bool {
+    /// The block scalar that its last bytes are: the text of one depends on what follows it.
+    pub(super) fn final_block_scalar(&self) -> Option<&Self> {
         match &self.kind {
-            Kind::Scalar { style, .. } => matches!(style, ScalarStyle::Literal | ScalarStyle::Folded),
-            Kind::Map { flow: false, entries } => entries.last().is_some_and(|entry| entry.value.ends_in_block_scalar()),
-            Kind::List { flow: false, items } => items.last().is_some_and(Node::ends_in_block_scalar),
-            _ => false,
+            Kind::Scalar { style: ScalarStyle::Literal | ScalarStyle::Folded, .. } => Some(self),
+            Kind::Map { flow: false, entries } => entries.last()?.value.final_block_scalar(),
+            Kind::List { flow: false, items } => items.last()?.final_block_scalar(),
+            _ => None,
         }
     }
 }
@@ -279,6 +284,12 @@ impl<'a> Builder<'a> {
         };
         if value.is_absent() {
             value = self.absent(colon.unwrap_or(key.end));
+        } else if let (Kind::List { flow: false, .. }, Some(colon)) = (&value.kind, colon) {
+            // The span of a list at the column of its key begins behind the first dash.
+            let dash = skip_blank(self.text, colon, true);
+            if self.text.as_bytes().get(dash) == Some(&b'-') {
+                value.start = dash;
+            }
         }
         Ok(Entry { key, value, colon })
     }
@@ -310,12 +321,15 @@ impl<'a> Builder<'a> {
         let text = value.trim_end_matches('\n');
         let keeps = value.ends_with("\n\n") || text.is_empty() && !value.is_empty() || text.ends_with([' ', '\t']);
         let body = if keeps {
+            // The span reaches into the indentation of the next line.
+            let spaces = body.len() - body.trim_end_matches([' ', '\t']).len();
+            let body = if body.trim_end_matches([' ', '\t']).ends_with('\n') { &body[..body.len() - spaces] } else { body };
             let body = body.strip_suffix('\n').unwrap_or(body);
             body.strip_suffix('\r').unwrap_or(body)
         } else {
             body.trim_end_matches([' ', '\t', '\r', '\n'])
         };
-        header.max(span.start + body.len())
+        if body.is_empty() { header } else { header.max(span.start + body.len()) }
     }
 }
 

@@ -46,6 +46,28 @@ pub(crate) struct KeyRingLoop {
     waiting: Option<(BTreeSet<String>, Instant)>,
 }
 
+/// Lets a few looks follow each other at once, and then one every second: two operators that serve one ring by
+/// mistake would otherwise answer each other without end.
+#[derive(Default)]
+struct Pace {
+    /// The looks so far, of which one is forgotten each second.
+    looks: u32,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    const BURST: u32 = 20;
+
+    fn pause(&mut self) -> Duration {
+        let passed = self.last.map_or(0, |last| last.elapsed().as_secs());
+        if passed > 0 || self.last.is_none() {
+            self.last = Some(Instant::now());
+        }
+        self.looks = self.looks.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX)) + 1;
+        if self.looks > Self::BURST { Duration::from_secs(1) } else { Duration::ZERO }
+    }
+}
+
 /// What went wrong.
 enum Failure {
     /// The KeyRing does not exist.
@@ -71,7 +93,9 @@ impl KeyRingLoop {
     /// Runs until it is dropped. Dropping it between two steps is as safe as a crash.
     pub(crate) async fn run(mut self) {
         let mut delay = FIRST;
+        let mut pace = Pace::default();
         loop {
+            sleep(pace.pause()).await;
             let begun = Instant::now();
             let result = self.settle().await;
             let failure = result.as_ref().err().map(Failure::reason);

@@ -1,6 +1,6 @@
 //! Starts everything, waits for the signal to stop, and stops everything in the right order.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -9,8 +9,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
     task::JoinSet,
+    time::timeout,
 };
 use tracing::{error, info};
+use waxwing_crds::Reason;
 
 use crate::{
     client::Clients,
@@ -29,6 +31,9 @@ use crate::{
     store::Store,
     watch as watches, workers,
 };
+
+/// How long work waits for a usable ring before it tells every object that there is none.
+const RING_PATIENCE: Duration = Duration::from_secs(30);
 
 /// The whole program.
 pub fn main() -> ExitCode {
@@ -96,9 +101,12 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     let (work_ended, may_release) = watch::channel(false);
     let elector = tokio::spawn(elector.run(signalled(may_release)));
 
+    // Objects that are in order should not be called out of order only because the ring was not read yet.
     let filled = async {
         synced.done().await;
-        context.ring.clone().wait_for(|ring| ring.unusable != Some(waxwing_crds::Reason::KeyRingNotReady)).await.is_ok()
+        let mut ring = context.ring.clone();
+        let read = ring.wait_for(|ring| ring.unusable != Some(Reason::KeyRingNotReady));
+        timeout(RING_PATIENCE, read).await.is_ok()
     };
     tokio::select! {
         _ = filled => {

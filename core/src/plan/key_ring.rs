@@ -15,6 +15,8 @@
 //! - A crash at any point leaves at worst a `Pending` entry without a Secret, which was never published and is
 //!   dropped after [`GRACE`], or a Secret without an entry, which is reported and ignored.
 //! - Two replicas at once make one key: the first step is a write that only one of them can win.
+//! - A ring none of whose keys can be found makes no other one, so a second operator in another namespace, or one
+//!   that was moved, does not replace the keys of the first.
 //! - No plan deletes an identity.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -123,7 +125,9 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
         key.created_at.get_or_insert_with(|| conditions::time(now));
     }
     activate(&mut keys, &facts, &mut events);
-    keep_one_active(&mut keys, &facts);
+    if !facts.all_missing(&keys) {
+        keep_one_active(&mut keys, &facts);
+    }
     let lost = observed.waited >= GRACE;
     keys.retain(|key| key.state != KeyState::Pending || !lost || facts.has(&key.recipient));
 
@@ -138,7 +142,10 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
         }
     };
     let full = keys.len() >= KEY_LIMIT;
-    let allowed = observed.spec.protection_kind().is_supported() && !facts.all_untrusted(&keys) && !full;
+    let allowed = observed.spec.protection_kind().is_supported()
+        && !facts.all_untrusted(&keys)
+        && !facts.all_missing(&keys)
+        && !full;
     let make = allowed && !pending && due_in == Some(0);
 
     let listed = |wanted: fn(KeyState) -> bool| -> BTreeSet<&str> {
@@ -156,7 +163,7 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
     let published = published_recipients(observed, &active);
     let digest = recipients_digest(&published);
     let old_digest = observed.status.recipients_digest.as_ref();
-    let recipients_changed = old_digest.is_some_and(|old| *old != digest);
+    let recipients_changed = !active.is_empty() && old_digest.is_some_and(|old| *old != digest);
     if recipients_changed {
         events.push(RingEvent {
             reason: Reason::RecipientsChanged,
@@ -245,6 +252,13 @@ impl<'a> Facts<'a> {
     /// Whether identities exist and not one of them is trusted: a sign of a ring that lost its memory.
     fn all_untrusted(&self, keys: &[RingKey]) -> bool {
         !self.present.is_empty() && self.untrusted(keys).len() == self.present.len()
+    }
+
+    /// Whether the ring has made keys and not one of them is here: everything was lost, or this is not the namespace
+    /// that they are in. Two operators by mistake serving one ring would otherwise make keys against each other.
+    fn all_missing(&self, keys: &[RingKey]) -> bool {
+        let mut made = keys.iter().filter(|key| key.state.opens()).peekable();
+        made.peek().is_some() && made.all(|key| !self.has(&key.recipient))
     }
 }
 

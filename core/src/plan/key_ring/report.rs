@@ -80,6 +80,10 @@ fn obstacle(
             format!("identities exist and none is trusted, so no key is made: {names}"),
         ));
     }
+    if facts.all_missing(&status.keys) {
+        let message = "the Secrets of all listed keys are gone: restore them, or delete the KeyRing and create it anew";
+        return Some((Reason::IdentityMissing, message.to_owned()));
+    }
     if status.keys.iter().any(|key| key.state == KeyState::Active) {
         return None;
     }

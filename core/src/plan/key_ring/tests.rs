@@ -286,6 +286,27 @@ fn nothing_is_published_for_a_key_whose_secret_is_gone() {
     assert_eq!(condition(&plan, ConditionType::Degraded), Some((true, "IdentityMissing")));
 }
 
+/// K12. Guard: `Facts::all_missing`.
+#[test]
+fn a_second_operator_in_another_namespace_makes_no_keys_against_the_first() {
+    let keys = vec![key(&recipient(), KeyState::OpenOnly, NOW - DAY), key(&recipient(), KeyState::Active, NOW)];
+    let mut world = World::listing(keys);
+    world.found.clear();
+    let plan = world.settle(NOW + 100 * DAY);
+    assert_eq!(world.states(), [KeyState::OpenOnly, KeyState::Active], "nor does it demote one");
+    assert!(!plan.recipients_changed);
+    assert_eq!(condition(&plan, ConditionType::Ready), Some((false, "IdentityMissing")));
+    assert_eq!(plan.unusable, Some(Reason::KeyRingNotReady));
+}
+
+#[test]
+fn a_ring_that_lost_everything_begins_anew_once_its_keys_are_retired() {
+    let mut world = World::listing(vec![key(&recipient(), KeyState::Retired, NOW)]);
+    world.found.clear();
+    world.settle(NOW);
+    assert_eq!(world.states(), [KeyState::Retired, KeyState::Active]);
+}
+
 /// K15. A status that names two active keys, or a key from the far past, costs work and skips nothing.
 #[test]
 fn a_forged_status_leaves_one_active_key_and_one_rotation() {

@@ -15,7 +15,7 @@ use crate::{
     error::{Exit, Result},
     printer::Printer,
     protect,
-    verbs::{completion, keys, open, reference, unset},
+    verbs::{completion, keys, open, reference, render, unset},
 };
 
 /// Seals secrets into resources that may lie in Git, and opens them again for those who hold a key.
@@ -46,6 +46,7 @@ enum Verb {
     Unset(unset::Args),
     Open(open::Args),
     Keys(keys::Args),
+    Render(render::Args),
     Completion(completion::Args),
     #[command(hide = true)]
     Reference(reference::Args),
@@ -57,6 +58,7 @@ impl Verb {
             Self::Unset(args) => unset::run(args, context),
             Self::Open(args) => open::run(args, context),
             Self::Keys(args) => keys::run(args, context),
+            Self::Render(args) => render::run(args, context),
             Self::Completion(args) => completion::run(args, context),
             Self::Reference(args) => reference::run(args, context),
         }

@@ -42,12 +42,12 @@ impl Options {
     /// The identities at hand, or a failure that says where they are looked for.
     pub(crate) fn load(&self, context: &Context) -> Result<Identities> {
         let identities = self.load_any(context)?;
-        if identities.is_empty() {
-            return Err(Failure::new("there is no identity (private key) at hand")
-                .exit(Exit::CannotOpen)
-                .hint(format!("name one with --identity FILE or ${VARIABLE}, or put it at {}", place())));
-        }
-        Ok(identities)
+        if identities.is_empty() { Err(none()) } else { Ok(identities) }
+    }
+
+    /// These files and no others.
+    pub(crate) fn of(files: Vec<PathBuf>) -> Self {
+        Self { identity: files }
     }
 
     /// The identities at hand; none is fine.
@@ -101,6 +101,13 @@ pub(crate) fn folder() -> Option<PathBuf> {
     let given = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let config = given("XDG_CONFIG_HOME").or_else(|| given("HOME").map(|home| home.join(".config")))?;
     Some(config.join("waxwing").join("identities"))
+}
+
+/// Nothing can be opened.
+pub(crate) fn none() -> Failure {
+    Failure::new("there is no identity (private key) at hand")
+        .exit(Exit::CannotOpen)
+        .hint(format!("name one with --identity FILE or ${VARIABLE}, or put it at {}", place()))
 }
 
 fn place() -> String {

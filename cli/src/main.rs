@@ -7,6 +7,7 @@ mod input;
 mod origin;
 mod printer;
 mod protect;
+mod render;
 mod repository;
 mod sealed_file;
 mod verbs;

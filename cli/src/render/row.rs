@@ -1,0 +1,190 @@
+//! What one look found about one SealedSecret: a row of the output.
+
+use std::{collections::BTreeSet, path::Path};
+
+use serde::Serialize;
+use waxwing_core::{
+    plan::{Finding, Outcome, Plan, Report},
+    seal::DataKey,
+};
+use waxwing_crds::Reason;
+
+use super::source::{Key, Problem, Sealed};
+use crate::error::{Exit, Failure};
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum What {
+    /// The Secret was made.
+    Created,
+    /// It could not be written, or read.
+    Failed,
+    /// It was refused before and is right now, unchanged.
+    Recovered,
+    /// The SealedSecret was refused; the last good Secret stays.
+    Refused,
+    /// No manifest gives it any more.
+    Removed,
+    /// Somebody had changed or removed it, and it was put right.
+    Repaired,
+    /// Its author has paused it.
+    Suspended,
+    /// Nothing was to be done.
+    Unchanged,
+    /// A manifest, or part of one, cannot be read.
+    Unreadable,
+    /// The manifest gives something else than before.
+    Updated,
+}
+
+impl What {
+    /// The word for people.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Failed => "failed",
+            Self::Recovered => "recovered",
+            Self::Refused => "refused",
+            Self::Removed => "removed",
+            Self::Repaired => "repaired",
+            Self::Suspended => "suspended",
+            Self::Unchanged => "unchanged",
+            Self::Unreadable => "unreadable",
+            Self::Updated => "updated",
+        }
+    }
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Row {
+    /// What became of it.
+    pub(crate) what: What,
+    /// `NAMESPACE/NAME`; empty where that could not be read.
+    pub(crate) secret: String,
+    /// The manifest; empty where there is none any more.
+    pub(crate) file: String,
+    /// The keys whose values changed in the output.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) keys: BTreeSet<String>,
+    /// The keys whose values are older than ones already seen.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) rolled_back: BTreeSet<String>,
+    /// Why, where something is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
+    /// In words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) message: String,
+}
+
+impl Row {
+    pub(super) fn new(
+        key: &Key,
+        object: &Sealed,
+        plan: &Plan,
+        outcome: &Outcome,
+        report: &Report,
+        keys: BTreeSet<DataKey>,
+    ) -> Self {
+        let row = Self::of(What::Unchanged, key, &object.file);
+        let keys = keys.iter().map(ToString::to_string).collect();
+        let good = match &plan.finding {
+            Finding::Failing { reason, message } => {
+                let message = in_files(*reason, message);
+                return Self { what: What::Refused, reason: Some(reason.as_str()), message, ..row };
+            }
+            Finding::Suspended => return Self { what: What::Suspended, ..row },
+            Finding::Deleting | Finding::Waiting { .. } => return row,
+            Finding::Good(good) => good,
+        };
+        let recovered = report.events.iter().any(|event| event.reason == Reason::Synced);
+        let what = match outcome {
+            _ if report.drift_corrected => What::Repaired,
+            Outcome::Created { .. } => What::Created,
+            Outcome::Applied { changed: true, .. } => What::Updated,
+            _ if recovered => What::Recovered,
+            _ => What::Unchanged,
+        };
+        let rolled_back = good.rolled_back.iter().map(ToString::to_string).collect();
+        let reason = (!good.rolled_back.is_empty()).then_some(Reason::RolledBack.as_str());
+        Self { what, keys, rolled_back, reason, ..row }
+    }
+
+    /// Two manifests of one name: which one is meant is not ours to choose.
+    pub(super) fn twice(key: &Key, objects: &[Sealed]) -> Self {
+        let files: BTreeSet<String> = objects.iter().map(|object| object.file.display().to_string()).collect();
+        let files: Vec<String> = files.into_iter().collect();
+        let message = format!("stands more than once ({}); remove all but one", files.join(", "));
+        let file = objects.first().map_or(Path::new(""), |object| &object.file);
+        Self { message, reason: Some(Reason::InvalidSpec.as_str()), ..Self::of(What::Refused, key, file) }
+    }
+
+    pub(super) fn failed(key: &Key, objects: &[Sealed], failure: &Failure) -> Self {
+        let file = objects.first().map_or(Path::new(""), |object| &object.file);
+        Self { message: failure.to_string(), ..Self::of(What::Failed, key, file) }
+    }
+
+    pub(super) fn removed(key: &Key) -> Self {
+        Self::of(What::Removed, key, Path::new(""))
+    }
+
+    pub(super) fn unreadable(problem: &Problem) -> Self {
+        Self {
+            what: What::Unreadable,
+            secret: String::new(),
+            file: format!("{}:{}", problem.file.display(), problem.line),
+            message: problem.message.clone(),
+            keys: BTreeSet::new(),
+            rolled_back: BTreeSet::new(),
+            reason: None,
+        }
+    }
+
+    fn of(what: What, key: &Key, file: &Path) -> Self {
+        let (keys, rolled_back) = Default::default();
+        let (secret, file) = (key.to_string(), file.display().to_string());
+        Self { what, secret, file, keys, rolled_back, reason: None, message: String::new() }
+    }
+
+    /// Whether something is wrong that the exit code tells.
+    pub(crate) fn is_wrong(&self) -> bool {
+        matches!(self.what, What::Failed | What::Refused | What::Unreadable)
+    }
+
+    /// With what to exit if everything ended so.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.reason == Some(Reason::NoMatchingKey.as_str()) { Exit::CannotOpen } else { Exit::Error }
+    }
+
+    /// One line for people.
+    pub(crate) fn line(&self) -> String {
+        let join = |keys: &BTreeSet<String>| keys.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let subject = if self.secret.is_empty() { &self.file } else { &self.secret };
+        let mut line = format!("{:<10} {subject}", self.what.as_str());
+        if !self.keys.is_empty() {
+            line.push_str(&format!(": {}", join(&self.keys)));
+        }
+        if !self.message.is_empty() {
+            let reason = self.reason.map(|reason| format!("{reason}: ")).unwrap_or_default();
+            line.push_str(&format!(": {reason}{}", self.message));
+        }
+        if !self.rolled_back.is_empty() {
+            line.push_str(&format!("; RolledBack: older than before: {}", join(&self.rolled_back)));
+        }
+        line
+    }
+}
+
+/// The reasons' advice speaks of a cluster; where that would mislead, what to do with files.
+fn in_files(reason: Reason, message: &str) -> String {
+    let advice = match reason {
+        Reason::Conflict => "Move that file away, or choose another name or folder.",
+        Reason::OwnershipContested => "Find out who writes the file, and stop it.",
+        Reason::ScopeDenied => "Seal with scope `strict` or `namespace`, or allow it with --allow-cluster-scope.",
+        _ => return message.to_owned(),
+    };
+    message.strip_suffix(reason.advice()).map_or_else(|| message.to_owned(), |what| format!("{what}{advice}"))
+}

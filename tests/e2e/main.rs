@@ -8,6 +8,7 @@
 mod admission;
 mod chart;
 mod drift;
+mod key_ring;
 mod main_path;
 mod ownership;
 mod refused;

@@ -28,6 +28,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::control_plane::ControlPlane;
+use crate::wait;
 
 type Answer = Response<UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>>;
 
@@ -36,6 +37,8 @@ type Answer = Response<UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + S
 pub enum Fault {
     /// It is answered by this status code, a message, and headers.
     Answer(u16, &'static str, Vec<(&'static str, String)>),
+    /// It is answered by this status code and body, whatever they are.
+    Body(u16, String),
     /// It is answered, but late.
     Late(Duration),
     /// It takes effect, and the answer is lost with the connection.
@@ -81,7 +84,7 @@ struct Rule {
     id: u64,
     matches: Matches,
     fault: Fault,
-    hits: Arc<AtomicU64>,
+    hits: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -109,14 +112,32 @@ enum Gate {
 pub struct InForce {
     id: u64,
     state: Arc<State>,
-    hits: Arc<AtomicU64>,
+    hits: watch::Receiver<u64>,
 }
 
 impl InForce {
     /// How many requests it has met.
     #[must_use]
     pub fn hits(&self) -> u64 {
-        self.hits.load(Ordering::SeqCst)
+        *self.hits.borrow()
+    }
+
+    /// Waits until it has met a request.
+    ///
+    /// # Panics
+    /// At the deadline.
+    pub async fn until_hit(&self) {
+        self.until_hits(1).await;
+    }
+
+    /// Waits until it has met so many requests.
+    ///
+    /// # Panics
+    /// At the deadline.
+    pub async fn until_hits(&self, number: u64) {
+        let mut hits = self.hits.clone();
+        let reached = tokio::time::timeout(wait::DEADLINE, hits.wait_for(|hits| *hits >= number)).await;
+        assert!(reached.is_ok(), "{} of {number} requests met the fault", self.hits());
     }
 }
 
@@ -155,10 +176,10 @@ impl Faults {
     pub fn inject(&self, fault: Fault, matches: impl Fn(&Call) -> bool + Send + Sync + 'static) -> InForce {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::SeqCst);
-        let hits = Arc::new(AtomicU64::new(0));
-        let rule = Rule { id, matches: Box::new(matches), fault, hits: Arc::clone(&hits) };
+        let (hits, seen) = watch::channel(0);
+        let rule = Rule { id, matches: Box::new(matches), fault, hits };
         self.state.rules.lock().unwrap().push_front(rule);
-        InForce { id, state: Arc::clone(&self.state), hits }
+        InForce { id, state: Arc::clone(&self.state), hits: seen }
     }
 
     /// The API server is gone: connections break, and new ones are closed at once.
@@ -227,23 +248,24 @@ async fn answer(request: Request<Incoming>, onward: Client, state: Arc<State>) -
     state.calls.lock().unwrap().push(call.clone());
     let fault = {
         let rules = state.rules.lock().unwrap();
-        rules.iter().find(|rule| (rule.matches)(&call)).map(|rule| {
-            rule.hits.fetch_add(1, Ordering::SeqCst);
-            rule.fault.clone()
-        })
+        rules.iter().find(|rule| (rule.matches)(&call)).map(|rule| (rule.fault.clone(), rule.hits.clone()))
     };
+    let Some((fault, hits)) = fault else { return forward(request, &onward).await };
+    if let Fault::LostAnswer = fault {
+        // Counted once it has taken effect.
+        let answer = forward(request, &onward).await;
+        hits.send_modify(|hits| *hits += 1);
+        return answer.and(Err(LostConnection));
+    }
+    hits.send_modify(|hits| *hits += 1);
     match fault {
-        None => forward(request, &onward).await,
-        Some(Fault::Answer(code, message, headers)) => Ok(status(code, message, headers)),
-        Some(Fault::Late(delay)) => {
+        Fault::Answer(code, message, headers) => Ok(status(code, message, headers)),
+        Fault::Body(code, body) => Ok(of(code, body)),
+        Fault::Late(delay) => {
             tokio::time::sleep(delay).await;
             forward(request, &onward).await
         }
-        Some(Fault::LostAnswer) => {
-            forward(request, &onward).await?;
-            Err(LostConnection)
-        }
-        Some(Fault::NoAnswer) => std::future::pending().await,
+        Fault::LostAnswer | Fault::NoAnswer => std::future::pending().await,
     }
 }
 
@@ -271,14 +293,19 @@ fn status(code: u16, message: &str, headers: Vec<(&'static str, String)>) -> Ans
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "code": code,
     });
-    let body = Full::new(Bytes::from(body.to_string())).map_err(|never: Infallible| match never {});
-    let mut answer = Response::new(body.boxed_unsync());
-    *answer.status_mut() = StatusCode::from_u16(code).expect("a status code");
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let mut answer = of(code, body.to_string());
     for (name, value) in headers {
         let value = HeaderValue::from_str(&value).expect("a header value");
         answer.headers_mut().insert(HeaderName::from_static(name), value);
     }
+    answer
+}
+
+fn of(code: u16, body: String) -> Answer {
+    let body = Full::new(Bytes::from(body)).map_err(|never: Infallible| match never {});
+    let mut answer = Response::new(body.boxed_unsync());
+    *answer.status_mut() = StatusCode::from_u16(code).expect("a status code");
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
 

@@ -139,6 +139,21 @@ impl Scene {
         Api::namespaced(self.client(), &self.namespace)
     }
 
+    /// The events about KeyRings, which have no namespace: the API server puts them here.
+    #[must_use]
+    pub fn ring_events(&self) -> Api<Event> {
+        Api::namespaced(self.client(), "default")
+    }
+
+    /// Merges a patch into the spec of the KeyRing.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn merge_ring(&self, spec: Value) -> kube::Result<KeyRing> {
+        let patch = Patch::Merge(json!({"spec": spec}));
+        self.rings().patch(&self.ring, &PatchParams::default(), &patch).await
+    }
+
     /// What a developer seals for here.
     pub async fn ring(&self) -> Ring {
         Ring::published(&self.client(), &self.ring).await

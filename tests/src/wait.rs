@@ -13,7 +13,7 @@ use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use waxwing_crds::{ConditionType, Reason, SealedSecret, conditions};
+use waxwing_crds::{ConditionType, KeyRing, Reason, SealedSecret, conditions};
 
 /// How long a test waits for one thing. Generous: a machine may be busy, and a test that passes does not wait for it.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -147,6 +147,14 @@ pub async fn until_sealed(
 /// At the deadline, with what the object was then, without its values.
 pub async fn until_secret(api: &Api<Secret>, name: &str, what: &str, wanted: impl Fn(&Secret) -> bool) -> Secret {
     until(api, name, what, move |object: Option<&Secret>| object.is_some_and(&wanted)).await
+}
+
+/// Waits until a KeyRing is as wanted.
+///
+/// # Panics
+/// At the deadline, with what the object was then.
+pub async fn until_ring(api: &Api<KeyRing>, name: &str, what: &str, wanted: impl Fn(&KeyRing) -> bool) -> KeyRing {
+    until(api, name, what, move |object: Option<&KeyRing>| object.is_some_and(&wanted)).await
 }
 
 /// The `Ready` condition's reason, where it speaks of the object's generation.

@@ -15,7 +15,7 @@ use crate::{
     error::{Exit, Result},
     printer::Printer,
     protect,
-    verbs::{completion, keys, open, reference, render, unset},
+    verbs::{compact, completion, init, keys, open, reference, render, rewrap, set, unset, verify},
 };
 
 /// Seals secrets into resources that may lie in Git, and opens them again for those who hold a key.
@@ -43,10 +43,15 @@ struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Args),
+    Set(set::Args),
     Unset(unset::Args),
     Open(open::Args),
-    Keys(keys::Args),
+    Rewrap(rewrap::Args),
+    Compact(compact::Args),
+    Verify(verify::Args),
     Render(render::Args),
+    Keys(keys::Args),
     Completion(completion::Args),
     #[command(hide = true)]
     Reference(reference::Args),
@@ -55,10 +60,15 @@ enum Verb {
 impl Verb {
     fn run(self, context: &Context) -> Result {
         match self {
+            Self::Init(args) => init::run(args, context),
+            Self::Set(args) => set::run(args, context),
             Self::Unset(args) => unset::run(args, context),
             Self::Open(args) => open::run(args, context),
-            Self::Keys(args) => keys::run(args, context),
+            Self::Rewrap(args) => rewrap::run(args, context),
+            Self::Compact(args) => compact::run(args, context),
+            Self::Verify(args) => verify::run(args, context),
             Self::Render(args) => render::run(args, context),
+            Self::Keys(args) => keys::run(args, context),
             Self::Completion(args) => completion::run(args, context),
             Self::Reference(args) => reference::run(args, context),
         }
@@ -66,7 +76,7 @@ impl Verb {
 
     /// Whether plaintext or private keys may come into memory.
     fn holds_secrets(&self) -> bool {
-        !matches!(self, Self::Completion(_) | Self::Reference(_))
+        !matches!(self, Self::Completion(_) | Self::Reference(_) | Self::Verify(_))
     }
 }
 

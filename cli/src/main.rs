@@ -1,6 +1,8 @@
 //! The command `waxwing`, also as `kubectl waxwing`. Only this function ends the process.
 
 mod args;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod error;
 mod identities;
 mod input;
@@ -9,6 +11,7 @@ mod printer;
 mod protect;
 mod render;
 mod repository;
+mod ring;
 mod sealed_file;
 mod verbs;
 mod write;

@@ -1,24 +1,121 @@
 //! The repository around a file: its `.waxwing.yaml`, and who the recipients are for what.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
 
-use crate::{args::Context, verbs::keys::work_tree};
+use waxwing_core::{
+    config::{Config, Rule},
+    keys::NamedRecipient,
+};
+
+use crate::{
+    args::Context,
+    error::{Explain, Failure, Result},
+    verbs::keys::work_tree,
+};
 
 /// The name of the configuration file.
 pub(crate) const FILE: &str = ".waxwing.yaml";
+
+/// A configuration and the folder that its paths are relative to.
+pub(crate) struct Repository {
+    path: PathBuf,
+    root: PathBuf,
+    config: Config,
+}
+
+impl Repository {
+    /// The configuration for a path: the one that was named, else the nearest one above.
+    pub(crate) fn of(path: &Path, context: &Context) -> Result<Self> {
+        let file = config_path(path, context).ok_or_else(|| {
+            Failure::new(format!("there is no {FILE} in the folder of {} or above", path.display()))
+                .hint("waxwing init makes one; it says who can open what is sealed")
+        })?;
+        let text = fs::read_to_string(&file).at(file.display())?;
+        let config = Config::parse(&text).at(file.display())?;
+        let absolute = std::path::absolute(&file)?;
+        let root = absolute.parent().unwrap_or(Path::new("/"));
+        Ok(Self { root: root.canonicalize().unwrap_or_else(|_| root.to_owned()), path: file, config })
+    }
+
+    /// Where the configuration stands.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of the configuration.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What the configuration says.
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Who can open what is sealed into this file for this namespace.
+    pub(crate) fn recipients(&self, path: &Path, namespace: &str) -> Result<Vec<NamedRecipient>> {
+        self.config.recipients_for(&self.relative(path)?, namespace).hint(self.where_rules_are())
+    }
+
+    /// The rule for this file and namespace.
+    pub(crate) fn rule(&self, path: &Path, namespace: &str) -> Result<&Rule> {
+        self.config.rule_for(&self.relative(path)?, namespace).hint(self.where_rules_are())
+    }
+
+    fn where_rules_are(&self) -> String {
+        format!("add a rule to {}, or move the file to where a rule matches", self.path.display())
+    }
+
+    /// The path relative to the root, with slashes. Links in folders are followed, so that a file
+    /// has one name however it was reached; standard input counts as a file beside the
+    /// configuration.
+    fn relative(&self, path: &Path) -> Result<String> {
+        let absolute = normal(&std::path::absolute(path)?);
+        let absolute = match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
+            (Some(Ok(folder)), Some(name)) => folder.join(name),
+            _ => absolute,
+        };
+        let relative = absolute.strip_prefix(&self.root).map_err(|_| {
+            Failure::new(format!("{} lies outside of {}", path.display(), self.root.display()))
+                .hint(format!("rules of {} are for files beside and below it", self.path.display()))
+        })?;
+        let parts = relative.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        Ok(parts.collect::<Vec<_>>().join("/"))
+    }
+}
 
 /// The configuration file for a path: the one that was named, else the nearest one above.
 pub(crate) fn config_path(path: &Path, context: &Context) -> Option<PathBuf> {
     if let Some(named) = &context.config {
         return Some(named.clone());
     }
-    let path = std::path::absolute(path).ok()?;
-    let folder = if path.is_dir() { path.as_path() } else { path.parent()? };
-    folder.ancestors().map(|folder| folder.join(FILE)).find(|file| file.is_file())
+    let given = std::path::absolute(path).ok()?;
+    let folder = if given.is_dir() { given.as_path() } else { given.parent()? };
+    let found = normal(folder).ancestors().map(|folder| folder.join(FILE)).find(|file| file.is_file())?;
+    // As short as the path that was given.
+    let here = std::env::current_dir().ok();
+    let short = here.and_then(|here| found.strip_prefix(here).ok().map(Path::to_owned));
+    Some(short.unwrap_or(found))
 }
 
 /// The folder that counts as the repository: the configuration file's, else the Git work tree.
 pub(crate) fn root_of(path: &Path, context: &Context) -> Option<PathBuf> {
-    let configured = config_path(path, context).and_then(|file| Some(std::path::absolute(file).ok()?.parent()?.to_owned()));
-    configured.or_else(|| work_tree(path))
+    let folder_of = |file: PathBuf| Some(std::path::absolute(file).ok()?.parent()?.to_owned());
+    config_path(path, context).and_then(folder_of).or_else(|| work_tree(path))
+}
+
+/// Without `.` and `..`, as text: the folders need not exist yet.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(out.pop()),
+            part => out.push(part),
+        }
+    }
+    out
 }

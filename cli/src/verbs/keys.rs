@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     args::Context,
-    error::{Exit, Explain, Failure, Result},
+    error::{Exit, Failure, Result},
     identities::{self, Options},
     printer::Format,
     write::{self, Mode},

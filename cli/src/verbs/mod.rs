@@ -1,8 +1,14 @@
 //! One file a verb.
 
+mod bulk;
+pub(crate) mod compact;
 pub(crate) mod completion;
+pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod open;
 pub(crate) mod reference;
 pub(crate) mod render;
+pub(crate) mod rewrap;
+pub(crate) mod set;
 pub(crate) mod unset;
+pub(crate) mod verify;

@@ -43,7 +43,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             .hint("write it to a file with --output FILE, pipe it on, or insist with --show"));
     }
     let key = args.key.as_deref().map(str::parse::<DataKey>).transpose()?;
-    let mut file = SealedFile::read(&args.file, args.choice.namespace())?;
+    let file = SealedFile::read(&args.file, args.choice.namespace())?;
     let identities = args.identities.load(context)?;
     let chosen = match key {
         Some(_) => vec![file.choose(&args.choice)?],

@@ -188,9 +188,10 @@ impl Check<'_> {
             let message = format!("{unused} envelopes are needed by no value; the next waxwing set or unset drops them");
             self.add(path, line, title, "UnusedEnvelopes", &message);
         }
-        match Repository::of(path, self.context).and_then(|repository| repository.rule(path, &namespace)) {
-            Ok(rule) => {
-                for message in recipients(&spec.sealed, &rule.recipients, &rule.required) {
+        let wanted = Repository::of(path, self.context).and_then(|repository| repository.recipients(path, &namespace));
+        match wanted {
+            Ok(wanted) => {
+                for message in recipients(&spec.sealed, &wanted) {
                     self.add(path, line, title, "RecipientsDiffer", &message);
                 }
             }
@@ -241,8 +242,8 @@ fn unused(sealed: &Sealed) -> usize {
 
 /// What the hints of the envelopes say against the rule. Hints prove nothing, but whoever seals
 /// with this command leaves them true.
-fn recipients(sealed: &Sealed, wanted: &[NamedRecipient], required: &[NamedRecipient]) -> Vec<String> {
-    let wanted: Vec<String> = wanted.iter().chain(required).map(NamedRecipient::hint).collect();
+fn recipients(sealed: &Sealed, wanted: &[NamedRecipient]) -> Vec<String> {
+    let wanted: Vec<String> = wanted.iter().map(NamedRecipient::hint).collect();
     let mut messages = Vec::new();
     for (id, envelope) in sealed.envelopes() {
         let named: Vec<String> = envelope.to().iter().map(ToString::to_string).collect();

@@ -1,0 +1,70 @@
+//! The few things that the command reads from a cluster: KeyRings, and Secrets that the user
+//! allows to be compared. It writes nothing there.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Client, Config, Resource,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde::de::DeserializeOwned;
+use waxwing_crds::{KeyRing, SealedSecret};
+
+use crate::error::{Explain, Failure, Result};
+
+/// A connection, by a context of the user's kubeconfig.
+pub(crate) struct Cluster {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+    context: String,
+}
+
+impl Cluster {
+    /// Connects by a context, or by the current one.
+    pub(crate) fn connect(context: Option<&str>) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let kubeconfig = Kubeconfig::read().at("kubeconfig")?;
+        let name = context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
+        let options = KubeConfigOptions { context: Some(name.clone()), ..KubeConfigOptions::default() };
+        let config = runtime
+            .block_on(Config::from_custom_kubeconfig(kubeconfig, &options))
+            .map_err(|error| Failure::from(error).at(format!("kubeconfig context {name}"))
+                .hint("kubectl config get-contexts lists the contexts"))?;
+        // The client starts its tasks on the runtime it is made in.
+        let client = {
+            let _inside = runtime.enter();
+            Client::try_from(config).at(format!("context {name}"))?
+        };
+        Ok(Self { runtime, client, context: name })
+    }
+
+    /// The context that is used.
+    pub(crate) fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// A KeyRing.
+    pub(crate) fn key_ring(&self, name: &str) -> Result<KeyRing> {
+        self.found(Api::<KeyRing>::all(self.client.clone()), name)?.ok_or_else(|| {
+            Failure::new(format!("there is no KeyRing {name} in the cluster of context {}", self.context))
+                .hint("install the operator first, or name another ring with --keyring")
+        })
+    }
+
+    /// A Secret, if it exists.
+    pub(crate) fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>> {
+        self.found(Api::namespaced(self.client.clone(), namespace), name)
+    }
+
+    /// A SealedSecret, if it exists.
+    pub(crate) fn sealed_secret(&self, namespace: &str, name: &str) -> Result<Option<SealedSecret>> {
+        self.found(Api::namespaced(self.client.clone(), namespace), name)
+    }
+
+    fn found<K>(&self, api: Api<K>, name: &str) -> Result<Option<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let kind = K::kind(&());
+        self.runtime.block_on(api.get_opt(name)).at(format!("{kind} {name}"))
+    }
+}

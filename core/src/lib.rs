@@ -3,6 +3,7 @@
 //! Nothing here does IO, awaits, logs, or reads a clock or the environment: time comes in as
 //! `now`. The one exception is OS randomness, in [`random`]; `clippy.toml` holds that.
 
+pub mod config;
 pub mod keys;
 pub mod plan;
 pub mod random;

@@ -120,7 +120,9 @@ impl Problem {
             Error::InvalidScalar { ty, .. } => Self::WrongType((*ty).into()),
             Error::InvalidBooleanStrict { .. } => Self::WrongType("true or false".into()),
             Error::MultipleDocuments { .. } => Self::SeveralDocuments,
-            Error::QuotingRequired { .. } | Error::NullIntoString { .. } | Error::NonFiniteFloat { .. } => Self::Unquoted,
+            Error::QuotingRequired { .. } | Error::NullIntoString { .. } | Error::NonFiniteFloat { .. } => {
+                Self::Unquoted
+            }
             Error::SerdeInvalidLength { expected, .. } | Error::SerdeInvalidType { expected, .. } => {
                 Self::WrongType(expected.clone())
             }
@@ -135,7 +137,8 @@ impl Problem {
 
     fn of_breach(breach: &serde_saphyr::budget::BudgetBreach) -> Self {
         use serde_saphyr::budget::BudgetBreach::{
-            AliasAnchorRatio, Aliases, Anchors, Depth, Documents, MergeKeys, RecordedAnchorBytes, RecordedAnchorEvents,
+            AliasAnchorRatio, Aliases, Anchors, Depth, Documents, MergeKeys, RecordedAnchorBytes,
+            RecordedAnchorEvents,
         };
         match breach {
             AliasAnchorRatio { .. }

@@ -12,7 +12,10 @@ mod read;
 mod write;
 
 pub use error::{Problem, YamlError};
-pub use read::{Document, MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, documents, each_document, from_str, from_value};
+pub use read::{
+    Document, MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, documents, each_document, from_str, from_value,
+};
+pub(crate) use write::key_text;
 pub use write::to_string;
 
 #[cfg(test)]

@@ -38,7 +38,10 @@ fn each_document_has_its_bytes_and_its_line() {
 
 #[test]
 fn json_is_read_as_it_is() {
-    assert_eq!(values("{\"a\": [1, true, null, \"x\\ny\\u00e9\"]}\n"), [(0, json!({"a": [1, true, null, "x\nyé"]}))]);
+    assert_eq!(
+        values("{\"a\": [1, true, null, \"x\\ny\\u00e9\"]}\n"),
+        [(0, json!({"a": [1, true, null, "x\nyé"]}))]
+    );
 }
 
 #[test]
@@ -116,9 +119,17 @@ fn an_alias_bomb_is_refused() {
 fn too_deep_too_wide_and_too_large_texts_are_refused() {
     let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
     assert!(documents(&deep(60)).is_ok());
-    assert!(matches!(documents(&deep(65)), Err(YamlError::At { problem: Problem::TooDeep, .. })), "{:?}", documents(&deep(65)));
+    assert!(
+        matches!(documents(&deep(65)), Err(YamlError::At { problem: Problem::TooDeep, .. })),
+        "{:?}",
+        documents(&deep(65))
+    );
     let nested = (0..65).map(|level| format!("{}a:\n", " ".repeat(level))).collect::<String>();
-    assert!(matches!(documents(&nested), Err(YamlError::At { problem: Problem::TooDeep, .. })), "{:?}", documents(&nested));
+    assert!(
+        matches!(documents(&nested), Err(YamlError::At { problem: Problem::TooDeep, .. })),
+        "{:?}",
+        documents(&nested)
+    );
     let wide = format!("[{}]", "1,".repeat(200_000));
     assert!(matches!(documents(&wide), Err(YamlError::At { problem: Problem::TooManyNodes, .. })));
     let large = format!("a: {}", "x".repeat(MAX_BYTES));
@@ -129,7 +140,10 @@ fn too_deep_too_wide_and_too_large_texts_are_refused() {
 #[test]
 fn a_key_may_not_stand_twice_at_any_depth() {
     for text in ["a: 1\na: 2", "x: {a: 1, \"a\": 2}", "- {a: {b: 1, b: 1}}"] {
-        assert!(matches!(documents(text), Err(YamlError::At { problem: Problem::DuplicateKey, .. })), "{text}");
+        assert!(
+            matches!(documents(text), Err(YamlError::At { problem: Problem::DuplicateKey, .. })),
+            "{text}"
+        );
     }
 }
 
@@ -170,8 +184,21 @@ pub(crate) fn any_value() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         "[a-z0-9 ./:#-]{0,12}",
         ".{0,10}",
-        prop::sample::select(vec!["yes", "null", "1e3", "0x1F", "-", "~", "<<", "= ", "2001-01-01", "a: b", "1:30", "\u{85}\u{2028}\u{feff}\r\n\t"])
-            .prop_map(String::from),
+        prop::sample::select(vec![
+            "yes",
+            "null",
+            "1e3",
+            "0x1F",
+            "-",
+            "~",
+            "<<",
+            "= ",
+            "2001-01-01",
+            "a: b",
+            "1:30",
+            "\u{85}\u{2028}\u{feff}\r\n\t"
+        ])
+        .prop_map(String::from),
     ];
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -184,7 +211,8 @@ pub(crate) fn any_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 32, 5, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::btree_map(text.clone(), inner, 0..5).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(text.clone(), inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

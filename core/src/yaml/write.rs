@@ -8,8 +8,8 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Number, Value};
 use zeroize::Zeroizing;
 
@@ -223,7 +223,8 @@ impl From<&Value> for Node {
             Value::String(text) => Self::Text(Zeroizing::new(text.clone())),
             Value::Array(items) => Self::List(items.iter().map(Self::from).collect()),
             Value::Object(entries) => {
-                let mut entries: Vec<_> = entries.iter().map(|(key, value)| (key.clone(), Self::from(value))).collect();
+                let mut entries: Vec<_> =
+                    entries.iter().map(|(key, value)| (key.clone(), Self::from(value))).collect();
                 // `serde_json` sorts them itself unless some crate turns on its `preserve_order`.
                 entries.sort_by(|left, right| left.0.cmp(&right.0));
                 Self::Map(entries)
@@ -296,7 +297,8 @@ const RESERVED: [&str; 12] =
 /// brackets. Narrow on purpose: what begins like a number, a date or an indicator is out.
 fn is_plain(text: &str) -> bool {
     let bytes = text.as_bytes();
-    let begins = bytes.first().is_some_and(|first| first.is_ascii_alphabetic() || matches!(first, b'/' | b'_'));
+    let begins =
+        bytes.first().is_some_and(|first| first.is_ascii_alphabetic() || matches!(first, b'/' | b'_'));
     let ends = bytes.last().is_some_and(|last| !matches!(last, b' ' | b':'));
     begins
         && ends
@@ -306,6 +308,11 @@ fn is_plain(text: &str) -> bool {
             b' ' => next.is_ascii_alphanumeric(),
             byte => byte.is_ascii_alphanumeric() || b"_./+=@-".contains(byte),
         })
+}
+
+/// A word as a map key or an item on one line, quoted where it could be taken for anything else.
+pub(crate) fn key_text(word: &str) -> String {
+    quoted_key(word, false)
 }
 
 /// A map key, quoted where it could be taken for anything but text, or `always`.
@@ -328,7 +335,13 @@ pub(super) fn quote(out: &mut String, text: &str) {
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+            '\u{0}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{2028}'
+            | '\u{2029}'
+            | '\u{feff}'
+            | '\u{fffe}'
+            | '\u{ffff}' => {
                 out.push_str(&format!("\\u{:04x}", u32::from(character)));
             }
             character => out.push(character),

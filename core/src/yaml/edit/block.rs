@@ -8,7 +8,12 @@ use super::tree::{Entry, Kind, Node, Source};
 use super::{EditError, Path, Place, Seat, Splice, model};
 
 /// Replaces the value of a block entry, of a list item, or the document.
-pub(super) fn replace(source: &Source<'_>, place: Place<'_>, value: &Value, at: Path) -> Result<Vec<Splice>, EditError> {
+pub(super) fn replace(
+    source: &Source<'_>,
+    place: Place<'_>,
+    value: &Value,
+    at: Path,
+) -> Result<Vec<Splice>, EditError> {
     let old = place.node;
     let new = write::Node::from(value);
     let is_block = matches!(old.kind, Kind::Map { flow: false, .. } | Kind::List { flow: false, .. });
@@ -68,7 +73,9 @@ pub(super) fn replace(source: &Source<'_>, place: Place<'_>, value: &Value, at: 
     };
     Ok(match colon {
         Some(colon) if old.is_absent() => vec![Splice::insert(colon, format!(" {text}"))],
-        None if old.is_absent() => return Err(EditError::Unsupported { at, what: "a value without its colon" }),
+        None if old.is_absent() => {
+            return Err(EditError::Unsupported { at, what: "a value without its colon" });
+        }
         Some(colon) if is_block && own_line => vec![
             Splice::insert(colon, format!(" {text}")),
             delete_lines(source, source.line_start(old.start), old.end, false),
@@ -107,15 +114,26 @@ pub(super) fn insert(
     if unfinished && previous.value.final_block_scalar().is_some() {
         // A line end behind it would become part of its text: the new entry goes before it.
         if !source.begins_line(previous.start()) {
-            return Err(EditError::Unsupported { at, what: "behind a block scalar without a final line end" });
+            return Err(EditError::Unsupported {
+                at,
+                what: "behind a block scalar without a final line end",
+            });
         }
-        return Ok(vec![Splice::insert(comments_above(source, entries, before), format!("{indent}{entry}{eol}"))]);
+        return Ok(vec![Splice::insert(
+            comments_above(source, entries, before),
+            format!("{indent}{entry}{eol}"),
+        )]);
     }
     Ok(vec![Splice::insert(end, format!("{eol}{indent}{entry}"))])
 }
 
 /// Takes an entry out of a block mapping.
-pub(super) fn remove(source: &Source<'_>, place: Place<'_>, index: usize, at: Path) -> Result<Vec<Splice>, EditError> {
+pub(super) fn remove(
+    source: &Source<'_>,
+    place: Place<'_>,
+    index: usize,
+    at: Path,
+) -> Result<Vec<Splice>, EditError> {
     let Kind::Map { entries, .. } = &place.node.kind else { return Err(EditError::NotAMapping { at }) };
     let entry = &entries[index];
     if entry.colon.is_none() {
@@ -183,7 +201,10 @@ fn behind_comments(source: &Source<'_>, at: usize, column: usize) -> usize {
     loop {
         let next = source.next_line(end);
         let line = source.text.get(next..source.line_end(next)).unwrap_or_default();
-        if next >= source.text.len() || source.indent(next) <= column || !line.trim_start_matches(' ').starts_with('#') {
+        if next >= source.text.len()
+            || source.indent(next) <= column
+            || !line.trim_start_matches(' ').starts_with('#')
+        {
             return end;
         }
         end = source.line_end(next);
@@ -215,7 +236,9 @@ fn comments_above(source: &Source<'_>, entries: &[Entry<'_>], index: usize) -> u
     let own = source.line_start(entry.start());
     let column = source.column(entry.start());
     let floor = index.checked_sub(1).map_or(0, |before| source.next_line(entries[before].end()));
-    let line_above = |top: usize| top.checked_sub(1).map(|newline| source.line_start(newline)).filter(|above| *above >= floor);
+    let line_above = |top: usize| {
+        top.checked_sub(1).map(|newline| source.line_start(newline)).filter(|above| *above >= floor)
+    };
     let mut top = own;
     while let Some(above) = line_above(top) {
         let line = source.text.get(above..source.line_end(above)).unwrap_or_default();
@@ -224,7 +247,9 @@ fn comments_above(source: &Source<'_>, entries: &[Entry<'_>], index: usize) -> u
         }
         top = above;
     }
-    let parted = line_above(top).is_some_and(|above| source.text.get(above..source.line_end(above)).is_some_and(|line| line.trim().is_empty()));
+    let parted = line_above(top).is_some_and(|above| {
+        source.text.get(above..source.line_end(above)).is_some_and(|line| line.trim().is_empty())
+    });
     if index > 0 || parted { top } else { own }
 }
 

@@ -8,7 +8,12 @@ use super::tree::{Kind, Source};
 use super::{EditError, Path, Place, Seat, Splice};
 
 /// Replaces a value between brackets.
-pub(super) fn replace(source: &Source<'_>, place: Place<'_>, value: &Value, at: Path) -> Result<Vec<Splice>, EditError> {
+pub(super) fn replace(
+    source: &Source<'_>,
+    place: Place<'_>,
+    value: &Value,
+    at: Path,
+) -> Result<Vec<Splice>, EditError> {
     let mut text = String::new();
     write::Node::from(value).flow(&mut text, &style_of(source));
     if !place.node.is_absent() {
@@ -37,8 +42,11 @@ pub(super) fn insert(
     let open = place.node.start;
     check_braces(source, open, &at)?;
     let base = style_of(source);
-    let all_quoted = !matches!(base, Style::Yaml) || (!entries.is_empty() && entries.iter().all(|entry| is_quoted(&entry.key)));
-    let spread = entries.first().filter(|first| first.start() >= source.next_line(open) && source.begins_line(first.start()));
+    let all_quoted = !matches!(base, Style::Yaml)
+        || (!entries.is_empty() && entries.iter().all(|entry| is_quoted(&entry.key)));
+    let spread = entries
+        .first()
+        .filter(|first| first.start() >= source.next_line(open) && source.begins_line(first.start()));
     let indent = spread.map_or(0, |first| source.column(first.start()));
     let style = match spread {
         Some(_) => {
@@ -55,7 +63,9 @@ pub(super) fn insert(
     let Some(before) = entry_before(entries, key) else {
         return Ok(match entries.first() {
             None => vec![Splice::insert(open + 1, entry)],
-            Some(first) if spread.is_some() => vec![Splice::insert(first.start(), format!("{entry},{newline}"))],
+            Some(first) if spread.is_some() => {
+                vec![Splice::insert(first.start(), format!("{entry},{newline}"))]
+            }
             Some(first) => vec![Splice::insert(first.start(), format!("{entry}, "))],
         });
     };
@@ -73,7 +83,12 @@ pub(super) fn insert(
 }
 
 /// Takes an entry out of a mapping between braces.
-pub(super) fn remove(source: &Source<'_>, place: Place<'_>, index: usize, at: Path) -> Result<Vec<Splice>, EditError> {
+pub(super) fn remove(
+    source: &Source<'_>,
+    place: Place<'_>,
+    index: usize,
+    at: Path,
+) -> Result<Vec<Splice>, EditError> {
     let Kind::Map { entries, .. } = &place.node.kind else { return Err(EditError::NotAMapping { at }) };
     let open = place.node.start;
     check_braces(source, open, &at)?;
@@ -108,7 +123,8 @@ pub(super) fn remove(source: &Source<'_>, place: Place<'_>, index: usize, at: Pa
     splices.push(if source.begins_line(start) && source.ends_line(end) {
         Splice::delete(source.line_start(start), source.next_line(end))
     } else {
-        let from = comma.map(|comma| comma + 1).filter(|from| source.line_start(*from) == source.line_start(start));
+        let from =
+            comma.map(|comma| comma + 1).filter(|from| source.line_start(*from) == source.line_start(start));
         Splice::delete(from.unwrap_or(start), end)
     });
     Ok(splices)

@@ -207,7 +207,8 @@ fn splice_all(slice: &str, leaves: &[Edit]) -> Result<String, EditError> {
         let mut taken = 0;
         for edit in rest {
             let (mut new, in_place) = plan(&source, edit)?;
-            let overlaps = splices.iter().any(|old| new.iter().any(|new| new.start <= old.end && old.start <= new.end));
+            let overlaps =
+                splices.iter().any(|old| new.iter().any(|new| new.start <= old.end && old.start <= new.end));
             if taken > 0 && (!in_place || overlaps) {
                 break;
             }
@@ -269,7 +270,8 @@ fn set(source: &Source<'_>, path: &[Step], value: &Value) -> Result<(Vec<Splice>
                     Kind::Map { flow: false, .. } => block::insert(source, place, key, &inner, at)?,
                     Kind::Map { flow: true, .. } => flow::insert(source, place, key, &inner, at)?,
                     Kind::Scalar { .. } if place.node.is_null() => {
-                        let map = model::nested(rest, value).ok_or_else(|| EditError::NoItem { at: path.into() })?;
+                        let map = model::nested(rest, value)
+                            .ok_or_else(|| EditError::NoItem { at: path.into() })?;
                         replace(source, place, &map, at)?
                     }
                     _ => return Err(EditError::NotAMapping { at }),
@@ -358,7 +360,8 @@ fn check_unshared(node: &Node<'_>, at: &[Step]) -> Result<(), EditError> {
 /// Puts the texts in; those at one place in the order given.
 fn splice(text: &str, mut splices: Vec<Splice>) -> Result<String, EditError> {
     splices.sort_by_key(|splice| splice.start);
-    let mut out = String::with_capacity(text.len() + splices.iter().map(|splice| splice.text.len()).sum::<usize>());
+    let mut out =
+        String::with_capacity(text.len() + splices.iter().map(|splice| splice.text.len()).sum::<usize>());
     let mut from = 0;
     for splice in splices {
         out.push_str(text.get(from..splice.start).ok_or(EditError::Verify)?);

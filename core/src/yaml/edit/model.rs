@@ -47,7 +47,8 @@ pub(super) fn change(value: &mut Value, edit: &Edit) -> Result<(), EditError> {
                         if node.is_null() {
                             *node = Value::Object(Map::new());
                         }
-                        let map = node.as_object_mut().ok_or_else(|| EditError::NotAMapping { at: here() })?;
+                        let map =
+                            node.as_object_mut().ok_or_else(|| EditError::NotAMapping { at: here() })?;
                         map.entry(key.clone()).or_insert(Value::Null)
                     }
                     Step::Index(item) => node

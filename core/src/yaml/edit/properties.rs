@@ -48,9 +48,28 @@ const KEYS: [(&str, &str); 12] = [
 ];
 
 const SCALARS: [&str; 22] = [
-    "", " 1", " plain", " 'it''s'", " \"two\\nlines\"", " ~", " {}", " []", " [1, {a: 2}]", " {a: x, \"b\": [1, 2], c: {}}",
-    " {a, b: , c: 'q' }", " {\n  a: 1, # one\n  b: {x: y} # two\n}", " [\n  1,\n  2\n]", " {\n  \"a\": 1,\n  \"c\": \"x\"\n}", " |\nt1\nt2",
-    " |+\nt1\n\n", " >-\nfolded\ntext", " |-", " some\nmore words", " \"quoted\nmore\"", " !!str 5", " |2\n  t\n",
+    "",
+    " 1",
+    " plain",
+    " 'it''s'",
+    " \"two\\nlines\"",
+    " ~",
+    " {}",
+    " []",
+    " [1, {a: 2}]",
+    " {a: x, \"b\": [1, 2], c: {}}",
+    " {a, b: , c: 'q' }",
+    " {\n  a: 1, # one\n  b: {x: y} # two\n}",
+    " [\n  1,\n  2\n]",
+    " {\n  \"a\": 1,\n  \"c\": \"x\"\n}",
+    " |\nt1\nt2",
+    " |+\nt1\n\n",
+    " >-\nfolded\ntext",
+    " |-",
+    " some\nmore words",
+    " \"quoted\nmore\"",
+    " !!str 5",
+    " |2\n  t\n",
 ];
 
 fn shape() -> impl Strategy<Value = Shape> {
@@ -60,7 +79,12 @@ fn shape() -> impl Strategy<Value = Shape> {
     let map = move |inner: BoxedStrategy<Shape>| {
         prop::collection::vec((0..KEYS.len(), dress.clone(), inner), 1..5).prop_map(|mut entries| {
             let mut seen = Vec::new();
-            entries.retain(|(key, ..)| !seen.contains(key) && { seen.push(*key); true });
+            entries.retain(|(key, ..)| {
+                !seen.contains(key) && {
+                    seen.push(*key);
+                    true
+                }
+            });
             Shape::Map(entries)
         })
     };
@@ -82,7 +106,14 @@ impl Writer {
     }
 
     /// `head` is the text before the first entry: the indentation, or `- `.
-    fn map(&mut self, entries: &[(usize, Dress, Shape)], indent: usize, head: &str, path: &[Step], in_item: bool) {
+    fn map(
+        &mut self,
+        entries: &[(usize, Dress, Shape)],
+        indent: usize,
+        head: &str,
+        path: &[Step],
+        in_item: bool,
+    ) {
         for (index, (key, dress, shape)) in entries.iter().enumerate() {
             let (name, written) = KEYS[*key];
             let at: Vec<_> = path.iter().cloned().chain([Step::from(name)]).collect();
@@ -103,7 +134,15 @@ impl Writer {
         }
     }
 
-    fn value(&mut self, head: &str, trailing: bool, shape: &Shape, indent: usize, owner: &[Step], at: &[Step]) {
+    fn value(
+        &mut self,
+        head: &str,
+        trailing: bool,
+        shape: &Shape,
+        indent: usize,
+        owner: &[Step],
+        at: &[Step],
+    ) {
         self.comments += usize::from(trailing);
         let trailing = if trailing { format!(" # t{}", self.comments) } else { String::new() };
         match shape {
@@ -112,10 +151,22 @@ impl Writer {
                 let first = parts.next().unwrap_or_default();
                 let parts: Vec<_> = parts.collect();
                 // A comment behind the first line of a plain or quoted text would end it.
-                let trailing = if parts.is_empty() || text.starts_with([' ']) && text.contains(['|', '>']) || text.contains("\n\n") || text.contains("\n\r\n") { trailing } else { String::new() };
+                let trailing = if parts.is_empty()
+                    || text.starts_with([' ']) && text.contains(['|', '>'])
+                    || text.contains("\n\n")
+                    || text.contains("\n\r\n")
+                {
+                    trailing
+                } else {
+                    String::new()
+                };
                 self.line(format!("{head}{first}{trailing}"), owner);
                 for part in parts {
-                    let part = if part.is_empty() { String::new() } else { format!("{}{part}", " ".repeat(indent + 2)) };
+                    let part = if part.is_empty() {
+                        String::new()
+                    } else {
+                        format!("{}{part}", " ".repeat(indent + 2))
+                    };
                     self.line(part, owner);
                 }
             }
@@ -155,7 +206,9 @@ fn all_paths(value: &Value, path: &[Step], out: &mut Vec<Vec<Step>>) {
     };
     match value {
         Value::Object(map) => map.iter().for_each(|(key, value)| deeper(Step::from(key.as_str()), value)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| deeper(Step::from(index), item)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| deeper(Step::from(index), item))
+        }
         _ => {}
     }
 }
@@ -189,7 +242,8 @@ fn edited(value: Value, path: &[Step], new: Option<&Value>) -> Value {
 fn is_subsequence(part: &[&str], whole: &[&str]) -> bool {
     let mut whole = whole.iter();
     let moved = |line: &str, other: &str| {
-        line.trim_start().starts_with("# c") && other.trim_start().strip_prefix("- ") == Some(line.trim_start())
+        line.trim_start().starts_with("# c")
+            && other.trim_start().strip_prefix("- ") == Some(line.trim_start())
     };
     part.iter().all(|line| whole.any(|other| other == line || moved(line, other)))
 }

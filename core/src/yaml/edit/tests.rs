@@ -60,8 +60,16 @@ fn a_value_is_replaced_in_its_place() {
         &SEALED.replace("wax1.k3v7f2mq.1789000000.bbbb", "wax1.new"),
     );
     check(SEALED, &[set("metadata.name", json!("a b"))], &SEALED.replace("receivers", "a b"));
-    check(SEALED, &[set("spec.envelopes.k3v7f2mq.to", json!(["a/1", "b/2"]))], &SEALED.replace("[prod-eu/3fa9c1d2]", "[a/1, b/2]"));
-    check("a: 'x'\nb: \"y\"\nc: z\n", &[set("a", json!("1")), set("b", json!("w")), set("c", json!("no"))], "a: \"1\"\nb: \"w\"\nc: \"no\"\n");
+    check(
+        SEALED,
+        &[set("spec.envelopes.k3v7f2mq.to", json!(["a/1", "b/2"]))],
+        &SEALED.replace("[prod-eu/3fa9c1d2]", "[a/1, b/2]"),
+    );
+    check(
+        "a: 'x'\nb: \"y\"\nc: z\n",
+        &[set("a", json!("1")), set("b", json!("w")), set("c", json!("no"))],
+        "a: \"1\"\nb: \"w\"\nc: \"no\"\n",
+    );
     check("a:   1   # c\n", &[set("a", json!(null))], "a:   null   # c\n");
     check("a:\n", &[set("a", json!(7))], "a: 7\n");
     check("a: # c\nb: 1\n", &[set("a", json!(7))], "a: 7 # c\nb: 1\n");
@@ -81,7 +89,10 @@ fn a_new_entry_stands_at_its_sorted_place() {
     check(
         SEALED,
         &[set("spec.data.opsgenie", json!("wax1.x"))],
-        &SEALED.replace("    # paged", "    opsgenie: wax1.x\n    # paged").replace("    opsgenie: wax1.x\n    # paged at night\n", "    # paged at night\n    opsgenie: wax1.x\n"),
+        &SEALED.replace("    # paged", "    opsgenie: wax1.x\n    # paged").replace(
+            "    opsgenie: wax1.x\n    # paged at night\n",
+            "    # paged at night\n    opsgenie: wax1.x\n",
+        ),
     );
     check(
         SEALED,
@@ -100,11 +111,23 @@ fn a_new_entry_stands_at_its_sorted_place() {
 
 #[test]
 fn comments_stay_with_what_they_speak_of() {
-    check("a:\n  x: 1\n  # more of a\n# about c\nc: 1\n", &[set("b", json!(1))], "a:\n  x: 1\n  # more of a\nb: 1\n# about c\nc: 1\n");
+    check(
+        "a:\n  x: 1\n  # more of a\n# about c\nc: 1\n",
+        &[set("b", json!(1))],
+        "a:\n  x: 1\n  # more of a\nb: 1\n# about c\nc: 1\n",
+    );
     check("a: 1\n# about b\nb: 1\n# about c\nc: 1\n", &[remove("b")], "a: 1\n# about c\nc: 1\n");
     check("d:\n  # all of d\n  a: 1\n  b: 2\n", &[remove("d.a")], "d:\n  # all of d\n  b: 2\n");
-    check("d:\n  # all of d\n\n  # about a\n  a: 1\n  b: 2\n", &[remove("d.a")], "d:\n  # all of d\n\n  b: 2\n");
-    check("d:\n  # all of d\n\n  # about b\n  b: 2\n", &[set("d.a", json!(1))], "d:\n  # all of d\n\n  a: 1\n  # about b\n  b: 2\n");
+    check(
+        "d:\n  # all of d\n\n  # about a\n  a: 1\n  b: 2\n",
+        &[remove("d.a")],
+        "d:\n  # all of d\n\n  b: 2\n",
+    );
+    check(
+        "d:\n  # all of d\n\n  # about b\n  b: 2\n",
+        &[set("d.a", json!(1))],
+        "d:\n  # all of d\n\n  a: 1\n  # about b\n  b: 2\n",
+    );
     check("a:\n  x: 1\n  # more of a\nb: 1\n", &[remove("a")], "b: 1\n");
     check("# license\n\na: 1\nb: 2\n", &[remove("a")], "# license\n\nb: 2\n");
 }
@@ -144,8 +167,16 @@ fn items_of_a_list_are_edited_like_documents() {
     check(list, &[set("items.#0.api", json!("v1"))], &list.replace("{a: x}", "{a: x}\n  api: v1"));
     check(list, &[remove("items.#0.kind")], &list.replace("- kind: Secret\n  data", "- data"));
     check("- b: 1\n  c: 2\n", &[set("#0.a", json!(1))], "- a: 1\n  b: 1\n  c: 2\n");
-    check("- x # c\n- y\n", &[set("#0", json!({"a": 1, "b": 2})), set("#1", json!("z"))], "- a: 1\n  b: 2 # c\n- z\n");
-    check("l: [x, {a: 1}]\n", &[set("l.#1.b", json!(["q"])), set("l.#0", json!({"k": "v: w"}))], "l: [{k: \"v: w\"}, {a: 1, b: [q]}]\n");
+    check(
+        "- x # c\n- y\n",
+        &[set("#0", json!({"a": 1, "b": 2})), set("#1", json!("z"))],
+        "- a: 1\n  b: 2 # c\n- z\n",
+    );
+    check(
+        "l: [x, {a: 1}]\n",
+        &[set("l.#1.b", json!(["q"])), set("l.#0", json!({"k": "v: w"}))],
+        "l: [{k: \"v: w\"}, {a: 1, b: [q]}]\n",
+    );
 }
 
 #[test]
@@ -153,12 +184,20 @@ fn json_stays_json() {
     let pretty = "{\n  \"kind\": \"S\",\n  \"spec\": {\n    \"a\": \"x\",\n    \"c\": \"y\"\n  }\n}\n";
     check(pretty, &[set("spec.a", json!("z"))], &pretty.replace("\"x\"", "\"z\""));
     check(pretty, &[set("spec.b", json!("z"))], &pretty.replace("\"x\",\n", "\"x\",\n    \"b\": \"z\",\n"));
-    check(pretty, &[set("spec.d", json!({"e": [1]}))], &pretty.replace("\"y\"\n", "\"y\",\n    \"d\": {\n      \"e\": [\n        1\n      ]\n    }\n"));
+    check(
+        pretty,
+        &[set("spec.d", json!({"e": [1]}))],
+        &pretty.replace("\"y\"\n", "\"y\",\n    \"d\": {\n      \"e\": [\n        1\n      ]\n    }\n"),
+    );
     check(pretty, &[set("spec.0", json!(true))], &pretty.replace("    \"a\"", "    \"0\": true,\n    \"a\""));
     check(pretty, &[remove("spec.a")], &pretty.replace("    \"a\": \"x\",\n", ""));
     check(pretty, &[remove("spec.c")], &pretty.replace("\"x\",\n    \"c\": \"y\"\n", "\"x\"\n"));
     check(pretty, &[remove("kind")], &pretty.replace("  \"kind\": \"S\",\n", ""));
-    check("{\"a\":1,\"b\":{}}", &[set("b.x", json!("y")), set("a", json!("no")), set("c", json!(null))], "{\"a\":\"no\",\"b\":{\"x\": \"y\"}, \"c\": null}");
+    check(
+        "{\"a\":1,\"b\":{}}",
+        &[set("b.x", json!("y")), set("a", json!("no")), set("c", json!(null))],
+        "{\"a\":\"no\",\"b\":{\"x\": \"y\"}, \"c\": null}",
+    );
     check("{\"a\":1,\"b\":{}}", &[remove("a"), remove("b")], "{}");
     check("{\"a\":1,\"b\":{}}", &[remove("b")], "{\"a\":1}");
 }
@@ -172,7 +211,11 @@ fn flow_style_keeps_its_comments_and_commas() {
     let last = "a: {\n  x: 1, # one\n  y: 2 # two\n}\n";
     check(last, &[set("a.z", json!(3))], "a: {\n  x: 1, # one\n  y: 2, # two\n  z: 3\n}\n");
     check(last, &[remove("a.y")], "a: {\n  x: 1 # one\n}\n");
-    check("a: {x, y: , \"z\":3}\n", &[set("a.x", json!(1)), set("a.y", json!(2)), set("a.z", json!(4))], "a: {x: 1, y: 2 , \"z\":4}\n");
+    check(
+        "a: {x, y: , \"z\":3}\n",
+        &[set("a.x", json!(1)), set("a.y", json!(2)), set("a.z", json!(4))],
+        "a: {x: 1, y: 2 , \"z\":4}\n",
+    );
     check("a: {x: 1,}\n", &[set("a.z", json!(2))], "a: {x: 1, z: 2,}\n");
     check("a: {x: 1, y: 2,}\n", &[remove("a.y")], "a: {x: 1,}\n");
 }
@@ -200,17 +243,35 @@ fn a_missing_final_line_end_stays_missing() {
 #[test]
 fn other_documents_keep_their_bytes() {
     let text = "a: 1\n---\n# two\na: 1\n...\n%YAML 1.2\n---\na: [1\n";
-    assert_eq!(apply(text, 1, &[set("b", json!(2))]).unwrap(), text.replace("# two\na: 1\n", "# two\na: 1\nb: 2\n"));
+    assert_eq!(
+        apply(text, 1, &[set("b", json!(2))]).unwrap(),
+        text.replace("# two\na: 1\n", "# two\na: 1\nb: 2\n")
+    );
     assert_eq!(apply(text, 0, &[remove("a")]).unwrap(), text.replacen("a: 1\n", "{}\n", 1));
-    assert!(matches!(apply(text, 2, &[]), Err(EditError::Yaml(YamlError::At { document: 2, line: 8 | 9, .. }))));
+    assert!(matches!(
+        apply(text, 2, &[]),
+        Err(EditError::Yaml(YamlError::At { document: 2, line: 8 | 9, .. }))
+    ));
     assert_eq!(apply(text, 3, &[]), Err(EditError::NoDocument { document: 3 }));
-    assert_eq!(apply("---\n---\na: 1\n", 0, &[set("a", json!(1))]), Err(EditError::NoDocument { document: 0 }));
+    assert_eq!(
+        apply("---\n---\na: 1\n", 0, &[set("a", json!(1))]),
+        Err(EditError::NoDocument { document: 0 })
+    );
 }
 
 #[test]
 fn what_is_shared_is_refused() {
     let text = "x: &x\n  a: 1\ny: *x\nz:\n  <<: *x\n  b: 1\nw: {v: &v 1}\nu: *v\n";
-    for edit in [set("x.a", json!(2)), set("y", json!(2)), set("y.a", json!(2)), set("z.b", json!(2)), remove("z.b"), remove("x"), remove("w"), set("w", json!(1))] {
+    for edit in [
+        set("x.a", json!(2)),
+        set("y", json!(2)),
+        set("y.a", json!(2)),
+        set("z.b", json!(2)),
+        remove("z.b"),
+        remove("x"),
+        remove("w"),
+        set("w", json!(1)),
+    ] {
         let refused = apply(text, 0, std::slice::from_ref(&edit));
         assert!(matches!(refused, Err(EditError::Anchor { .. })), "{edit:?}: {refused:?}");
     }

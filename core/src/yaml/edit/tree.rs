@@ -84,7 +84,9 @@ impl<'a> Node<'a> {
     pub(super) fn any(&self, test: &dyn Fn(&Node<'_>) -> bool) -> bool {
         test(self)
             || match &self.kind {
-                Kind::Map { entries, .. } => entries.iter().any(|entry| entry.key.any(test) || entry.value.any(test)),
+                Kind::Map { entries, .. } => {
+                    entries.iter().any(|entry| entry.key.any(test) || entry.value.any(test))
+                }
                 Kind::List { items, .. } => items.iter().any(|item| item.any(test)),
                 _ => false,
             }
@@ -143,7 +145,10 @@ impl<'a> Source<'a> {
 
     /// First byte of the next line, or the text's end.
     pub(super) fn next_line(&self, at: usize) -> usize {
-        self.text.get(at..).and_then(|rest| rest.find('\n')).map_or(self.text.len(), |newline| at + newline + 1)
+        self.text
+            .get(at..)
+            .and_then(|rest| rest.find('\n'))
+            .map_or(self.text.len(), |newline| at + newline + 1)
     }
 
     /// Bytes from the start of the line.
@@ -315,15 +320,21 @@ impl<'a> Builder<'a> {
     /// Blank lines behind a block scalar are its own only where they are part of its text.
     fn block_scalar_end(&self, indicator: usize, span: std::ops::Range<usize>, value: &str) -> usize {
         let bytes = self.text.as_bytes();
-        let header = indicator + bytes[indicator..].iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len() - indicator);
+        let header = indicator
+            + bytes[indicator..].iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len() - indicator);
         let header = header - usize::from(header > 0 && bytes.get(header - 1) == Some(&b'\r'));
         let body = self.text.get(span.start..span.end).unwrap_or_default();
         let text = value.trim_end_matches('\n');
-        let keeps = value.ends_with("\n\n") || text.is_empty() && !value.is_empty() || text.ends_with([' ', '\t']);
+        let keeps =
+            value.ends_with("\n\n") || text.is_empty() && !value.is_empty() || text.ends_with([' ', '\t']);
         let body = if keeps {
             // The span reaches into the indentation of the next line.
             let spaces = body.len() - body.trim_end_matches([' ', '\t']).len();
-            let body = if body.trim_end_matches([' ', '\t']).ends_with('\n') { &body[..body.len() - spaces] } else { body };
+            let body = if body.trim_end_matches([' ', '\t']).ends_with('\n') {
+                &body[..body.len() - spaces]
+            } else {
+                body
+            };
             let body = body.strip_suffix('\n').unwrap_or(body);
             body.strip_suffix('\r').unwrap_or(body)
         } else {

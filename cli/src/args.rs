@@ -15,7 +15,7 @@ use crate::{
     error::{Exit, Result},
     printer::Printer,
     protect,
-    verbs::{compact, completion, init, keys, open, reference, render, rewrap, set, unset, verify},
+    verbs::{compact, completion, init, keys, open, recipients, reference, render, rewrap, set, unset, verify},
 };
 
 /// Seals secrets into resources that may lie in Git, and opens them again for those who hold a key.
@@ -44,6 +44,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Init(init::Args),
+    Recipients(recipients::Args),
     Set(set::Args),
     Unset(unset::Args),
     Open(open::Args),
@@ -61,6 +62,7 @@ impl Verb {
     fn run(self, context: &Context) -> Result {
         match self {
             Self::Init(args) => init::run(args, context),
+            Self::Recipients(args) => recipients::run(args, context),
             Self::Set(args) => set::run(args, context),
             Self::Unset(args) => unset::run(args, context),
             Self::Open(args) => open::run(args, context),

@@ -11,6 +11,11 @@ use waxwing_crds::{KeyRing, KeyState, names};
 
 use crate::error::{Explain, Failure, Result};
 
+/// Takes `WHAT[=NAME]` apart.
+pub(crate) fn split(given: &str) -> (&str, Option<&str>) {
+    given.rsplit_once('=').map_or((given, None), |(what, name)| (what, Some(name)))
+}
+
 /// A KeyRing from a file, as `kubectl get -o yaml` or `-o json` prints it.
 pub(crate) fn read(path: &Path) -> Result<KeyRing> {
     let text = fs::read_to_string(path).at(path.display())?;

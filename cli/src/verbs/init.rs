@@ -109,22 +109,18 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
 fn published(args: &Args) -> Result<Vec<Member>> {
     let mut members = Vec::new();
     for given in &args.from_keyring {
-        let (file, name) = split(given);
+        let (file, name) = ring::split(given);
         let ring = ring::read(Path::new(file))?;
         members.extend(ring::members(&ring, name.unwrap_or("cluster")).at(file)?);
     }
     #[cfg(feature = "cluster")]
     for given in &args.from_cluster {
-        let (cluster, name) = split(given);
+        let (cluster, name) = ring::split(given);
         let ring = crate::cluster::Cluster::connect(Some(cluster))?.key_ring(&args.keyring)?;
         let default = ring::as_name(cluster);
         members.extend(ring::members(&ring, name.unwrap_or(&default)).at(format!("context {cluster}"))?);
     }
     Ok(members)
-}
-
-fn split(given: &str) -> (&str, Option<&str>) {
-    given.rsplit_once('=').map_or((given, None), |(what, name)| (what, Some(name)))
 }
 
 fn member(name: &str, key: Recipient, cluster: bool, required: bool) -> Result<Member> {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
-use kube::core::ErrorResponse;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
@@ -103,7 +102,7 @@ where
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= count {
-                    return Ok(());
+                    return anyhow::Ok(());
                 }
                 task(number).await?;
             }
@@ -132,7 +131,9 @@ pub(crate) async fn create(client: &Client, kind: Kind, objects: Arc<Vec<String>
 /// Removes what was made, the Secrets first: then nobody has to collect them.
 pub(crate) async fn remove(client: &Client, kind: Kind) -> Result<()> {
     for number in 0..NAMESPACES {
-        for path in [format!("/api/v1/namespaces/{}/secrets", namespace(number)), kind.path(&namespace(number))] {
+        for path in
+            [format!("/api/v1/namespaces/{}/secrets", namespace(number)), kind.path(&namespace(number))]
+        {
             send(client, "DELETE", path, "application/json", String::new()).await?;
         }
     }
@@ -145,10 +146,12 @@ pub(crate) async fn uids(client: &Client, kind: Kind, count: usize) -> Result<Ve
     let mut uids = vec![String::new(); count];
     for number in 0..NAMESPACES {
         let path = kind.path(&namespace(number));
-        let list: Value = serde_json::from_str(&send(client, "GET", path, "application/json", String::new()).await?)?;
+        let list: Value =
+            serde_json::from_str(&send(client, "GET", path, "application/json", String::new()).await?)?;
         for item in list["items"].as_array().into_iter().flatten() {
             let metadata = &item["metadata"];
-            let number = metadata["name"].as_str().and_then(|name| name.strip_prefix(NAME_PREFIX)?.parse().ok());
+            let number =
+                metadata["name"].as_str().and_then(|name| name.strip_prefix(NAME_PREFIX)?.parse().ok());
             if let (Some(number), Some(uid)) = (number, metadata["uid"].as_str()) {
                 let slot: Option<&mut String> = uids.get_mut::<usize>(number);
                 slot.context("an object with a number that was not made")?.replace_range(.., uid);
@@ -169,9 +172,4 @@ pub(crate) async fn calm() {
         quiet = if now.saturating_sub(used) <= Duration::from_millis(40) { quiet + 1 } else { 0 };
         used = now;
     }
-}
-
-/// Whether the API server says that it is there already.
-pub(crate) fn exists(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 409)
 }

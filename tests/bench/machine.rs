@@ -44,7 +44,7 @@ fn first_words(program: &str, args: &[&str], count: usize) -> String {
 }
 
 /// The resident memory of a process: now, and the most that it ever was.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Resident {
     pub(crate) now_mb: f64,
     pub(crate) most_mb: f64,
@@ -65,8 +65,10 @@ impl Resident {
 /// The CPU time of all children of this process: the control plane, and whoever is measured.
 pub(crate) fn children_cpu() -> Duration {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let children = tasks.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
-    let ids: Vec<String> = children.flat_map(|ids| ids.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let children =
+        tasks.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    let ids: Vec<String> =
+        children.flat_map(|ids| ids.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
     ids.iter().map(|id| cpu(Path::new("/proc").join(id).join("stat").as_path())).sum()
 }
 
@@ -75,6 +77,7 @@ fn cpu(stat: &Path) -> Duration {
     let text = std::fs::read_to_string(stat).unwrap_or_default();
     // The second field is the name in parentheses, which may hold spaces.
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |place: usize| fields.get(place).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
+    let ticks =
+        |place: usize| fields.get(place).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
     Duration::from_millis((ticks(11) + ticks(12)) * 10) // Linux tells every process 100 ticks a second.
 }

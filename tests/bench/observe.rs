@@ -84,7 +84,11 @@ where
                 Ok(Event::InitDone) => _ = listed.send(true),
                 Ok(Event::Apply(object) | Event::InitApply(object)) => {
                     let Some(place) = place(object.meta()) else { continue };
-                    if is_done(&object) { all.insert(place) } else { all.remove(&place) };
+                    if is_done(&object) {
+                        all.insert(place)
+                    } else {
+                        all.remove(&place)
+                    };
                 }
                 Ok(Event::Delete(object)) => {
                     if let Some(place) = place(object.meta()) {

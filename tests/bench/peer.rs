@@ -9,21 +9,18 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::Api;
-use kube::api::PostParams;
 use serde_json::{Value, json};
+use waxwing_tests::chart;
 use waxwing_tests::control_plane::ControlPlane;
 use waxwing_tests::process::{self, Process};
 use waxwing_tests::tools::tool;
-use waxwing_tests::chart;
 
+use crate::account;
 use crate::load::{self, KEYS, Kind, Place};
 use crate::side::{Edit, Side};
 
+/// Its namespace and its account.
 const NAMESPACE: &str = "sealed-secrets";
-const ACCOUNT: &str = "sealed-secrets-controller";
 /// Where a pod has them.
 const POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -39,7 +36,7 @@ pub(crate) struct Peer {
 impl Peer {
     /// Makes its account, its CRD and a sealing key; the controller takes a key that is there.
     pub(crate) async fn install(plane: &'static ControlPlane) -> Result<Self> {
-        plane.create_namespace(NAMESPACE).await?;
+        let token = account::administrator(plane, NAMESPACE).await?;
         let crd = std::env::var_os("WAXWING_BENCH_PEER_CRD").context("WAXWING_BENCH_PEER_CRD is not set")?;
         let crd = std::fs::read_to_string(&crd).context("the CRD of sealed-secrets")?;
         chart::install_crds(&plane.admin, &chart::objects(&crd)?).await?;
@@ -47,30 +44,18 @@ impl Peer {
         let dir = process::folder(NAMESPACE);
         call(&["keys", &dir.display().to_string()], None)?;
         let pem = |name: &str| std::fs::read_to_string(dir.join(name)).with_context(|| name.to_owned());
-        let metadata = json!({"name": ACCOUNT, "namespace": NAMESPACE});
-        let objects = [
-            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}),
-            json!({
-                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-                "metadata": {"name": ACCOUNT},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-                "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
-            }),
-            json!({
-                "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-                "metadata": {
-                    "name": "sealed-secrets-key", "namespace": NAMESPACE,
-                    "labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"},
-                },
-                "stringData": {"tls.crt": pem("tls.crt")?, "tls.key": pem("tls.key")?},
-            }),
-        ];
-        for object in &objects {
-            chart::apply(&plane.admin, object).await?;
-        }
+        let key = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": {
+                "name": "sealed-secrets-key", "namespace": NAMESPACE,
+                "labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"},
+            },
+            "stringData": {"tls.crt": pem("tls.crt")?, "tls.key": pem("tls.key")?},
+        });
+        chart::apply(&plane.admin, &key).await?;
         let files = dir.join("pod");
         std::fs::create_dir(&files)?;
-        std::fs::write(files.join("token"), token(plane).await?)?;
+        std::fs::write(files.join("token"), token)?;
         std::fs::write(files.join("ca.crt"), &plane.certs.ca_pem)?;
         std::fs::write(files.join("namespace"), NAMESPACE)?;
         let pod = Pod::with(files)?;
@@ -105,7 +90,8 @@ impl Side for Peer {
 
     fn objects(&mut self, count: usize) -> Result<Vec<String>> {
         let of = |number| {
-            let values = KEYS.iter().enumerate().map(|(key, name)| ((*name).to_owned(), load::value(number, key, 0)));
+            let values =
+                KEYS.iter().enumerate().map(|(key, name)| ((*name).to_owned(), load::value(number, key, 0)));
             secret(&Place::of(number), &values.map(|(key, value)| (key, json!(value))).collect())
         };
         self.sealed = self.seal(&(0..count).map(of).collect::<Vec<_>>())?;
@@ -118,7 +104,8 @@ impl Side for Peer {
             let (number, key) = (round * step, round % KEYS.len());
             (Place::of(number), KEYS[key], load::value(number, key, round + 1))
         };
-        let secrets: Vec<_> = (0..count).map(what).map(|(place, key, value)| secret(&place, &json!({key: value}))).collect();
+        let secrets: Vec<_> =
+            (0..count).map(what).map(|(place, key, value)| secret(&place, &json!({key: value}))).collect();
         let sealed = self.seal(&secrets)?;
         let edit = |(round, sealed): (usize, Value)| {
             let (place, key, value) = what(round);
@@ -131,7 +118,8 @@ impl Side for Peer {
     fn start(&mut self) -> Result<()> {
         let listen = |flag: &str| format!("--{flag}=127.0.0.1:{}", process::free_port());
         let args = ["--kubeclient-qps=-1".to_owned(), listen("listen-addr"), listen("listen-metrics-addr")];
-        let (host, port) = self.plane.url.trim_start_matches("https://").split_once(':').context("host and port")?;
+        let (host, port) =
+            self.plane.url.trim_start_matches("https://").split_once(':').context("host and port")?;
         let env = [("KUBERNETES_SERVICE_HOST", host), ("KUBERNETES_SERVICE_PORT", port)];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let command = self.pod.command(&tool("sealed-secrets-controller"), &args);
@@ -151,7 +139,7 @@ impl Side for Peer {
     }
 
     fn user(&self) -> String {
-        format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}")
+        account::user(NAMESPACE)
     }
 }
 
@@ -168,14 +156,6 @@ pub(crate) fn call(args: &[&str], input: Option<&Path>) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-async fn token(plane: &ControlPlane) -> Result<String> {
-    let accounts: Api<ServiceAccount> = Api::namespaced(plane.admin.clone(), NAMESPACE);
-    let spec = TokenRequestSpec { expiration_seconds: Some(4 * 60 * 60), ..Default::default() };
-    let request = TokenRequest { spec: Some(spec), ..Default::default() };
-    let answer = accounts.create_token_request(ACCOUNT, &PostParams::default(), &request).await?;
-    answer.status.and_then(|status| status.token).context("a token request is answered with a token")
-}
-
 /// The files that a pod has.
 struct Pod {
     files: PathBuf,
@@ -188,12 +168,20 @@ impl Pod {
         let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
         let works = |way: &&&[&str]| {
             let probe = ["mount", "-t", "tmpfs", "tmpfs", "/run"];
-            Command::new("unshare").args(**way).args(probe).output().is_ok_and(|output| output.status.success())
+            Command::new("unshare")
+                .args(**way)
+                .args(probe)
+                .output()
+                .is_ok_and(|output| output.status.success())
         };
         let unshare = ways.iter().find(works).copied();
         if unshare.is_none() {
-            ensure!(!Path::new(POD).exists(), "{POD} exists: this is a pod, and the benchmark would overwrite its files");
-            std::fs::create_dir_all(POD).context("neither mount namespaces nor root's rights to write a pod's files")?;
+            ensure!(
+                !Path::new(POD).exists(),
+                "{POD} exists: this is a pod, and the benchmark would overwrite its files"
+            );
+            std::fs::create_dir_all(POD)
+                .context("neither mount namespaces nor root's rights to write a pod's files")?;
             for file in std::fs::read_dir(&files)? {
                 let file = file?;
                 std::fs::copy(file.path(), Path::new(POD).join(file.file_name()))?;
@@ -209,7 +197,10 @@ impl Pod {
         let mut command = vec!["-c".to_owned()];
         match self.unshare {
             Some(way) => {
-                command.extend([format!("exec unshare {} bash -c '{inner}' in-pod \"$@\"", way.join(" ")), "pod".to_owned()]);
+                command.extend([
+                    format!("exec unshare {} bash -c '{inner}' in-pod \"$@\"", way.join(" ")),
+                    "pod".to_owned(),
+                ]);
                 command.extend([POD.to_owned(), self.files.display().to_string()]);
             }
             None => command.extend(["exec \"$@\"".to_owned(), "pod".to_owned()]),
@@ -229,4 +220,3 @@ impl Drop for Pod {
         }
     }
 }
-

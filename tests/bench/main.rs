@@ -1,0 +1,160 @@
+//! Waxwing beside sealed-secrets on one real API server. Start it by `tests/bench/run`, which builds what it needs.
+
+#![expect(clippy::print_stdout, reason = "a benchmark says how far it is, and its result")]
+
+mod account;
+mod cli;
+mod core_cost;
+mod floor;
+mod load;
+mod machine;
+mod measure;
+mod observe;
+mod ours;
+mod peer;
+mod report;
+mod side;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use waxwing_tests::control_plane::{self, ControlPlane};
+use waxwing_tests::tools::{root, tool};
+
+use crate::floor::Floor;
+use crate::load::Kind;
+use crate::machine::Machine;
+use crate::ours::Ours;
+use crate::peer::Peer;
+use crate::report::{Operator, Results, Size, Versions};
+use crate::side::Side;
+
+/// What is asked for.
+struct Options {
+    quick: bool,
+    preliminary: bool,
+    /// Only these numbers of objects, instead of the usual ones.
+    sizes: Vec<usize>,
+    /// Leaves the peer out of the measurements on the API server.
+    alone: bool,
+}
+
+fn main() -> Result<()> {
+    let mut options = Options { quick: false, preliminary: false, sizes: Vec::new(), alone: false };
+    for arg in std::env::args().skip(1) {
+        match arg.as_str() {
+            "--quick" => options.quick = true,
+            "--preliminary" => options.preliminary = true,
+            "--alone" => options.alone = true,
+            number => match number.parse() {
+                Ok(count) => options.sizes.push(count),
+                Err(_) => bail!("unknown argument {arg}; see tests/bench/run --help"),
+            },
+        }
+    }
+    let began = Instant::now();
+    let results = waxwing_tests::block_on(run(&options, began))?;
+    let document = results.document();
+    if options.quick || options.alone || !options.sizes.is_empty() {
+        println!("\n{document}");
+    } else {
+        let path = root().join("docs/BENCHMARKS.md");
+        std::fs::write(&path, &document)?;
+        println!(
+            "\n{}\nwritten: docs/BENCHMARKS.md",
+            document.split("## Machine").next().unwrap_or_default()
+        );
+    }
+    Ok(())
+}
+
+async fn run(options: &Options, began: Instant) -> Result<Results> {
+    let sizes = match (&options.sizes[..], options.quick) {
+        ([], true) => vec![200],
+        ([], false) => vec![2000, 10_000],
+        (sizes, _) => sizes.to_vec(),
+    };
+    let step = |what: &str| println!("{:6.1} s  {what}", began.elapsed().as_secs_f64());
+    step("opening, without an API server");
+    let open = core_cost::measure()?;
+    step("starting etcd, kube-apiserver and kube-controller-manager");
+    let plane = control_plane::main().await;
+    load::namespaces(&plane.admin).await?;
+    let mut ours = Ours::install(plane).await?;
+    let mut peer = Peer::install(plane).await?;
+    let floor = Floor::install(plane, Ours::KIND).await?;
+    step("sealing at the command line");
+    let cli = cli::measure(&peer)?;
+    let mut measured = Vec::new();
+    for (place, count) in sizes.into_iter().enumerate() {
+        step(&format!("{count} objects: the floor"));
+        let objects = Arc::new(ours.objects(count)?);
+        let before = floor.existing(plane, &objects).await?;
+        step(&format!("{count} objects: {}", Ours::NAME));
+        let edits = if place == 0 { 200.min(count / 10) } else { 0 };
+        let of_ours = operator(plane, &mut ours, &objects, edits).await?;
+        step(&format!("{count} objects: the floor again"));
+        let after = floor.existing(plane, &objects).await?;
+        let floor_live = floor.live(plane, &objects).await?;
+        let of_peer = if place == 0 && !options.alone {
+            step(&format!("{count} objects: {}", Peer::NAME));
+            let objects = Arc::new(peer.objects(count)?);
+            Some(operator(plane, &mut peer, &objects, edits).await?)
+        } else {
+            None
+        };
+        measured.push(Size { count, floor: [before, after], floor_live, ours: of_ours, peer: of_peer });
+    }
+    step("done");
+    Ok(Results {
+        machine: Machine::here(),
+        versions: versions(plane).await?,
+        preliminary: options.preliminary,
+        minutes: began.elapsed().as_secs_f64() / 60.0,
+        open,
+        cli,
+        sizes: measured,
+    })
+}
+
+/// All measurements of one operator with one number of objects. Nothing of it is left afterwards.
+async fn operator<S: Side>(
+    plane: &ControlPlane,
+    side: &mut S,
+    objects: &Arc<Vec<String>>,
+    edits: usize,
+) -> Result<Operator> {
+    let cold = measure::cold(plane, side, objects).await?;
+    println!("          {} after a start: {:.2} s", S::NAME, cold.seconds);
+    let restart = measure::restart(plane, side).await?;
+    println!("          {} restarted: {:.2} s of CPU", S::NAME, restart.cpu);
+    let latency = match edits {
+        0 => None,
+        edits => Some(measure::latency::<S>(plane, side.edits(edits)?).await?),
+    };
+    clear(plane, side, S::KIND).await?;
+    let live = measure::live(plane, side, objects).await?;
+    println!("          {} running: {:.2} s", S::NAME, live.seconds);
+    clear(plane, side, S::KIND).await?;
+    Ok(Operator { cold, restart, latency, live })
+}
+
+async fn clear<S: Side>(plane: &ControlPlane, side: &mut S, kind: Kind) -> Result<()> {
+    side.stop().await?;
+    load::remove(&plane.admin, kind).await
+}
+
+async fn versions(plane: &ControlPlane) -> Result<Versions> {
+    let says = |program: &str| -> Result<String> {
+        let output = Command::new(tool(program)).arg("--version").output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    };
+    Ok(Versions {
+        api_server: plane.admin.apiserver_version().await?.git_version,
+        etcd: says("etcd")?.replace("etcd Version: ", "etcd "),
+        peer: says("kubeseal")?.rsplit(' ').next().unwrap_or_default().to_owned(),
+    })
+}

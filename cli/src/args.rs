@@ -15,7 +15,7 @@ use crate::{
     error::{Exit, Result},
     printer::Printer,
     protect,
-    verbs::{compact, completion, init, keys, open, recipients, reference, render, rewrap, set, unset, verify},
+    verbs::{compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, set, unset, verify},
 };
 
 /// Seals secrets into resources that may lie in Git, and opens them again for those who hold a key.
@@ -53,6 +53,7 @@ enum Verb {
     Verify(verify::Args),
     Render(render::Args),
     Keys(keys::Args),
+    Quickstart(quickstart::Args),
     Completion(completion::Args),
     #[command(hide = true)]
     Reference(reference::Args),
@@ -71,6 +72,7 @@ impl Verb {
             Self::Verify(args) => verify::run(args, context),
             Self::Render(args) => render::run(args, context),
             Self::Keys(args) => keys::run(args, context),
+            Self::Quickstart(args) => quickstart::run(args, context),
             Self::Completion(args) => completion::run(args, context),
             Self::Reference(args) => reference::run(args, context),
         }

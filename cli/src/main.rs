@@ -9,6 +9,7 @@ mod input;
 mod origin;
 mod printer;
 mod protect;
+mod quickstart;
 mod render;
 mod repository;
 mod ring;

@@ -22,6 +22,19 @@ pub(crate) enum Format {
     Json,
 }
 
+/// How a word of the result looks on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// Something went wrong.
+    Bad,
+    /// Less important than the rest.
+    Faint,
+    /// Something was checked, and holds.
+    Good,
+    /// A heading.
+    Strong,
+}
+
 /// Where a verb says what it has to say.
 pub(crate) struct Printer {
     verbose: bool,
@@ -64,6 +77,17 @@ impl Printer {
     /// One line of the result, for people.
     pub(crate) fn line(&self, text: impl AsRef<str>) -> Result<()> {
         self.bytes(format!("{}\n", text.as_ref()).as_bytes())
+    }
+
+    /// Words of the result, coloured where standard output is a terminal.
+    pub(crate) fn toned(&self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Bad => RED,
+            Tone::Faint => "2",
+            Tone::Good => "32;1",
+            Tone::Strong => "1",
+        };
+        if self.colour_out { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     /// The result as one JSON document.

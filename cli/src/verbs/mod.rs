@@ -6,6 +6,7 @@ pub(crate) mod completion;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod open;
+pub(crate) mod quickstart;
 pub(crate) mod recipients;
 pub(crate) mod reference;
 pub(crate) mod render;

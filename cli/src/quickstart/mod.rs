@@ -1,0 +1,126 @@
+//! `quickstart`: the main job from end to end on this machine, with nothing but this program and, if it is there, Git.
+//!
+//! Commands are run as a user would type them, by starting this very program; `render --watch` runs beside them in a
+//! thread. Every step checks what came out by other means than the command that it ran: the files' bytes, the format's
+//! own parser, another identity.
+
+mod demo;
+mod git;
+mod sample;
+mod steps;
+mod text;
+
+use std::{
+    fs,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use crate::{
+    args::Context,
+    error::{Exit, Explain, Failure, Result},
+    printer::Tone,
+    verbs::keys::work_tree,
+};
+use demo::Demo;
+use sample::Sample;
+
+/// What to do it with.
+pub(crate) struct Wish {
+    /// An empty or new folder; none is a temporary one.
+    pub(crate) folder: Option<PathBuf>,
+    /// What to seal instead of the sample.
+    pub(crate) from: Option<PathBuf>,
+    /// Whether a temporary folder stays.
+    pub(crate) keep: bool,
+}
+
+/// The folder of a run.
+struct Place {
+    path: PathBuf,
+    /// Removed at the end, unless it is taken out.
+    temporary: Option<tempfile::TempDir>,
+}
+
+/// Runs every step; the first that fails ends it.
+pub(crate) fn run(wish: &Wish, context: &Context) -> Result {
+    let begun = Instant::now();
+    let sample = Sample::new(wish.from.as_deref())?;
+    let mut place = Place::new(wish.folder.as_deref())?;
+    let say = &context.printer;
+    say.line(format!("The folder of this run is {}", place.path.display()))?;
+    let mut demo = Demo::new(&place.path, sample, context)?;
+    if demo.git.is_none() {
+        say.line("There is no git on this machine: the steps go on without commits.")?;
+    }
+    let result = steps::all().iter().enumerate().try_for_each(|(index, step)| {
+        say.line("")?;
+        say.line(say.toned(Tone::Strong, &format!("{}. {}", index + 1, step.title)))?;
+        (step.run)(&mut demo)
+    });
+    let outcome = result.and_then(|()| demo.end());
+    if let Err(failure) = outcome {
+        say.line(format!("   {}  {failure}", say.toned(Tone::Bad, "FAILED")))?;
+        place.keep();
+        return Err(Failure::new("a step failed")
+            .hint(format!("the folder stays as it is: {}; remove it when you have looked", place.path.display())));
+    }
+    if wish.keep {
+        place.keep();
+    }
+    say.line("")?;
+    let (count, seconds) = (steps::all().len(), begun.elapsed().as_secs_f32());
+    say.line(say.toned(Tone::Good, &format!("{count} of {count} steps ok, in {seconds:.1} s")))?;
+    for line in next(&place) {
+        say.line(line)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// What to do after it.
+fn next(place: &Place) -> Vec<String> {
+    let stays = match &place.temporary {
+        Some(_) => "  this folder is removed now; --keep or --dir DIR keeps the next one".to_owned(),
+        None => format!("  look around in {}: repo, keys, and what was rendered", place.path.display()),
+    };
+    let lines = [
+        "What next:",
+        &stays,
+        "  waxwing init             in your own repository, with your clusters' recipients",
+        "  waxwing seal FILE -o OUT your first Secret manifest or .env file; commit the result",
+        "  helm install             the operator, from charts/waxwing; see README.md",
+    ];
+    lines.map(str::to_owned).into()
+}
+
+impl Place {
+    fn new(folder: Option<&Path>) -> Result<Self> {
+        let (path, temporary) = match folder {
+            None => {
+                let temporary = tempfile::Builder::new().prefix("waxwing-quickstart-").tempdir()?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+            Some(folder) => {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).at(folder.display())?;
+                if fs::read_dir(folder).at(folder.display())?.next().is_some() {
+                    return Err(Failure::new(format!("{} is not empty", folder.display()))
+                        .hint("name a folder that is empty or not there yet, or leave out --dir"));
+                }
+                (folder.to_owned(), None)
+            }
+        };
+        let path = path.canonicalize().at(path.display())?;
+        if let Some(tree) = work_tree(&path.join("repo")) {
+            return Err(Failure::new(format!("{} lies in the Git work tree {}", path.display(), tree.display()))
+                .hint("identities and opened Secrets are written beside the new repository: choose a folder elsewhere"));
+        }
+        Ok(Self { path, temporary })
+    }
+
+    fn keep(&mut self) {
+        if let Some(temporary) = self.temporary.take() {
+            self.path = temporary.keep();
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The steps, in the order in which they are done. Each leaves one commit or more.
+
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt};
+
+use waxwing_core::{
+    Secret,
+    config::{Config, Member, Rule},
+    keys::NamedRecipient,
+    seal::{EnvelopeId, Sealed},
+};
+
+use super::{
+    demo::{CONFIG, Demo, SEALED, check, same},
+    text::{without_envelope, without_value},
+};
+use crate::{
+    error::{Explain, Failure, Result},
+    identities,
+    render::{Row, What},
+    sealed_file::SealedFile,
+};
+
+/// One step.
+pub(super) struct Step {
+    pub(super) title: &'static str,
+    pub(super) run: fn(&mut Demo<'_>) -> Result<()>,
+}
+
+/// All steps.
+pub(super) fn all() -> &'static [Step] {
+    &[
+        Step { title: "Keys, and who can open what", run: keys },
+        Step { title: "A Secret is sealed, committed, and opened where it is used", run: seal },
+        Step { title: "A hand edit of the opened Secret is repaired", run: hand_edit },
+        Step { title: "One value changes: one line, one new envelope, no other byte", run: change_one },
+        Step { title: "A second cluster can open it", run: second_cluster },
+        Step { title: "The cluster's key rotates; what is sealed stays as it is", run: rotate },
+        Step { title: "A copied, a renamed and a swapped value are refused", run: refuse },
+        Step { title: "git revert brings a value back, and is noticed", run: revert },
+        Step { title: "Break-glass: the recovery key opens everything without a cluster", run: break_glass },
+    ]
+}
+
+fn keys(demo: &mut Demo<'_>) -> Result<()> {
+    let recipient = demo.waxwing(&["keys", "generate", "--file", "../keys/prod-eu.txt"])?;
+    let recipient = format!("prod-eu={}", recipient.trim());
+    demo.waxwing(&["init", "--recipient", &recipient, "--generate-recovery", "../keys/recovery.txt"])?;
+    demo.commit("Say who can open what")?;
+    let config = Config::parse(&demo.read(CONFIG)?)?;
+    let recipients = config.recipients_for(SEALED, "default")?;
+    check(recipients.iter().map(NamedRecipient::name).eq(["prod-eu", "recovery"]), "new seals are for both")?;
+    for key in ["prod-eu.txt", "recovery.txt"] {
+        let mode = fs::metadata(demo.path("keys").join(key))?.mode() & 0o777;
+        check(mode == 0o600, "an identity is readable by its owner alone")?;
+    }
+    demo.ok("new seals are for prod-eu and the offline recovery key; both private keys lie outside the repository, mode 0600")
+}
+
+fn seal(demo: &mut Demo<'_>) -> Result<()> {
+    let mut args = vec!["seal".to_owned()];
+    args.extend(demo.sample.seal.clone());
+    args.extend(["--output".to_owned(), SEALED.to_owned()]);
+    demo.waxwing(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
+    if !demo.sample.is_own() {
+        demo.show("rm ../secret.yaml")?;
+        demo.sample.clear(&demo.path(""))?;
+    }
+    demo.commit("Add the receivers' credentials")?;
+    let file = SealedFile::read(&demo.repo(SEALED), None)?;
+    let mut secrets = Vec::new();
+    for item in &file.items {
+        let item = item.as_ref().map_err(Failure::clone)?;
+        let binding = item.sealed.binding();
+        let keys: Vec<_> = item.sealed.tokens().keys().map(ToString::to_string).collect();
+        if let (true, Some(first), Some(last)) = (demo.keys.0.is_empty(), keys.first(), keys.last()) {
+            demo.subject = (binding.namespace.clone(), binding.name.clone());
+            demo.keys = (first.clone(), last.clone());
+        }
+        secrets.push(format!("{}/{}", binding.namespace, binding.name));
+    }
+    check(!demo.keys.0.is_empty(), "there is a value to work with")?;
+    demo.begin_render()?;
+    demo.expect(&secrets.iter().map(|secret| (What::Created, secret.as_str())).collect::<Vec<_>>())?;
+
+    let rendered = demo.rendered("prod-eu")?;
+    check(same(&rendered, &demo.opened("recovery.txt")?), "the rendered values are those that were sealed")?;
+    let sample = &demo.sample.values;
+    check(demo.sample.is_own() || same(&rendered, sample), "the rendered values are those of the sample")?;
+    let text = demo.read(SEALED)?;
+    // Why exposed: to be looked for where they must not be.
+    let leaks = rendered.values().filter(|value| value.len() > 5).any(|value| {
+        let plain = String::from_utf8_lossy(value.expose());
+        text.contains(plain.as_ref())
+    });
+    check(!leaks, "no value stands in the sealed file")?;
+    demo.ok(&format!("{SEALED} holds no plaintext; the Secret appeared with the right values, mode 0600"))
+}
+
+fn hand_edit(demo: &mut Demo<'_>) -> Result<()> {
+    let (namespace, name) = demo.subject.clone();
+    let path = demo.path("prod-eu").join(namespace).join(format!("{name}.yaml"));
+    demo.show(&format!("$EDITOR ../prod-eu/{}.yaml     # somebody changes {}", demo.secret(), demo.keys.0))?;
+    let right = fs::read_to_string(&path).at(path.display())?;
+    let key = &demo.keys.0;
+    let edited: String = right
+        .split_inclusive('\n')
+        .map(|line| match line.trim_start().trim_start_matches('"').strip_prefix(key.as_str()) {
+            Some(rest) if rest.starts_with([':', '"']) => format!("  {key}: c29tZXRoaW5nIGVsc2U=\n"),
+            _ => line.to_owned(),
+        })
+        .collect();
+    check(edited != right, "the edit changes something")?;
+    fs::write(&path, edited).at(path.display())?;
+    demo.expect(&[(What::Repaired, &demo.secret())])?;
+    check(fs::read_to_string(&path)? == right, "the file is as it was")?;
+    demo.ok("the edit was noticed, told and undone")
+}
+
+fn change_one(demo: &mut Demo<'_>) -> Result<()> {
+    let key = demo.keys.0.clone();
+    set(demo, &key, "a-new-value-for-the-first-key", "Replace one credential")?;
+    demo.ok("the diff is one data line and one envelope; every other byte is as it was")
+}
+
+/// Seals one new value, and checks each byte of the file and the rendered Secret.
+fn set(demo: &mut Demo<'_>, key: &str, value: &str, message: &str) -> Result<()> {
+    let (text, sealed) = (demo.read(SEALED)?, demo.sealed()?);
+    let choice = demo.choice()?;
+    let mut args = vec!["set", SEALED, key];
+    args.extend(choice.iter().map(String::as_str));
+    let value = Secret::new(value.as_bytes().to_vec());
+    demo.waxwing_with(&args, &value)?;
+    let commit = demo.commit(message)?;
+    demo.expect(&[(What::Updated, &demo.secret())])?;
+
+    let (new_text, new) = (demo.read(SEALED)?, demo.sealed()?);
+    let added: Vec<EnvelopeId> = difference(&new, &sealed);
+    let removed: Vec<EnvelopeId> = difference(&sealed, &new);
+    check(added.len() == 1 && removed.len() <= 1, "one envelope is new, and one that nothing needs any more went")?;
+    let bare = |text: &str, sealed: &Sealed, ids: &[EnvelopeId]| {
+        let text = ids.iter().fold(text.to_owned(), |text, id| without_envelope(&text, id.as_str()));
+        let token = sealed.tokens().get(key).map(ToString::to_string).unwrap_or_default();
+        without_value(&text, &token)
+    };
+    let (before, after) = (bare(&text, &sealed, &removed), bare(&new_text, &new, &added));
+    check(after.1 == 1 && before == after, "one data line and one envelope differ, and no other byte")?;
+    let rendered = demo.rendered("prod-eu")?;
+    check(rendered.get(key).is_some_and(|rendered| rendered.same_as(&value)), "the new value is rendered")?;
+    demo.before_set = (text, commit);
+    Ok(())
+}
+
+fn difference(left: &Sealed, right: &Sealed) -> Vec<EnvelopeId> {
+    left.envelopes().keys().filter(|id| !right.envelopes().contains_key(*id)).copied().collect()
+}
+
+fn second_cluster(demo: &mut Demo<'_>) -> Result<()> {
+    let recipient = demo.waxwing(&["keys", "generate", "--file", "../keys/prod-us.txt"])?;
+    demo.show(&format!("$EDITOR {CONFIG}     # add prod-us, with that recipient"))?;
+    configure(demo, "prod-us", recipient.trim())?;
+    let (text, sealed) = (demo.read(SEALED)?, demo.all_sealed()?);
+    demo.waxwing(&["rewrap", SEALED, "--identity", "../keys/prod-eu.txt"])?;
+    demo.waxwing(&["verify", "."])?;
+    demo.commit("Let prod-us open it, too")?;
+    let (new_text, new) = (demo.read(SEALED)?, demo.all_sealed()?);
+    let bare = |text: &str, sealed: &[Sealed]| {
+        let ids = sealed.iter().flat_map(|sealed| sealed.envelopes().keys());
+        ids.fold(text.to_owned(), |text, id| without_envelope(&text, id.as_str()))
+    };
+    check(text != new_text, "the envelopes were wrapped anew")?;
+    check(bare(&text, &sealed) == bare(&new_text, &new), "only envelope lines differ")?;
+    let tokens = |sealed: &[Sealed]| sealed.iter().map(|sealed| sealed.tokens().clone()).collect::<Vec<_>>();
+    check(tokens(&sealed) == tokens(&new), "every token is as it was")?;
+    demo.waxwing(&["render", ".", "--into", "../prod-us", "--identity", "../keys/prod-us.txt"])?;
+    check(same(&demo.rendered("prod-us")?, &demo.rendered("prod-eu")?), "both clusters have the same values")?;
+    demo.ok("only envelope lines changed, no value did; prod-us opens the same values with a key of its own")
+}
+
+/// Names a recipient in the configuration: a new one, or another key of a known one.
+fn configure(demo: &Demo<'_>, name: &str, key: &str) -> Result<()> {
+    let config = Config::parse(&demo.read(CONFIG)?)?;
+    let mut members: Vec<Member> =
+        config.members().iter().filter(|member| member.recipient.name() != name).cloned().collect();
+    members.push(Member { recipient: NamedRecipient::new(name, key.parse()?)?, cluster: true, required: false });
+    let mut rules: Vec<Rule> = config.rules().to_vec();
+    for rule in rules.iter_mut().filter(|rule| !rule.recipients.iter().any(|known| known == name)) {
+        rule.recipients.push(name.to_owned());
+    }
+    demo.write(CONFIG, &Config::new(members, rules)?.render())
+}
+
+fn rotate(demo: &mut Demo<'_>) -> Result<()> {
+    let before = demo.rendered("prod-eu")?;
+    let recipient = demo.waxwing(&["keys", "generate", "--file", "../keys/prod-eu-2.txt"])?;
+    demo.show("cat ../keys/prod-eu-2.txt >> ../keys/prod-eu.txt     # the cluster keeps its old key, to open with")?;
+    let ring = demo.path("keys/prod-eu.txt");
+    fs::copy(&ring, demo.path("keys/prod-eu-1.txt")).at(ring.display())?;
+    let keys = [fs::read(&ring)?, fs::read(demo.path("keys/prod-eu-2.txt"))?].concat();
+    crate::write::replace(&ring, &keys, crate::write::Mode::Private).at(ring.display())?;
+    demo.show(&format!("$EDITOR {CONFIG}     # prod-eu has a new recipient"))?;
+    configure(demo, "prod-eu", recipient.trim())?;
+    demo.commit("Seal to the new key of prod-eu")?;
+    let (first, last) = demo.keys.clone();
+    check(demo.opens("prod-eu-1.txt", &first)?, "the old key opens what was sealed to it")?;
+    check(!demo.opens("prod-eu-2.txt", &first)?, "what was sealed before is not for the new key")?;
+    check(same(&demo.opened("prod-eu.txt")?, &before), "the cluster opens the old values")?;
+    set(demo, &last, "a-new-value-for-the-last-key", "Replace another credential")?;
+    check(!demo.opens("prod-eu-1.txt", &last)?, "what is sealed now is not for the old key")?;
+    check(demo.opens("prod-eu-2.txt", &last)?, "what is sealed now is for the new key")?;
+    check(identities::read(&ring)?.len() == 2, "the cluster has both keys")?;
+    demo.ok("old values still open with the old key, the new value with the new key alone; no old line was touched")
+}
+
+fn refuse(demo: &mut Demo<'_>) -> Result<()> {
+    let good = demo.read(SEALED)?;
+    let before = demo.rendered("prod-eu")?;
+    let (namespace, name) = demo.subject.clone();
+    let (first, last) = demo.keys.clone();
+    let mut bad = BTreeSet::new();
+    let mut place = |demo: &Demo<'_>, file: &str, namespace: &str, name: &str, what: &str| -> Result<()> {
+        demo.show(&format!("cp {SEALED} {file} && $EDITOR {file}     # {what}"))?;
+        bad.insert(format!("{namespace}/{name}"));
+        demo.write(file, &demo.moved(namespace, name)?)
+    };
+    place(demo, "copied.yaml", "another-team", &name, "into another namespace")?;
+    place(demo, "renamed.yaml", &namespace, "renamed", "to another name")?;
+    if first != last {
+        demo.show(&format!("$EDITOR {SEALED}     # {first} and {last} change places"))?;
+        let sealed = demo.sealed()?;
+        let token = |key: &str| sealed.tokens().get(key).map(ToString::to_string).unwrap_or_default();
+        let swapped = good.replace(&token(&first), "…").replace(&token(&last), &token(&first)).replace("…", &token(&last));
+        demo.write(SEALED, &swapped)?;
+        bad.insert(demo.secret());
+    }
+    let commit = demo.commit("Move values to where they do not belong")?;
+    let rows = demo.expect(&bad.iter().map(|secret| (What::Refused, secret.as_str())).collect::<Vec<_>>())?;
+    let reasons: Vec<Option<&str>> = rows.iter().filter(|row| row.what == What::Refused).map(|row| row.reason).collect();
+    check(reasons.iter().all(|reason| *reason == Some("BindingMismatch")), "each is refused because it was moved")?;
+    check(same(&demo.rendered("prod-eu")?, &before), "the last good Secret stays")?;
+    let made = ["another-team", &format!("{namespace}/renamed.yaml")].map(|path| demo.path("prod-eu").join(path).exists());
+    check(made == [false, false], "nothing is made from a moved value")?;
+
+    match (&demo.git, commit) {
+        (Some(git), Some(commit)) => {
+            demo.show("git revert --no-edit HEAD")?;
+            git.revert(&commit)?;
+        }
+        _ => {
+            demo.show(&format!("rm copied.yaml renamed.yaml && cp before.yaml {SEALED}"))?;
+            fs::remove_file(demo.repo("copied.yaml"))?;
+            fs::remove_file(demo.repo("renamed.yaml"))?;
+            demo.write(SEALED, &good)?;
+        }
+    }
+    if first != last {
+        demo.expect(&[(What::Recovered, &demo.secret())])?;
+    }
+    check(demo.read(SEALED)? == good, "the sealed file is as it was")?;
+    demo.ok("each was refused with BindingMismatch, and the last good Secret stayed all the while")
+}
+
+fn revert(demo: &mut Demo<'_>) -> Result<()> {
+    let (text, commit) = demo.before_set.clone();
+    let last = demo.keys.1.clone();
+    match (&demo.git, commit) {
+        (Some(git), Some(commit)) => {
+            demo.show(&format!("git revert --no-edit {}     # \"Replace another credential\"", &commit[..10]))?;
+            git.revert(&commit)?;
+        }
+        _ => {
+            demo.show(&format!("cp before.yaml {SEALED}     # the file as it was before its last change"))?;
+            demo.write(SEALED, &text)?;
+        }
+    }
+    let rows = demo.expect(&[(What::Updated, &demo.secret())])?;
+    check(demo.read(SEALED)? == text, "the sealed file is as it was before the change")?;
+    check(rows.iter().any(|row: &Row| row.rolled_back.contains(&last)), "the older value is told as RolledBack")?;
+    check(same(&demo.rendered("prod-eu")?, &demo.opened("prod-eu.txt")?), "the earlier value is rendered")?;
+    demo.ok("the earlier value is back; RolledBack is told, because a replay would look the same (policy Warn)")
+}
+
+fn break_glass(demo: &mut Demo<'_>) -> Result<()> {
+    let choice = demo.choice()?;
+    let mut args = vec!["open", SEALED, "--identity", "../keys/recovery.txt", "--output", "../break-glass.yaml"];
+    args.extend(choice.iter().map(String::as_str));
+    demo.waxwing(&args)?;
+    let path = demo.path("break-glass.yaml");
+    check(fs::metadata(&path)?.mode() & 0o777 == 0o600, "the opened file is readable by its owner alone")?;
+    check(same(&demo.in_manifest(&path)?, &demo.rendered("prod-eu")?), "it holds the values that the cluster has")?;
+    demo.show("rm ../break-glass.yaml")?;
+    fs::remove_file(&path)?;
+    demo.ok("the recovery key, which no cluster holds, opens every value")
+}

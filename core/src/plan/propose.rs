@@ -10,8 +10,8 @@ use waxwing_crds::{ProposedEnvelopes, names};
 
 use super::Input;
 use crate::{
-    keys::NamedRecipient,
-    seal::{EnvelopeId, Sealed},
+    keys::{KeyId, NamedRecipient},
+    seal::{Envelope, EnvelopeId, Sealed, Token},
 };
 
 /// The proposal that the status shall hold, and whether it is new. `genuine` says that the status was written by us.
@@ -48,14 +48,14 @@ pub(super) fn propose(input: &Input<'_>, sealed: &Sealed, genuine: bool) -> (Opt
 /// A nonce is copied into the status; longer ones are cut.
 const NONCE_CHARACTERS: usize = 256;
 
-/// The envelopes in use whose hints are not exactly these recipients.
+/// The envelopes in use whose hints name other keys than these recipients'. The names in the hints are the
+/// repository's business, and their order too.
 fn outdated(sealed: &Sealed, recipients: &[NamedRecipient]) -> impl Iterator<Item = EnvelopeId> {
-    let used: BTreeSet<EnvelopeId> = sealed.tokens().values().map(|token| token.envelope()).collect();
-    let hints: Vec<String> = recipients.iter().map(NamedRecipient::hint).collect();
+    let used: BTreeSet<EnvelopeId> = sealed.tokens().values().map(Token::envelope).collect();
+    let ids: BTreeSet<KeyId> = recipients.iter().map(|named| named.recipient().id()).collect();
+    let names_others = move |envelope: &Envelope| envelope.to().iter().map(|hint| hint.id).collect::<BTreeSet<_>>() != ids;
     let envelopes = sealed.envelopes().iter().filter(move |(id, _)| used.contains(id));
-    envelopes
-        .filter(move |(_, envelope)| !envelope.to().iter().map(ToString::to_string).eq(hints.iter().cloned()))
-        .map(|(id, _)| *id)
+    envelopes.filter(move |(_, envelope)| names_others(envelope)).map(|(id, _)| *id)
 }
 
 /// A digest of the full recipient strings, in their order.

@@ -227,7 +227,7 @@ fn succeeded(
     let mut say = |warning, reason, note: &str| events.push(Event { warning, reason, note: note.to_owned() });
     let before = conditions::get(&object.status.conditions, ConditionType::Ready);
     if before.is_some_and(|ready| ready.status == "False") {
-        say(false, Reason::Synced, "the Secret holds what the spec says again");
+        say(false, Reason::Synced, "the Secret holds what the spec says");
     }
     if drift_corrected {
         say(true, Reason::DriftCorrected, "the Secret had been changed by somebody else and was restored");

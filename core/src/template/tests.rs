@@ -225,3 +225,8 @@ fn a_value_stays_one_value_whatever_is_in_it() {
     let values: [(&str, &[u8]); 1] = [("v", CANARY.as_bytes())];
     assert_eq!(render("{{ v }}", &values).as_deref(), Ok(CANARY));
 }
+
+#[test]
+fn literal_delimiters_can_be_written() {
+    check("{{ \"{{\" }}{{ '{%' }}{{ '{#' }}{{ '}}' }}", "{{{%{#}}");
+}

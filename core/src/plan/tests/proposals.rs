@@ -93,6 +93,14 @@ fn a_proposal_is_removed_when_the_spec_holds_it_or_nobody_asks_any_more() {
     assert_eq!(proposed(&world), None);
 }
 
+#[test]
+fn names_and_order_of_recipients_are_the_repositorys_business() {
+    let mut world = World::settled();
+    world.rewrap_to = vec![NamedRecipient::new("named-otherwise", world.identity.recipient().clone()).unwrap()];
+    world.annotate(names::PROPOSE_REWRAP, "please");
+    assert_eq!(world.look().report.status, None);
+}
+
 /// Guard: the recipients are an input of the operator's own; nothing in the object names one.
 #[test]
 fn nothing_in_the_object_adds_a_recipient() {

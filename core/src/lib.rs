@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod keys;
+pub mod manifest;
 pub mod plan;
 pub mod random;
 pub mod seal;

@@ -174,6 +174,30 @@ pub fn apply(text: &str, document: usize, edits: &[Edit]) -> Result<String, Edit
     verify(&whole, document, &expected, &parts).then_some(whole).ok_or(EditError::Verify)
 }
 
+/// Line and column, from 1, of the entry or item at a path, for an error about its value; none
+/// where the path leads through an alias or nowhere. `text` is what the document was read from.
+pub fn locate(text: &str, document: &read::Document, path: &[Step]) -> Option<(usize, usize)> {
+    let source = Source::parse(text.get(document.range.clone())?).ok()?;
+    let mut node = &source.root;
+    let mut start = node.outer_start();
+    for step in path {
+        (node, start) = match (&node.kind, step) {
+            (Kind::Map { entries, .. }, Step::Key(key)) => {
+                let entry = entries.iter().find(|entry| entry.key.text() == Some(key))?;
+                (&entry.value, entry.start())
+            }
+            (Kind::List { items, .. }, Step::Index(index)) => {
+                let item = items.get(*index)?;
+                (item, item.outer_start())
+            }
+            _ => return None,
+        };
+    }
+    let line = source.text.get(source.line_start(start)..start)?;
+    let above = source.text.get(..start)?.bytes().filter(|byte| *byte == b'\n').count();
+    Some((document.line + above, 1 + line.chars().count()))
+}
+
 /// Replaces bytes of a text.
 #[derive(Debug)]
 struct Splice {

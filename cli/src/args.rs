@@ -15,7 +15,7 @@ use crate::{
     error::{Exit, Result},
     printer::Printer,
     protect,
-    verbs::{compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, set, unset, verify},
+    verbs::{compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, seal, set, unset, verify},
 };
 
 /// Seals secrets into resources that may lie in Git, and opens them again for those who hold a key.
@@ -45,6 +45,7 @@ struct Global {
 enum Verb {
     Init(init::Args),
     Recipients(recipients::Args),
+    Seal(seal::Args),
     Set(set::Args),
     Unset(unset::Args),
     Open(open::Args),
@@ -64,6 +65,7 @@ impl Verb {
         match self {
             Self::Init(args) => init::run(args, context),
             Self::Recipients(args) => recipients::run(args, context),
+            Self::Seal(args) => seal::run(args, context),
             Self::Set(args) => set::run(args, context),
             Self::Unset(args) => unset::run(args, context),
             Self::Open(args) => open::run(args, context),

@@ -1,13 +1,19 @@
 //! The few things that the command reads from a cluster: KeyRings, and Secrets that the user
 //! allows to be compared. It writes nothing there.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Config, Resource,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde::de::DeserializeOwned;
-use waxwing_crds::{KeyRing, SealedSecret};
+use waxwing_core::{
+    Secret as Plaintext,
+    seal::{Binding, DataKey},
+};
+use waxwing_crds::{KeyRing, names};
 
 use crate::error::{Explain, Failure, Result};
 
@@ -37,11 +43,6 @@ impl Cluster {
         Ok(Self { runtime, client, context: name })
     }
 
-    /// The context that is used.
-    pub(crate) fn context(&self) -> &str {
-        &self.context
-    }
-
     /// A KeyRing.
     pub(crate) fn key_ring(&self, name: &str) -> Result<KeyRing> {
         self.found(Api::<KeyRing>::all(self.client.clone()), name)?.ok_or_else(|| {
@@ -50,14 +51,21 @@ impl Cluster {
         })
     }
 
-    /// A Secret, if it exists.
-    pub(crate) fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>> {
+    fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>> {
         self.found(Api::namespaced(self.client.clone(), namespace), name)
     }
 
-    /// A SealedSecret, if it exists.
-    pub(crate) fn sealed_secret(&self, namespace: &str, name: &str) -> Result<Option<SealedSecret>> {
-        self.found(Api::namespaced(self.client.clone(), namespace), name)
+    /// The value of a live Secret's key, if the operator made it from the token with this sequence
+    /// number; the Secret's annotation says so.
+    pub(crate) fn live_value(&self, binding: &Binding, key: &DataKey, seq: u64) -> Result<Option<Plaintext>> {
+        let Some(secret) = self.secret(&binding.namespace, &binding.name)? else { return Ok(None) };
+        let annotations = secret.metadata.annotations.unwrap_or_default();
+        let made_from = annotations.get(names::SEQ).and_then(|text| serde_json::from_str::<BTreeMap<String, u64>>(text).ok());
+        if made_from.and_then(|seqs| seqs.get(key.as_str()).copied()) != Some(seq) {
+            return Ok(None);
+        }
+        let value = secret.data.and_then(|mut data| data.remove(key.as_str()));
+        Ok(value.map(|value| Plaintext::new(value.0)))
     }
 
     fn found<K>(&self, api: Api<K>, name: &str) -> Result<Option<K>>

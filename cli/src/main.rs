@@ -1,6 +1,7 @@
 //! The command `waxwing`, also as `kubectl waxwing`. Only this function ends the process.
 
 mod args;
+mod cache;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod error;

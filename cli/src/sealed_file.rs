@@ -64,7 +64,6 @@ struct Place {
     document: usize,
     /// Into a list's items.
     way: Vec<Step>,
-    line: usize,
 }
 
 /// A file and the sealed resources in it.
@@ -163,21 +162,36 @@ impl SealedFile {
         }
     }
 
-    /// Writes a changed resource into the text: what differs, and nothing else.
+    /// The resource with this namespace and name.
+    pub(crate) fn find(&self, namespace: &str, name: &str) -> Option<usize> {
+        self.items.iter().position(|item| {
+            item.as_ref().is_ok_and(|item| {
+                let binding = item.sealed.binding();
+                binding.name == name && binding.namespace == namespace
+            })
+        })
+    }
+
+    /// Writes a changed sealed part into the text: what differs, and nothing else.
     pub(crate) fn update(&mut self, index: usize, sealed: Sealed) -> Result<()> {
+        let object = self.item(index)?.object.clone();
+        self.update_object(index, object, sealed)
+    }
+
+    /// As [`Self::update`], where other fields of the spec may differ, too.
+    pub(crate) fn update_object(&mut self, index: usize, mut object: SealedSecret, sealed: Sealed) -> Result<()> {
         let place = self.item(index)?.place.clone();
-        let mut object = self.item(index)?.object.clone();
         sealed.write_into(&mut object.spec);
-        let set = |field: &str, value: Value| Edit::Set {
-            path: place.way.iter().cloned().chain(["spec".into(), field.into()]).collect(),
-            value,
-        };
-        let spec = serde_json::to_value(&object.spec)?;
-        let fields = ["format", "scope", "type", "envelopes", "data", "immutable", "template"];
-        let edits: Vec<Edit> = fields
-            .iter()
-            .filter_map(|field| spec.get(field).map(|value| set(field, value.clone())))
-            .collect();
+        let (old, new) = (serde_json::to_value(&self.item(index)?.object.spec)?, serde_json::to_value(&object.spec)?);
+        let mut edits = Vec::new();
+        for field in ["format", "scope", "type", "envelopes", "data", "immutable", "template"] {
+            let path = place.way.iter().cloned().chain(["spec".into(), field.into()]).collect();
+            match (old.get(field), new.get(field)) {
+                (old, new) if old == new => {}
+                (_, Some(value)) => edits.push(Edit::Set { path, value: value.clone() }),
+                (_, None) => edits.push(Edit::Remove { path }),
+            }
+        }
         self.text = apply(&self.text, place.document, &edits).at(self.path.display())?;
         self.items[index] = Ok(Item { object, sealed, place });
         Ok(())
@@ -228,7 +242,7 @@ pub(crate) fn list_items(value: &Value) -> Option<&Vec<Value>> {
 }
 
 fn items_of(document: &Document, text: &str, namespace: Option<&str>) -> Vec<Result<Item>> {
-    let place = |way| Place { document: document.index, way, line: document.line };
+    let place = |way| Place { document: document.index, way };
     if is_sealed_secret(&document.value) {
         let object = document.typed::<SealedSecret>(text);
         return vec![item(object, &document.value, place(Vec::new()), namespace)];

@@ -159,15 +159,16 @@ impl<'a> Demo<'a> {
             let _ = stdin.write_all(input);
         }
         let output = child.wait_with_output()?;
+        let printed = String::from_utf8_lossy(&output.stdout);
         let said = String::from_utf8_lossy(&output.stderr);
-        for line in said.lines() {
+        for line in printed.lines().chain(said.lines()) {
             self.tell(line)?;
         }
         if !output.status.success() {
             let code = output.status.code().map_or_else(|| "a signal".to_owned(), |code| code.to_string());
             return Err(Failure::new(format!("waxwing {} ended with {code}", args.first().unwrap_or(&""))));
         }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        Ok(printed.into_owned())
     }
 
     /// Commits everything, where there is Git.

@@ -11,6 +11,7 @@ pub(crate) mod recipients;
 pub(crate) mod reference;
 pub(crate) mod render;
 pub(crate) mod rewrap;
+pub(crate) mod seal;
 pub(crate) mod set;
 pub(crate) mod unset;
 pub(crate) mod verify;

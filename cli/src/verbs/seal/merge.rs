@@ -1,14 +1,13 @@
 //! One Secret into one sealed resource: a new one, or the one that is there, brought up to date.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{fmt, path::Path};
 
 use waxwing_core::{
-    Secret,
     keys::NamedRecipient,
-    seal::{Binding, DataKey, Scope, Sealed},
+    seal::{Binding, Scope, Sealed},
     yaml,
 };
-use waxwing_crds::{SealedSecret, SealedSecretSpec, SealedTemplate, TemplateMetadata};
+use waxwing_crds::{SealedSecret, SealedSecretSpec};
 
 use super::{
     compose,
@@ -66,7 +65,7 @@ impl fmt::Display for Outcome {
 impl Sealer<'_> {
     /// A stream with its Secrets replaced, everything else as it was.
     pub(super) fn in_place(&mut self, source: &Source, path: &Path) -> Result<String> {
-        let mut text = source.text().to_owned();
+        let mut text = source.text()?.to_owned();
         let sealed = SealedFile::parse(path, text.clone(), self.namespace)?;
         for part in source.parts()?.into_iter().rev() {
             let Part::Secrets { range, secrets, others } = part else { continue };
@@ -146,11 +145,19 @@ impl Sealer<'_> {
         Repository::of(path, self.context)?.recipients(path, &plain.namespace)
     }
 
+    /// The scope of a new resource: the command line's, else the rule's.
+    fn scope_for(&self, plain: &Plain, path: &Path) -> Result<Scope> {
+        match self.scope {
+            Some(scope) => Ok(scope),
+            None => Ok(Repository::of(path, self.context)?.rule(path, &plain.namespace)?.scope.unwrap_or(Scope::Strict)),
+        }
+    }
+
     /// A new resource.
     fn make(&mut self, plain: &Plain, path: &Path) -> Result<String> {
         let title = title(&plain.namespace, &plain.name);
         let binding = Binding {
-            scope: self.scope.unwrap_or(Scope::Strict),
+            scope: self.scope_for(plain, path).at(&title)?,
             namespace: plain.namespace.clone(),
             name: plain.name.clone(),
             secret_type: plain.secret_type.clone(),

@@ -13,20 +13,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use waxwing_core::{seal::Scope, yaml};
+use waxwing_core::seal::Scope;
 
 use self::{
     evidence::Evidence,
-    merge::{Outcome, Sealer},
-    sources::{Literals, Plain, Source},
+    merge::Sealer,
+    sources::{Literals, Source},
 };
 use crate::{
     args::Context,
     cache::Cache,
     error::{Exit, Explain, Failure, Result},
     identities,
-    repository::{self, Repository},
-    sealed_file::SealedFile,
+    repository,
     write::{self, Mode},
 };
 
@@ -135,7 +134,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
 impl Args {
     fn sources(&self) -> Result<Vec<Source>> {
         let mut sources = Vec::new();
-        if let Some(plain) = self.literals.read()? {
+        if let Some(plain) = self.literals.read(self.namespace.as_deref())? {
             if self.in_place {
                 return Err(Failure::usage("--in-place needs manifests to put something in the place of"));
             }

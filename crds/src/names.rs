@@ -27,6 +27,8 @@ pub const PROPOSE_REWRAP: &str = "waxwing.dev/propose-rewrap";
 pub const REFRESH: &str = "waxwing.dev/refresh";
 /// Annotation of a produced Secret: the highest sequence number of each key, as JSON.
 pub const SEQ: &str = "waxwing.dev/seq";
+/// Annotation of a produced Secret with composed values: a digest of the templates' text.
+pub const TEMPLATE: &str = "waxwing.dev/template";
 /// Label of an identity Secret: the ring it belongs to.
 pub const KEY_RING: &str = "waxwing.dev/key-ring";
 /// Label of a produced Secret, with the value [`MANAGER`].
@@ -111,6 +113,11 @@ pub const TABLE: &[Name] = &[
         on: "annotation of a produced Secret",
         meaning: "The highest sequence number seen for each key, as a JSON map; the floor for rollback detection.",
     },
+    Name {
+        name: TEMPLATE,
+        on: "annotation of a produced Secret",
+        meaning: "A digest of the text of `template.data`, so that a new template always gives the Secret a new version and an unchanged version tells nothing about a value.",
+    },
     Name { name: MANAGED_BY, on: "label of a produced Secret", meaning: "Always `waxwing`." },
     Name {
         name: SUSPEND,
@@ -183,7 +190,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), TABLE.len());
         for name in
-            [OWNED_BY, ADOPT, ADOPTED, SUSPEND, PROPOSE_REWRAP, REFRESH, SEQ, KEY_RING, MANAGED_BY, IDENTITY_TYPE]
+            [OWNED_BY, ADOPT, ADOPTED, SUSPEND, PROPOSE_REWRAP, REFRESH, SEQ, TEMPLATE, KEY_RING, MANAGED_BY, IDENTITY_TYPE]
         {
             assert!(names.contains(&name), "{name}");
             assert!(is_reserved(name) || name == MANAGED_BY, "{name}");

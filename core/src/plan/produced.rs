@@ -145,6 +145,11 @@ pub fn produce(
     annotations.insert(names::OWNED_BY.to_owned(), names::owned_by(KIND, &binding.name));
     let seqs = serde_json::to_string(seqs).expect("a map of numbers is JSON");
     annotations.insert(names::SEQ.to_owned(), seqs);
+    // A new template that changes nothing would else leave the Secret's version, which the status shows, as it was: a
+    // row of templates could ask what is in a value.
+    if let Some(digest) = spec.templates.digest() {
+        annotations.insert(names::TEMPLATE.to_owned(), digest);
+    }
     let owner = match ownership {
         Ownership::Adopted => {
             annotations.insert(names::ADOPTED.to_owned(), "true".to_owned());

@@ -130,7 +130,8 @@ impl Spec {
             return Err(SpecError::TooManyKeys);
         }
         let lengths = sealed.tokens().keys().zip(spec.data.values());
-        let templates = Templates::parse(sources, lengths.map(|(key, token)| (key.clone(), token.len())))?;
+        let lengths = lengths.map(|(key, token)| (key.clone(), token.len()));
+        let templates = Templates::parse(sources, &spec.secret_type, lengths)?;
         let empty = TemplateMetadata::default();
         let metadata = template.and_then(|template| template.metadata.as_ref()).unwrap_or(&empty);
         let mut dropped = BTreeSet::new();

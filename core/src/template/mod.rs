@@ -18,6 +18,7 @@ mod text;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use minijinja::{Environment, ErrorKind, UndefinedBehavior, syntax::SyntaxConfig};
+use sha2::{Digest, Sha256};
 use waxwing_crds::Reason;
 
 use crate::{
@@ -57,6 +58,7 @@ impl TemplateError {
             TemplateFault::TooLarge | TemplateFault::TooLong | TemplateFault::TooManySteps => Reason::TemplateLimit,
             TemplateFault::BadArgument
             | TemplateFault::NotBase64
+            | TemplateFault::NotEncoded
             | TemplateFault::NotText
             | TemplateFault::NotWritable
             | TemplateFault::Operator
@@ -78,6 +80,9 @@ pub enum TemplateFault {
     /// `b64decode` of a value that is not base64. Depends on the value.
     #[error("b64decode of a value that is not base64")]
     NotBase64,
+    /// The API server would look at the result and refuse it by what is in a value.
+    #[error("a JSON object belongs here: end each expression with tojson, or within quotes with b64encode or urlencode")]
+    NotEncoded,
     /// A value that is not UTF-8 is used as text; only `b64encode` takes any bytes. Depends on the value.
     #[error("a value that is not UTF-8 text; b64encode takes any bytes")]
     NotText,
@@ -123,22 +128,27 @@ impl fmt::Display for Line {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Templates {
     sources: BTreeMap<DataKey, String>,
+    /// The key that the API server wants to be JSON, by the Secret's type.
+    json: Option<&'static str>,
     /// The largest size that each key can have: a function of its token's length, which is public.
     sizes: BTreeMap<DataKey, usize>,
 }
 
 impl Templates {
-    /// Checks `sources` against the keys that exist; `token_lengths` are the lengths of the keys' sealed texts.
+    /// Checks `sources` against the keys that exist, for a Secret of type `secret_type`; `token_lengths` are the lengths
+    /// of the keys' sealed texts.
     ///
     /// # Errors
     /// The first fault, by key. What passes can fail later only because a value is no text, or no base64.
     pub fn parse(
         sources: BTreeMap<DataKey, String>,
+        secret_type: &str,
         token_lengths: impl IntoIterator<Item = (DataKey, usize)>,
     ) -> Result<Self, TemplateError> {
         // A token is base64url of more bytes than the value, behind a prefix: three quarters are always enough.
         let sizes = token_lengths.into_iter().map(|(key, length)| (key, length / 4 * 3)).collect();
-        let templates = Self { sources, sizes };
+        let json = JSON_KEYS.iter().find(|(of_type, _)| *of_type == secret_type).map(|(_, key)| *key);
+        let templates = Self { sources, json, sizes };
         for (key, source) in &templates.sources {
             let fault = |line, fault| TemplateError { key: key.clone(), line, fault };
             if source.len() > limits::SOURCE_BYTES {
@@ -148,8 +158,28 @@ impl Templates {
         }
         // Base64 of text, so that every filter takes it.
         let stand_in = |size| Text::sealed(Secret::new(b"eHh4".to_vec()), size);
-        templates.run(|_, size| Some(stand_in(size)))?;
-        Ok(templates)
+        let tried = templates.run(|_, size| Some(stand_in(size)))?;
+        // The stand-in is valid nowhere in JSON but in a string, and so is whatever an encoded value can be.
+        let is_object = |value: &Secret| {
+            serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(value.expose()).is_ok()
+        };
+        match tried.into_iter().find(|(key, value)| templates.json == Some(key.as_str()) && !is_object(value)) {
+            Some((key, _)) => Err(TemplateError { key, line: None, fault: TemplateFault::NotEncoded }),
+            None => Ok(templates),
+        }
+    }
+
+    /// A digest of the templates' text, if there are any.
+    pub fn digest(&self) -> Option<String> {
+        let mut digest = Sha256::new();
+        for (key, source) in &self.sources {
+            for text in [key.as_str(), source] {
+                digest.update((text.len() as u64).to_be_bytes());
+                digest.update(text);
+            }
+        }
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        (!self.sources.is_empty()).then(|| hex(&digest.finalize()[..8]))
     }
 
     /// The keys that templates fill.
@@ -183,12 +213,13 @@ impl Templates {
         let texts = self.sizes.iter().filter_map(|(key, size)| Some((key.to_string(), Arc::new(value(key, *size)?))));
         let names = Names::new(texts.collect());
         let budget = Budget::new(limits::OUTPUT_BYTES);
-        let environment = environment(&budget);
+        let (plain, json) = (environment(&budget, false), environment(&budget, true));
         let mut rendered = BTreeMap::new();
         for (key, source) in &self.sources {
             let failed = |line, fault| TemplateError { key: key.clone(), line, fault };
             budget.spend(source.len()).map_err(|found| failed(None, found))?;
             let mut output = Output::default();
+            let environment = if self.json == Some(key.as_str()) { &json } else { &plain };
             environment
                 .template_from_str(source)
                 .and_then(|template| template.render_captured_to(names.root(), &mut output))
@@ -199,14 +230,19 @@ impl Templates {
     }
 }
 
-/// An engine that has nothing but our filters.
-fn environment<'source>(budget: &Budget) -> Environment<'source> {
+/// The types whose content the API server looks at, and the key that it wants to be a JSON object. If a value could
+/// make that fail, the refusal would tell about the value.
+const JSON_KEYS: [(&str, &str); 2] =
+    [("kubernetes.io/dockercfg", ".dockercfg"), ("kubernetes.io/dockerconfigjson", ".dockerconfigjson")];
+
+/// An engine that has nothing but our filters; `encoded` has it write encoded values only.
+fn environment<'source>(budget: &Budget, encoded: bool) -> Environment<'source> {
     let mut environment = Environment::empty();
     let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
     environment.set_syntax(syntax.expect("the engine's own delimiters are valid"));
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(limits::FUEL));
-    text::install(&mut environment, budget);
+    text::install(&mut environment, budget, encoded);
     environment
 }
 

@@ -18,7 +18,7 @@ fn opened(values: &[(&str, &[u8])]) -> BTreeMap<DataKey, OpenedValue> {
 /// Lengths of the tokens that values of these sizes have, at least.
 fn parse(source: &str, values: &BTreeMap<DataKey, OpenedValue>) -> Result<Templates, TemplateError> {
     let lengths = values.iter().map(|(key, opened)| (key.clone(), 100 + opened.value.len() * 4 / 3 + 4));
-    Templates::parse(BTreeMap::from([(key("out"), source.to_owned())]), lengths)
+    Templates::parse(BTreeMap::from([(key("out"), source.to_owned())]), "Opaque", lengths)
 }
 
 fn render(source: &str, values: &[(&str, &[u8])]) -> Result<String, TemplateError> {
@@ -153,9 +153,9 @@ fn templates_that_would_write_or_run_without_end_are_refused() {
 #[test]
 fn the_output_limit_is_for_all_templates_together() {
     let sources = (0..5).map(|i| (key(&format!("t{i}")), "x".repeat(60 * 1024)));
-    let error = Templates::parse(sources.clone().collect(), []).unwrap_err();
+    let error = Templates::parse(sources.clone().collect(), "Opaque", []).unwrap_err();
     assert_eq!((error.key, error.fault), (key("t4"), TemplateFault::TooLarge));
-    assert!(Templates::parse(sources.take(4).collect(), []).is_ok());
+    assert!(Templates::parse(sources.take(4).collect(), "Opaque", []).is_ok());
 }
 
 /// T06. Guards: `screen`, and opaque objects (`text::Text`) should the screen miss one.
@@ -229,4 +229,44 @@ fn a_value_stays_one_value_whatever_is_in_it() {
 #[test]
 fn literal_delimiters_can_be_written() {
     check("{{ \"{{\" }}{{ '{%' }}{{ '{#' }}{{ '}}' }}", "{{{%{#}}");
+}
+
+/// T06. Guard: `JSON_KEYS`, `Origin::Encoded`. The API server refuses such a key when it is no JSON object.
+#[test]
+fn whether_the_api_server_takes_a_docker_configuration_does_not_depend_on_a_value() {
+    let parse = |source: &str| {
+        let sources = BTreeMap::from([(key(".dockerconfigjson"), source.to_owned())]);
+        Templates::parse(sources, "kubernetes.io/dockerconfigjson", [(key("v"), 123)])
+    };
+    let good = r#"{"auths": {"r": {"password": {{ v | tojson }}, "auth": "{{ v | b64encode }}", "u": "{{ v | urlencode }}"}}}"#;
+    let templates = parse(good).unwrap();
+    for value in [&b"x"[..], b"\"", b"\\", b"}}", b"\n", b""] {
+        let rendered = templates.render(&opened(&[("v", value)])).unwrap();
+        let json: serde_json::Value = serde_json::from_slice(rendered[&key(".dockerconfigjson")].expose()).unwrap();
+        assert!(json.is_object());
+    }
+    for source in [
+        r#"{"a": "{{ v }}"}"#,
+        r#"{"a": "{{ v | replace('a', '\"') }}"}"#,
+        r#"{"a": {{ v | tojson | replace('\"', '') }}}"#,
+        r#"{"a": {{ v | b64encode }}}"#,
+        r#"{"a": 1{{ v | urlencode }}}"#,
+        r#"{"a": "{{ v | tojson }}"}"#,
+        r#"[{{ v | tojson }}]"#,
+        "{",
+    ] {
+        assert_eq!(parse(source).map_err(|error| error.fault), Err(TemplateFault::NotEncoded), "{source}");
+    }
+}
+
+#[test]
+fn a_digest_tells_templates_apart() {
+    let digest = |sources: &[(&str, &str)]| {
+        let sources = sources.iter().map(|(name, source)| (key(name), (*source).to_owned())).collect();
+        Templates::parse(sources, "Opaque", []).unwrap().digest()
+    };
+    assert_eq!(digest(&[]), None);
+    let digests = [digest(&[("a", "bc")]), digest(&[("ab", "c")]), digest(&[("a", "b"), ("c", "")])];
+    assert!(digests.iter().all(Option::is_some));
+    assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
 }

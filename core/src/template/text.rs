@@ -28,19 +28,26 @@ use crate::Secret;
 pub(super) struct Text {
     bytes: Secret,
     bound: usize,
-    /// Whether this is an opened value itself, which no filter has touched.
-    sealed: bool,
+    origin: Origin,
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// A filter whose result breaks no JSON, whatever it was given.
+    Encoded,
+    /// The template itself.
+    Literal,
+    /// Another filter.
+    Made,
+    /// A key, untouched.
+    Sealed,
 }
 
 impl Text {
     /// An opened value that can't be larger than `size`.
     pub(super) fn sealed(bytes: Secret, size: usize) -> Self {
-        Self { bytes, bound: size, sealed: true }
-    }
-
-    /// A literal of the template, or a filter's result.
-    fn made(bytes: Zeroizing<Vec<u8>>, bound: usize) -> Self {
-        Self { bytes: Secret::from(bytes), bound, sealed: false }
+        Self { bytes, bound: size, origin: Origin::Sealed }
     }
 
     /// Why exposed: a filter or the formatter writes it on, into the Secret.
@@ -146,7 +153,7 @@ impl io::Write for Output {
 }
 
 /// Adds the filters, and the only way by which anything is written.
-pub(super) fn install(environment: &mut Environment<'_>, budget: &Budget) {
+pub(super) fn install(environment: &mut Environment<'_>, budget: &Budget, encoded: bool) {
     environment.add_filter("b64decode", b64decode);
     environment.add_filter("b64encode", b64encode);
     environment.add_filter("indent", indent);
@@ -159,6 +166,9 @@ pub(super) fn install(environment: &mut Environment<'_>, budget: &Budget) {
     let budget = budget.clone();
     environment.set_formatter(move |out, _state, value| {
         let text = text(value)?;
+        if encoded && matches!(text.origin, Origin::Made | Origin::Sealed) {
+            return Err(failed(TemplateFault::NotEncoded));
+        }
         budget.spend(text.bound).map_err(failed)?;
         out.write_str(text.as_str()?).map_err(Error::from)
     });
@@ -176,8 +186,8 @@ fn text(value: &Value) -> Result<Arc<Text>, Error> {
     }
     match value.as_str() {
         Some(literal) => {
-            let bytes = Zeroizing::new(literal.as_bytes().to_vec());
-            Ok(Arc::new(Text::made(bytes, literal.len())))
+            let bytes = Secret::new(literal.as_bytes().to_vec());
+            Ok(Arc::new(Text { bytes, bound: literal.len(), origin: Origin::Literal }))
         }
         None if value.is_undefined() => Err(failed(TemplateFault::UnknownName)),
         None => Err(failed(TemplateFault::NotWritable)),
@@ -185,19 +195,23 @@ fn text(value: &Value) -> Result<Arc<Text>, Error> {
 }
 
 /// A filter's result: `write` puts at most `bound` bytes into the buffer, which so never has to grow.
-fn made(bound: usize, write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>) -> Result<Value, Error> {
+fn made(
+    bound: usize,
+    origin: Origin,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
+) -> Result<Value, Error> {
     if bound > limits::OUTPUT_BYTES {
         return Err(failed(TemplateFault::TooLarge));
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(bound));
     write(&mut bytes)?;
-    Ok(Value::from_object(Text::made(bytes, bound)))
+    Ok(Value::from_object(Text { bytes: Secret::from(bytes), bound, origin }))
 }
 
 /// Standard base64 with padding, of any bytes.
 fn b64encode(value: &Value) -> Result<Value, Error> {
     let text = text(value)?;
-    made(text.bound.div_ceil(3) * 4, |out| {
+    made(text.bound.div_ceil(3) * 4, Origin::Encoded, |out| {
         // Why exposed: it is the filter's input.
         let bytes = text.bytes.expose();
         out.resize(bytes.len().div_ceil(3) * 4, 0);
@@ -208,10 +222,10 @@ fn b64encode(value: &Value) -> Result<Value, Error> {
 /// Only directly behind a key: behind `replace`, whether it fails would tell what is in the value.
 fn b64decode(value: &Value) -> Result<Value, Error> {
     let text = text(value)?;
-    if !text.sealed {
+    if text.origin != Origin::Sealed {
         return Err(failed(TemplateFault::BadArgument));
     }
-    made(text.bound, |out| {
+    made(text.bound, Origin::Made, |out| {
         // Why exposed: it is the filter's input. Line breaks are common in base64 files.
         let bytes = text.bytes.expose().iter().copied().filter(|byte| !byte.is_ascii_whitespace());
         let mut packed = Zeroizing::new(Vec::with_capacity(text.bytes.len()));
@@ -229,7 +243,7 @@ fn indent(value: &Value, columns: usize) -> Result<Value, Error> {
     if columns > limits::INDENT {
         return Err(failed(TemplateFault::BadArgument));
     }
-    made(text.bound.saturating_mul(columns + 1), |out| {
+    made(text.bound.saturating_mul(columns + 1), Origin::Made, |out| {
         for c in text.as_str()?.bytes() {
             out.push(c);
             if c == b'\n' {
@@ -242,7 +256,7 @@ fn indent(value: &Value, columns: usize) -> Result<Value, Error> {
 
 fn lower(value: &Value) -> Result<Value, Error> {
     let text = text(value)?;
-    made(text.bound, |out| {
+    made(text.bound, Origin::Made, |out| {
         out.extend(text.as_str()?.bytes().map(|byte| byte.to_ascii_lowercase()));
         Ok(())
     })
@@ -250,7 +264,7 @@ fn lower(value: &Value) -> Result<Value, Error> {
 
 fn upper(value: &Value) -> Result<Value, Error> {
     let text = text(value)?;
-    made(text.bound, |out| {
+    made(text.bound, Origin::Made, |out| {
         out.extend(text.as_str()?.bytes().map(|byte| byte.to_ascii_uppercase()));
         Ok(())
     })
@@ -264,7 +278,7 @@ fn replace(value: &Value, from: &str, to: &str) -> Result<Value, Error> {
     }
     // All of it could be occurrences.
     let grown = (text.bound / from.len()).saturating_mul(to.len());
-    made(text.bound.saturating_add(grown), |out| {
+    made(text.bound.saturating_add(grown), Origin::Made, |out| {
         let mut rest = text.as_str()?;
         while let Some((before, after)) = rest.split_once(from) {
             out.extend_from_slice(before.as_bytes());
@@ -279,7 +293,7 @@ fn replace(value: &Value, from: &str, to: &str) -> Result<Value, Error> {
 /// A JSON string, quotes included; also a double-quoted string of YAML.
 fn tojson(value: &Value) -> Result<Value, Error> {
     let text = text(value)?;
-    made(text.bound.saturating_mul(6).saturating_add(2), |out| {
+    made(text.bound.saturating_mul(6).saturating_add(2), Origin::Encoded, |out| {
         serde_json::to_writer(out, text.as_str()?).map_err(|_| failed(TemplateFault::NotText))
     })
 }
@@ -287,7 +301,7 @@ fn tojson(value: &Value) -> Result<Value, Error> {
 /// White space off both ends.
 fn trim(value: &Value) -> Result<Value, Error> {
     let text = text(value)?;
-    made(text.bound, |out| {
+    made(text.bound, Origin::Made, |out| {
         out.extend_from_slice(text.as_str()?.trim().as_bytes());
         Ok(())
     })
@@ -297,7 +311,7 @@ fn trim(value: &Value) -> Result<Value, Error> {
 fn urlencode(value: &Value) -> Result<Value, Error> {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let text = text(value)?;
-    made(text.bound.saturating_mul(3), |out| {
+    made(text.bound.saturating_mul(3), Origin::Encoded, |out| {
         for byte in text.as_str()?.bytes() {
             if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
                 out.push(byte);

@@ -79,6 +79,22 @@ fn template_data_goes_into_the_secrets_data_and_metadata_is_no_template() {
     assert!(!status.contains("db://") && !status.contains("\"one"));
 }
 
+/// T06. Guard: the digest of the templates among the annotations.
+#[test]
+fn a_new_template_always_changes_the_secret_whether_or_not_its_result_is_another() {
+    let mut world = World::new();
+    template(&mut world, &[("copy", "{{ password }}")], &[], &[]);
+    world.look();
+    let version = world.target.as_ref().unwrap().resource_version.clone();
+    for from in ["o", "z"] {
+        template(&mut world, &[("copy", &format!("{{{{ password | replace('{from}', '{from}') }}}}"))], &[], &[]);
+        world.commit();
+        world.look();
+        assert_eq!(world.value("copy").as_deref(), Some("one"));
+        assert_ne!(world.target.as_ref().unwrap().resource_version, version, "{from}");
+    }
+}
+
 #[test]
 fn a_template_that_fails_by_content_is_an_error_of_the_template() {
     let mut world = World::new();

@@ -20,7 +20,7 @@ struct Output {
 const OUTPUTS: &[Output] = &[
     Output { path: "crds/yaml/keyrings.yaml", render: crds::key_rings },
     Output { path: "crds/yaml/sealedsecrets.yaml", render: crds::sealed_secrets },
-    Output { path: "charts/waxwing/files/crds/keyrings.yaml", render: crds::key_rings },
+    Output { path: "charts/waxwing/crds/keyrings.yaml", render: crds::key_rings },
     Output { path: "charts/waxwing/files/crds/sealedsecrets.yaml", render: crds::sealed_secrets },
     Output { path: "docs/reference/api.md", render: api::page },
     Output { path: "docs/reference/names.md", render: reference::names },

@@ -37,7 +37,7 @@ struct Options {
     preliminary: bool,
     /// Only these numbers of objects, instead of the usual ones.
     sizes: Vec<usize>,
-    /// Leaves the peer out of the measurements on the API server.
+    /// Waxwing and the floor on the API server, and nothing else.
     alone: bool,
 }
 
@@ -77,16 +77,23 @@ async fn run(options: &Options, began: Instant) -> Result<Results> {
         (sizes, _) => sizes.to_vec(),
     };
     let step = |what: &str| println!("{:6.1} s  {what}", began.elapsed().as_secs_f64());
-    step("opening, without an API server");
-    let open = core_cost::measure()?;
+    let mut open = None;
+    if !options.alone {
+        step("opening, without an API server");
+        open = Some(core_cost::measure()?);
+    }
     step("starting etcd, kube-apiserver and kube-controller-manager");
     let plane = control_plane::main().await;
     load::namespaces(&plane.admin).await?;
     let mut ours = Ours::install(plane).await?;
-    let mut peer = Peer::install(plane).await?;
     let floor = Floor::install(plane, Ours::KIND).await?;
-    step("sealing at the command line");
-    let cli = cli::measure(&peer)?;
+    let (mut peer, mut cli) = (None, None);
+    if !options.alone {
+        step("sealing at the command line");
+        let installed = Peer::install(plane).await?;
+        cli = Some(cli::measure(&installed)?);
+        peer = Some(installed);
+    }
     let mut measured = Vec::new();
     for (place, count) in sizes.into_iter().enumerate() {
         step(&format!("{count} objects: the floor"));
@@ -98,13 +105,12 @@ async fn run(options: &Options, began: Instant) -> Result<Results> {
         step(&format!("{count} objects: the floor again"));
         let after = floor.existing(plane, &objects).await?;
         let floor_live = floor.live(plane, &objects).await?;
-        let of_peer = if place == 0 && !options.alone {
+        let mut of_peer = None;
+        if let (0, Some(peer)) = (place, &mut peer) {
             step(&format!("{count} objects: {}", Peer::NAME));
             let objects = Arc::new(peer.objects(count)?);
-            Some(operator(plane, &mut peer, &objects, edits).await?)
-        } else {
-            None
-        };
+            of_peer = Some(operator(plane, peer, &objects, edits).await?);
+        }
         measured.push(Size { count, floor: [before, after], floor_live, ours: of_ours, peer: of_peer });
     }
     step("done");

@@ -214,7 +214,7 @@ pub enum Finding {
         message: String,
     },
     /// All is well, or will be with the write.
-    Good(Good),
+    Good(Box<Good>),
     /// The object is paused.
     Suspended,
     /// Another writer causes looks too often; the next one is due in so many seconds.
@@ -313,7 +313,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
     };
     let adopts = claim == Claim::Adoptable;
     let good = Good { keys, rolled_back, proposed, newly_proposed, adopts, touched, in_sync: None };
-    Ok(Plan { write, finding: Finding::Good(good) })
+    Ok(Plan { write, finding: Finding::Good(Box::new(good)) })
 }
 
 /// What the place itself forbids.
@@ -341,7 +341,7 @@ fn in_sync(input: &Input<'_>, spec: &Spec) -> Plan {
         RollbackPolicy::Warn | RollbackPolicy::Deny => floor::rolled_back(&spec.sealed, &seen),
     };
     let (proposed, newly_proposed) = propose::propose(input, &spec.sealed, true);
-    Plan::without_write(Finding::Good(Good {
+    Plan::without_write(Finding::Good(Box::new(Good {
         keys: status.keys.clone(),
         rolled_back,
         proposed,
@@ -349,7 +349,7 @@ fn in_sync(input: &Input<'_>, spec: &Spec) -> Plan {
         adopts: false,
         touched: false,
         in_sync: input.target.map(|target| (target.uid.clone(), target.resource_version.clone())),
-    }))
+    })))
 }
 
 /// Whether another writer, or a write that was refused for good, may cause a write now.

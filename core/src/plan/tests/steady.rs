@@ -22,7 +22,8 @@ fn in_sync_means_no_opening_no_write_and_no_status() {
 /// Each of these is looked at again after a restart.
 #[test]
 fn whatever_decides_about_the_secret_makes_the_object_be_looked_at_again() {
-    let changes: [(&str, fn(&mut World)); 8] = [
+    type Change = fn(&mut World);
+    let changes: [(&str, Change); 8] = [
         ("spec", |world| world.set("password", "two")),
         ("template", |world| {
             let metadata = waxwing_crds::TemplateMetadata {

@@ -23,7 +23,7 @@ fn every_step_works_and_leaves_a_commit() {
     let repository = place.file("demo/repo");
     let log = Command::new("git").current_dir(&repository).args(["log", "--format=%an <%ae> %s"]).output().unwrap();
     let log = String::from_utf8(log.stdout).unwrap();
-    assert_eq!(log.lines().count(), 8, "{log}");
+    assert_eq!(log.lines().count(), 9, "{log}");
     assert!(log.lines().all(|line| line.starts_with("waxwing quickstart <quickstart@example.invalid> ")), "{log}");
     let status = Command::new("git").current_dir(&repository).args(["status", "--porcelain"]).output().unwrap();
     assert!(status.stdout.is_empty());

@@ -12,6 +12,21 @@ use serde_json::Value;
 
 use crate::transcript::Place;
 
+/// A folder with `db.yaml`: two values, sealed to the cluster's key of the tests.
+fn sealed() -> Place {
+    let place = Place::new();
+    let keys: Value = serde_json::from_str(
+        &place.waxwing(&["keys", "list", "--output", "json", "--identity", &identity(&place, "cluster.txt")], b"").stdout,
+    )
+    .unwrap();
+    let recipient = format!("prod={}", keys[0]["recipient"].as_str().unwrap());
+    assert_eq!(place.waxwing(&["init", "--recipient", &recipient], b"").status, 0);
+    let manifest = b"kind: Secret\napiVersion: v1\nmetadata: {name: db, namespace: web}\nstringData: {password: hunter2, user: app}\n";
+    let outcome = place.waxwing(&["seal", "--output", "db.yaml"], manifest);
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    place
+}
+
 fn identity(place: &Place, name: &str) -> String {
     place.path("keys").join(name).display().to_string()
 }
@@ -25,7 +40,7 @@ fn render(place: &Place, key: &str, more: &[&str]) -> (String, String, i32) {
 
 #[test]
 fn the_exit_code_tells_all_from_some_from_none() {
-    let place = Place::sealed();
+    let place = sealed();
     let (stdout, stderr, status) = render(&place, "cluster.txt", &[]);
     assert_eq!((stdout.as_str(), status), ("created    web/db: password, user\n", 0), "{stderr}");
     assert!(stderr.contains("1 created"), "{stderr}");
@@ -49,7 +64,7 @@ fn the_exit_code_tells_all_from_some_from_none() {
 
 #[test]
 fn the_result_can_be_read_by_programs() {
-    let place = Place::sealed();
+    let place = sealed();
     let (stdout, stderr, _) = render(&place, "cluster.txt", &["--output", "json"]);
     let rows: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(rows[0]["what"], "created");
@@ -92,7 +107,7 @@ impl Drop for Watch {
 
 #[test]
 fn watching_prints_a_line_for_each_change_and_ends_well_on_ctrl_c() {
-    let place = Place::sealed();
+    let place = sealed();
     let mut watch = Watch::begin(&place, &[]);
     let first = watch.next();
     assert!(first.ends_with("Z created    web/db: password, user"), "{first}");
@@ -117,7 +132,7 @@ fn watching_prints_a_line_for_each_change_and_ends_well_on_ctrl_c() {
 
 #[test]
 fn watching_for_programs_is_one_json_line_a_change() {
-    let place = Place::sealed();
+    let place = sealed();
     let watch = Watch::begin(&place, &["--output", "json"]);
     let change: Value = serde_json::from_str(&watch.next()).unwrap();
     assert_eq!((&change["what"], &change["secret"]), (&"created".into(), &"web/db".into()));
@@ -126,7 +141,7 @@ fn watching_for_programs_is_one_json_line_a_change() {
 
 #[test]
 fn what_cannot_be_meant_is_a_usage_error() {
-    let place = Place::sealed();
+    let place = sealed();
     assert_eq!(render(&place, "cluster.txt", &["--watch", "--once"]).2, 2);
     let identity = identity(&place, "cluster.txt");
     let outcome = place.waxwing(&["render", "db.yaml", "--into", "../out", "--identity", &identity], b"");

@@ -180,6 +180,15 @@ impl<'a> Demo<'a> {
         Ok(Some(commit))
     }
 
+    /// Shows what the last `set` changed, cut to the width of a terminal.
+    pub(super) fn show_diff(&self) -> Result<()> {
+        let (Some(git), (_, Some(commit))) = (&self.git, &self.before_set) else { return Ok(()) };
+        self.show("git show --unified=0 | cut -c 1-90")?;
+        let is_change = |line: &&str| line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---");
+        let diff = git.diff(commit)?;
+        diff.lines().filter(is_change).try_for_each(|line| self.tell(cut(line, 90)))
+    }
+
     /// Begins to render the repository for the first cluster, by the loop of `render --watch`.
     pub(super) fn begin_render(&mut self) -> Result<()> {
         self.show("waxwing render . --into ../prod-eu --identity ../keys/prod-eu.txt --watch &")?;
@@ -220,7 +229,7 @@ impl<'a> Demo<'a> {
                 let missing: Vec<_> = missing.iter().map(|(what, secret)| format!("{} {secret}", what.as_str())).collect();
                 return Err(Failure::new(format!("the render did not say: {}", missing.join(", "))));
             };
-            self.tell(format!("render | {} {}", time_of_day(now), row.line()))?;
+            self.tell(cut(&format!("render | {} {}", time_of_day(now), row.line()), 150))?;
             missing.retain(|(what, secret)| (*what, *secret) != (row.what, row.secret.as_str()));
             found.push(row);
         }
@@ -345,6 +354,14 @@ fn values_of(manifest: &Value) -> Result<Values> {
         values.insert(key, Secret::new(value.as_str().unwrap_or_default().as_bytes().to_vec()));
     }
     Ok(values)
+}
+
+/// The beginning of a line.
+fn cut(line: &str, width: usize) -> String {
+    match line.char_indices().nth(width) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 /// Arguments as a shell takes them.

@@ -41,6 +41,11 @@ impl Git {
         Ok(self.run(&["show", "--format=", "--shortstat", commit])?.trim().to_owned())
     }
 
+    /// What a commit changed, without the lines around it.
+    pub(super) fn diff(&self, commit: &str) -> Result<String> {
+        self.run(&["show", "--format=", "--unified=0", "--no-color", commit])
+    }
+
     fn run(&self, args: &[&str]) -> Result<String> {
         let output = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
         if !output.status.success() {

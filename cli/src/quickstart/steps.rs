@@ -65,7 +65,7 @@ fn seal(demo: &mut Demo<'_>) -> Result<()> {
         demo.show("rm ../secret.yaml")?;
         demo.sample.clear(&demo.path(""))?;
     }
-    demo.commit("Add the receivers' credentials")?;
+    demo.commit("Add the credentials, sealed")?;
     let file = SealedFile::read(&demo.repo(SEALED), None)?;
     let mut secrets = Vec::new();
     for item in &file.items {
@@ -119,6 +119,7 @@ fn hand_edit(demo: &mut Demo<'_>) -> Result<()> {
 fn change_one(demo: &mut Demo<'_>) -> Result<()> {
     let key = demo.keys.0.clone();
     set(demo, &key, "a-new-value-for-the-first-key", "Replace one credential")?;
+    demo.show_diff()?;
     demo.ok("the diff is one data line and one envelope; every other byte is as it was")
 }
 
@@ -224,7 +225,9 @@ fn refuse(demo: &mut Demo<'_>) -> Result<()> {
     };
     place(demo, "copied.yaml", "another-team", &name, "into another namespace")?;
     place(demo, "renamed.yaml", &namespace, "renamed", "to another name")?;
-    if first != last {
+    if first == last {
+        demo.tell("there is one key only, so no two values to swap")?;
+    } else {
         demo.show(&format!("$EDITOR {SEALED}     # {first} and {last} change places"))?;
         let sealed = demo.sealed()?;
         let token = |key: &str| sealed.tokens().get(key).map(ToString::to_string).unwrap_or_default();

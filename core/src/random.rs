@@ -10,6 +10,7 @@ pub struct NoRandomness;
 /// Random bytes from the operating system.
 pub(crate) fn bytes<const N: usize>() -> Result<[u8; N], NoRandomness> {
     let mut out = [0; N];
+    #[expect(clippy::disallowed_methods, reason = "the one place where randomness is drawn")]
     getrandom::fill(&mut out).map_err(|_| NoRandomness)?;
     Ok(out)
 }

@@ -9,7 +9,7 @@ mod binding;
 mod dek;
 mod envelope;
 mod error;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod memory;
 mod padding;
 mod sealed;

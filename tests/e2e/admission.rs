@@ -53,7 +53,8 @@ fn too_many_keys_and_too_large_envelopes_are_refused_at_admission() {
 /// L03. Guard: the rule on tokens is on the whole map, whose content the API server does not repeat (`crds: schema`).
 #[test]
 fn a_value_that_nobody_sealed_is_refused_at_admission_and_not_repeated() {
-    let error = dry_run("SealedSecret", &with(&sealed(), "/spec/data/password", json!("open-sesame"))).unwrap_err();
+    let error =
+        dry_run("SealedSecret", &with(&sealed(), "/spec/data/password", json!("open-sesame"))).unwrap_err();
     assert!(error.contains("not sealed") && !error.contains("open-sesame"), "{error}");
 }
 
@@ -68,15 +69,25 @@ fn malformed_tokens_envelopes_scopes_and_collisions_are_refused_at_admission() {
 /// K05, K06. Guard: the schema has no such field, and strict clients are told so (`crds`).
 #[test]
 fn there_is_no_field_that_reaches_another_namespace() {
-    for path in ["/spec/namespace", "/spec/selector", "/spec/template/metadata/namespace", "/spec/template/metadata/name"] {
+    for path in [
+        "/spec/namespace",
+        "/spec/selector",
+        "/spec/template/metadata/namespace",
+        "/spec/template/metadata/name",
+    ] {
         refuses(path, json!("kube-system"), "unknown field");
     }
     let crds = waxwing_tests::chart::in_folder(&waxwing_tests::tools::root().join("crds/yaml")).unwrap();
     for crd in crds {
-        let names = property_names(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]);
+        let names =
+            property_names(&crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]);
         for name in &names {
             let name = name.to_lowercase();
-            assert!(!name.contains("namespace") && !name.contains("selector"), "{}: {name}", crd["metadata"]["name"]);
+            assert!(
+                !name.contains("namespace") && !name.contains("selector"),
+                "{}: {name}",
+                crd["metadata"]["name"]
+            );
         }
         assert!(names.len() > 5, "the properties were found");
     }
@@ -143,7 +154,8 @@ fn dry_run(kind: &str, object: &Value) -> Result<Value, String> {
         _ => "namespaces/default/sealedsecrets",
     };
     let uri = format!("/apis/waxwing.dev/v1alpha1/{path}?dryRun=All&fieldValidation=Strict");
-    let request = Request::post(uri).header(CONTENT_TYPE, "application/json").body(object.to_string().into_bytes());
+    let request =
+        Request::post(uri).header(CONTENT_TYPE, "application/json").body(object.to_string().into_bytes());
     block_on(async {
         let client = &control_plane::main().await.admin;
         match client.request(request.unwrap()).await {

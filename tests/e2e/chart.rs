@@ -19,7 +19,17 @@ fn helm_finds_nothing_to_complain_about_with_any_values() {
     let chart = chart::path().display().to_string();
     for (name, _) in RENDERS {
         let values = values_file(name);
-        let said = helm(["lint", "--strict", &chart, "--namespace", OWN, "--kube-version", KUBE_VERSION, "--values", &values]);
+        let said = helm([
+            "lint",
+            "--strict",
+            &chart,
+            "--namespace",
+            OWN,
+            "--kube-version",
+            KUBE_VERSION,
+            "--values",
+            &values,
+        ]);
         assert!(said.as_ref().is_ok_and(|said| said.contains("0 chart(s) failed")), "{name}: {said:?}");
     }
 }
@@ -54,7 +64,9 @@ fn no_right_is_a_wildcard_or_leads_to_further_rights() {
     for (name, _) in RENDERS {
         for (object, rule) in rules(name) {
             let words = all_words(&rule);
-            for bad in ["*", "escalate", "bind", "impersonate", "serviceaccounts/token", "nodes/proxy", "pods/exec"] {
+            for bad in
+                ["*", "escalate", "bind", "impersonate", "serviceaccounts/token", "nodes/proxy", "pods/exec"]
+            {
                 assert!(!words.contains(bad), "{name}: {object} grants {bad}");
             }
             assert!(rule.non_resource_urls.unwrap_or_default().is_empty(), "{name}: {object}");
@@ -68,7 +80,8 @@ fn nothing_is_deleted_but_sealed_secrets_by_people_with_the_edit_role() {
     for (name, _) in RENDERS {
         for (object, rule) in rules(name) {
             let deletes = rule.verbs.iter().any(|verb| verb.starts_with("delete"));
-            let by_people = object.ends_with(":edit") && rule.resources.as_deref() == Some(&["sealedsecrets".to_owned()]);
+            let by_people =
+                object.ends_with(":edit") && rule.resources.as_deref() == Some(&["sealedsecrets".to_owned()]);
             assert!(!deletes || by_people, "{name}: {object} may delete {:?}", rule.resources);
         }
     }
@@ -96,9 +109,15 @@ fn the_operator_writes_no_spec_of_ours() {
         for (object, rule) in rules(name).into_iter().filter(|(object, _)| !object.ends_with(":edit")) {
             let writes = rule.verbs.iter().any(|verb| !["get", "list", "watch"].contains(&verb.as_str()));
             for resource in rule.resources.unwrap_or_default() {
-                assert!(!writes || !["keyrings", "sealedsecrets"].contains(&resource.as_str()), "{name}: {object}");
+                assert!(
+                    !writes || !["keyrings", "sealedsecrets"].contains(&resource.as_str()),
+                    "{name}: {object}"
+                );
                 let named = !rule.resource_names.as_deref().unwrap_or_default().is_empty();
-                assert!(!writes || resource != "keyrings/status" || named, "{name}: {object} writes every KeyRing's status");
+                assert!(
+                    !writes || resource != "keyrings/status" || named,
+                    "{name}: {object} writes every KeyRing's status"
+                );
             }
         }
     }
@@ -111,7 +130,9 @@ fn no_built_in_role_learns_about_key_rings() {
         for object in roles(name) {
             let labels = object["metadata"]["labels"].as_object().cloned().unwrap_or_default();
             let aggregated = labels.keys().any(|label| label.contains("aggregate-to-"));
-            let rings = rules_of(&object).iter().any(|rule| rule.resources.iter().flatten().any(|r| r.contains("keyring")));
+            let rings = rules_of(&object)
+                .iter()
+                .any(|rule| rule.resources.iter().flatten().any(|r| r.contains("keyring")));
             assert!(!aggregated || !rings, "{name}: {}", title(&object));
         }
     }
@@ -122,9 +143,20 @@ fn no_built_in_role_learns_about_key_rings() {
 fn every_role_of_the_chart_is_in_a_file_that_is_reviewed_as_such() {
     for (name, _) in RENDERS {
         let chart = chart::path().display().to_string();
-        let all = helm(["template", "waxwing", &chart, "--namespace", OWN, "--kube-version", KUBE_VERSION, "--values", &values_file(name)]);
+        let all = helm([
+            "template",
+            "waxwing",
+            &chart,
+            "--namespace",
+            OWN,
+            "--kube-version",
+            KUBE_VERSION,
+            "--values",
+            &values_file(name),
+        ]);
         let all = chart::objects(&all.unwrap()).unwrap();
-        let count = all.iter().filter(|object| object["apiVersion"] == "rbac.authorization.k8s.io/v1").count();
+        let count =
+            all.iter().filter(|object| object["apiVersion"] == "rbac.authorization.k8s.io/v1").count();
         assert_eq!(count, chart::objects(&rights(name)).unwrap().len(), "{name}");
     }
 }
@@ -132,7 +164,8 @@ fn every_role_of_the_chart_is_in_a_file_that_is_reviewed_as_such() {
 #[test]
 fn the_pod_runs_as_nobody_with_nothing_to_write_to() {
     let objects = chart::render("waxwing", OWN, &[]).unwrap();
-    let pod = &objects.iter().find(|object| object["kind"] == "Deployment").unwrap()["spec"]["template"]["spec"];
+    let pod =
+        &objects.iter().find(|object| object["kind"] == "Deployment").unwrap()["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
     let containers = pod["containers"].as_array().unwrap();
@@ -152,7 +185,8 @@ fn the_chart_installs_the_generated_definitions_and_they_outlive_it() {
     let rendered = chart::render("waxwing", OWN, &[]).unwrap();
     for crd in generated {
         let name = &crd["metadata"]["name"];
-        let in_chart: Vec<&Value> = rendered.iter().filter(|object| object["metadata"]["name"] == *name).collect();
+        let in_chart: Vec<&Value> =
+            rendered.iter().filter(|object| object["metadata"]["name"] == *name).collect();
         assert_eq!(in_chart.len(), 1, "{name} is rendered once");
         assert_eq!(in_chart[0]["spec"], crd["spec"], "{name}");
         assert_eq!(in_chart[0]["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "{name}");
@@ -167,7 +201,17 @@ fn values_file(name: &str) -> String {
 fn rights(name: &str) -> String {
     let (chart, values) = (chart::path().display().to_string(), values_file(name));
     let only = ["--show-only", "templates/rbac-*.yaml"];
-    let args = ["template", "waxwing", &chart, "--namespace", OWN, "--kube-version", KUBE_VERSION, "--values", &values];
+    let args = [
+        "template",
+        "waxwing",
+        &chart,
+        "--namespace",
+        OWN,
+        "--kube-version",
+        KUBE_VERSION,
+        "--values",
+        &values,
+    ];
     helm(args.into_iter().chain(only)).unwrap()
 }
 

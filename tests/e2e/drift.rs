@@ -18,7 +18,9 @@ fn a_hand_edit_is_repaired_reported_and_counted() {
         let wrong = json!({"data": {"k": base64("wrong"), "other": null}});
         scene.merge_secret("app", wrong).await?;
         let repaired = |secret: &Secret| {
-            let value = |key: &str| secret.data.as_ref().and_then(|data| data.get(key)).map(|value| value.0.as_slice());
+            let value = |key: &str| {
+                secret.data.as_ref().and_then(|data| data.get(key)).map(|value| value.0.as_slice())
+            };
             value("k") == Some(b"right") && value("other") == Some(b"x")
         };
         wait::until_secret(&scene.secrets(), "app", "is repaired", repaired).await;
@@ -50,7 +52,8 @@ fn labels_annotations_keys_and_owners_of_others_stay() {
         scene.commit(&sealed).await?;
         wait::until_ready(&scene.sealed(), "app").await;
         let secret = scene.secrets().get("app").await?;
-        let mut owners: Vec<Value> = serde_json::from_value(serde_json::to_value(secret.owner_references())?)?;
+        let mut owners: Vec<Value> =
+            serde_json::from_value(serde_json::to_value(secret.owner_references())?)?;
         owners.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "theirs", "uid": config_map(scene).await?}));
         let theirs = json!({
             "metadata": {"labels": {"theirs": "1"}, "annotations": {"theirs": "2"}, "ownerReferences": owners},
@@ -87,11 +90,16 @@ fn two_writers_who_merge_into_one_secret_keep_each_others_keys() {
         let secret = wait::until_secret(&scene.secrets(), "app", "has lost the removed key", gone).await;
         assert_eq!(wait::value_of(&secret, "ours"), b"2");
         assert_eq!(wait::value_of(&secret, "theirs"), b"2");
-        let managers: Vec<&str> =
-            secret.managed_fields().iter().filter_map(|entry| entry.manager.as_deref()).filter(|m| m.starts_with("waxwing/")).collect();
+        let managers: Vec<&str> = secret
+            .managed_fields()
+            .iter()
+            .filter_map(|entry| entry.manager.as_deref())
+            .filter(|m| m.starts_with("waxwing/"))
+            .collect();
         assert!(managers.contains(&names::field_manager("SealedSecret", "app").as_str()), "{managers:?}");
         let ours_by_update = secret.managed_fields().iter().filter(|entry| {
-            entry.operation.as_deref() == Some("Update") && entry.manager.as_deref().is_some_and(|m| m.starts_with("waxwing/"))
+            entry.operation.as_deref() == Some("Update")
+                && entry.manager.as_deref().is_some_and(|m| m.starts_with("waxwing/"))
         });
         assert_eq!(ours_by_update.count(), 0, "an entry of Update would keep keys that are removed later");
         Ok(())
@@ -107,12 +115,15 @@ fn somebody_who_annotates_all_the_time_causes_no_writes_to_the_secret() {
         scene.sealed_and_ready("app", &[("k", "v")]).await?;
         let mark = scene.plane.audit.mark();
         for round in 0..50 {
-            scene.merge_secret("app", json!({"metadata": {"annotations": {"theirs": round.to_string()}}})).await?;
+            scene
+                .merge_secret("app", json!({"metadata": {"annotations": {"theirs": round.to_string()}}}))
+                .await?;
         }
         // A later object's Secret proves that the operator has seen all of it.
         scene.sealed_and_ready("later", &[("k", "v")]).await?;
         let writes = scene.plane.audit.writes_since(mark, &release.user());
-        let of_app: Vec<String> = writes.iter().filter(|call| call.name() == "app").map(|call| call.line()).collect();
+        let of_app: Vec<String> =
+            writes.iter().filter(|call| call.name() == "app").map(|call| call.line()).collect();
         assert!(of_app.len() <= 4, "one apply and one status write for the first touch: {of_app:#?}");
         assert_eq!(scene.secrets().get("app").await?.annotations()["theirs"], "49");
         Ok(())

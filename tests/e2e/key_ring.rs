@@ -47,7 +47,9 @@ async fn plant(release: &Release, name: &str, content: &str) -> Result<()> {
 async fn check_ring(scene: &Scene, release: &Release) -> Result<KeyRing> {
     let deadline = Duration::from_secs(60);
     let served = |ring: Option<&KeyRing>| ring.is_some_and(is_serving);
-    let ring = wait::within(deadline, &scene.rings(), &release.ring, "is ready, with one active key", served).await.unwrap();
+    let ring = wait::within(deadline, &scene.rings(), &release.ring, "is ready, with one active key", served)
+        .await
+        .unwrap();
     let made = ring.status.iter().flat_map(|status| &status.keys).map(|key| &key.recipient);
     let listed: BTreeSet<_> = made.chain(&ring.spec.trusted).cloned().collect();
     let stored: BTreeSet<_> = identities(release).await?.iter().map(recipient_of).collect();
@@ -74,10 +76,12 @@ fn a_crash_at_any_write_while_the_first_key_is_made_loses_nothing_and_makes_no_s
 
 async fn crash(scene: &Scene, number: usize, nth: usize, fault: Fault) -> Result<()> {
     let name = format!("{}-{number}", scene.namespace);
-    let release = Release::install(scene.plane, &name, Some(std::slice::from_ref(&scene.namespace)), &[]).await?;
+    let release =
+        Release::install(scene.plane, &name, Some(std::slice::from_ref(&scene.namespace)), &[]).await?;
     let proxy = Faults::before(scene.plane).await?;
     let is_step = |call: &Call| {
-        call.is_write() && (call.path.ends_with("/status") && call.is_for("keyrings") || call.path.ends_with("/secrets"))
+        call.is_write()
+            && (call.path.ends_with("/status") && call.is_for("keyrings") || call.path.ends_with("/secrets"))
     };
     let seen = std::sync::atomic::AtomicUsize::new(0);
     let rule = proxy.inject(fault, move |call| {
@@ -191,12 +195,17 @@ fn a_planted_identity_is_reported_and_opens_nothing_until_an_administrator_trust
         plant(release, &format!("waxwing-{}-{}", release.ring, planted.id()), &text).await?;
         let told = |ring: &KeyRing| {
             let status = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            conditions::get(status, ConditionType::Degraded).is_some_and(|c| c.reason == Reason::UntrustedIdentity.as_str())
+            conditions::get(status, ConditionType::Degraded)
+                .is_some_and(|c| c.reason == Reason::UntrustedIdentity.as_str())
         };
         let ring = wait::until_ring(&scene.rings(), &scene.ring, "tells of the planted identity", told).await;
         assert!(is_serving(&ring), "it serves on");
         assert_eq!(scene.ring().await.recipients(), ours.recipients(), "nothing new is published");
-        let sealed = Ring::of(vec![named("planted", planted.recipient().as_str())]).seal(&scene.namespace, "app", &[("k", "v")]);
+        let sealed = Ring::of(vec![named("planted", planted.recipient().as_str())]).seal(
+            &scene.namespace,
+            "app",
+            &[("k", "v")],
+        );
         scene.commit(&sealed).await?;
         wait::until_failing(&scene.sealed(), "app", Reason::NoMatchingKey).await;
 
@@ -220,7 +229,9 @@ fn malformed_identities_are_reported_and_skipped() {
         let told = |ring: &KeyRing| {
             let status = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
             let degraded = conditions::get(status, ConditionType::Degraded);
-            degraded.is_some_and(|c| c.reason == Reason::MalformedIdentity.as_str() && c.message.contains("waxwing-two"))
+            degraded.is_some_and(|c| {
+                c.reason == Reason::MalformedIdentity.as_str() && c.message.contains("waxwing-two")
+            })
         };
         wait::until_ring(&scene.rings(), &scene.ring, "tells of the malformed identities", told).await;
         scene.sealed_and_ready("app", &[("k", "v")]).await.map(drop)
@@ -241,7 +252,11 @@ fn a_ring_that_was_deleted_and_made_anew_gets_no_new_key_in_silence() {
             wait::is_failing(object, Reason::KeyRingNotReady)
         })
         .await;
-        assert_eq!(wait::value_of(&scene.secrets().get("app").await?, "k"), b"v", "the last good Secret stays");
+        assert_eq!(
+            wait::value_of(&scene.secrets().get("app").await?, "k"),
+            b"v",
+            "the last good Secret stays"
+        );
 
         let mut anew = KeyRing::new(&scene.ring, ring.spec);
         anew.status = None;
@@ -251,7 +266,9 @@ fn a_ring_that_was_deleted_and_made_anew_gets_no_new_key_in_silence() {
             conditions::get(status, ConditionType::Stalled)
                 .is_some_and(|c| c.status == "True" && c.reason == Reason::UntrustedIdentities.as_str())
         };
-        let anew = wait::until_ring(&scene.rings(), &scene.ring, "is stalled by untrusted identities", stalled).await;
+        let anew =
+            wait::until_ring(&scene.rings(), &scene.ring, "is stalled by untrusted identities", stalled)
+                .await;
         assert!(anew.status.unwrap_or_default().keys.is_empty());
         assert_eq!(identities(release).await?.len(), 1, "no key was made");
         wait::until_failing(&scene.sealed(), "app", Reason::UntrustedIdentities).await;
@@ -275,7 +292,9 @@ fn a_key_whose_secret_is_gone_is_reported_and_no_longer_published() {
         secrets.delete(&secret.name_any(), &DeleteParams::default()).await?;
         let told = |ring: &KeyRing| {
             let status = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            let tells = |type_| conditions::get(status, type_).is_some_and(|c| c.reason == Reason::IdentityMissing.as_str());
+            let tells = |type_| {
+                conditions::get(status, type_).is_some_and(|c| c.reason == Reason::IdentityMissing.as_str())
+            };
             tells(ConditionType::Ready) || tells(ConditionType::Degraded)
         };
         let ring = wait::until_ring(&scene.rings(), &scene.ring, "tells of the missing identity", told).await;
@@ -288,7 +307,9 @@ fn a_key_whose_secret_is_gone_is_reported_and_no_longer_published() {
             ..Default::default()
         };
         secrets.create(&PostParams::default(), &restored).await?;
-        scene.commit(&Ring::of(vec![named("ring", &lost)]).seal(&scene.namespace, "app", &[("k", "v")])).await?;
+        scene
+            .commit(&Ring::of(vec![named("ring", &lost)]).seal(&scene.namespace, "app", &[("k", "v")]))
+            .await?;
         wait::until_ready(&scene.sealed(), "app").await;
         Ok(())
     });
@@ -302,11 +323,15 @@ fn a_changed_list_of_recipients_is_an_event_and_a_metric() {
         operator.until_ready().await?;
         scene.ring().await;
         let other = Identity::generate();
-        scene.merge_ring(json!({"recipients": [{"name": "added", "recipient": other.recipient().as_str()}]})).await?;
+        scene
+            .merge_ring(json!({"recipients": [{"name": "added", "recipient": other.recipient().as_str()}]}))
+            .await?;
         let event = wait::until_event(&scene.ring_events(), &scene.ring, Reason::RecipientsChanged).await;
         assert!(event.note.unwrap_or_default().contains("added/"), "the event names whom");
         operator
-            .until_metrics("the change is counted", |scrape| scrape.sum("waxwing_recipients_changed_total", &[]) == 1.0)
+            .until_metrics("the change is counted", |scrape| {
+                scrape.sum("waxwing_recipients_changed_total", &[]) == 1.0
+            })
             .await;
         Ok(())
     });

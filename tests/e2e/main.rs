@@ -6,9 +6,15 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic that says where")]
 
 mod admission;
+mod break_glass;
 mod chart;
 mod drift;
+mod faults;
+mod flux;
+mod index;
 mod key_ring;
+mod leaks;
+mod lifecycle;
 mod main_path;
 mod ownership;
 mod refused;

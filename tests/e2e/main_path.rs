@@ -64,7 +64,8 @@ fn the_status_follows_kstatus_and_names_each_key() {
 fn a_changed_a_new_and_a_removed_key_arrive_together() {
     scene::shared(async |scene| -> Result<()> {
         let ring = scene.ring().await;
-        let mut sealed = ring.seal(&scene.namespace, "app", &[("stays", "1"), ("changes", "old"), ("goes", "x")]);
+        let mut sealed =
+            ring.seal(&scene.namespace, "app", &[("stays", "1"), ("changes", "old"), ("goes", "x")]);
         scene.commit(&sealed).await?;
         wait::until_ready(&scene.sealed(), "app").await;
         let stays = sealed.spec.data["stays"].clone();
@@ -78,7 +79,11 @@ fn a_changed_a_new_and_a_removed_key_arrive_together() {
         assert_eq!(keys, ["changes", "comes", "stays"]);
         assert_eq!(wait::value_of(&secret, "changes"), b"new");
         let status = sealed.status.unwrap();
-        let gone = status.keys.iter().find(|key| key.name == "goes").expect("a removed key keeps its highest number");
+        let gone = status
+            .keys
+            .iter()
+            .find(|key| key.name == "goes")
+            .expect("a removed key keeps its highest number");
         assert_eq!(gone.removed, Some(true));
         Ok(())
     });
@@ -87,8 +92,10 @@ fn a_changed_a_new_and_a_removed_key_arrive_together() {
 #[test]
 fn templates_compose_values_and_metadata_and_drop_what_gitops_tools_track_by() {
     scene::shared(async |scene| -> Result<()> {
-        let mut sealed = scene.ring().await.seal(&scene.namespace, "app", &[("user", "ada"), ("password", "p\"w")]);
-        let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut sealed =
+            scene.ring().await.seal(&scene.namespace, "app", &[("user", "ada"), ("password", "p\"w")]);
+        let map =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         sealed.spec.template = Some(SealedTemplate {
             metadata: Some(TemplateMetadata {
                 labels: map(&[("team", "db"), ("kustomize.toolkit.fluxcd.io/name", "apps")]),
@@ -137,7 +144,10 @@ fn a_deleted_object_takes_its_secret_with_it() {
     scene::shared(async |scene| -> Result<()> {
         let (sealed, _) = scene.sealed_and_ready("app", &[("k", "v")]).await?;
         let only_this = Preconditions { uid: sealed.uid(), resource_version: None };
-        scene.sealed().delete("app", &DeleteParams { preconditions: Some(only_this), ..Default::default() }).await?;
+        scene
+            .sealed()
+            .delete("app", &DeleteParams { preconditions: Some(only_this), ..Default::default() })
+            .await?;
         wait::until_gone(&scene.secrets(), "app").await;
         Ok(())
     });

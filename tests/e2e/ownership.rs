@@ -104,7 +104,8 @@ fn an_object_that_is_created_anew_takes_its_secret_back() {
         let (sealed, secret) = scene.sealed_and_ready("app", &[("k", "v")]).await?;
         // As a restore or a move between clusters does it: the Secret stays, with the reference to an object that is
         // gone.
-        let orphan = DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..Default::default() };
+        let orphan =
+            DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..Default::default() };
         scene.sealed().delete("app", &orphan).await?;
         wait::until_gone(&scene.sealed(), "app").await;
         let stale = json!([{
@@ -121,7 +122,10 @@ fn an_object_that_is_created_anew_takes_its_secret_back() {
         let taken = |secret: &Secret| secret.owner_references().iter().any(|owner| owner.uid == anew_uid);
         let again = wait::until_secret(&scene.secrets(), "app", "is owned by the new object", taken).await;
         assert_eq!(again.uid(), secret.uid(), "it is the same Secret");
-        assert!(!again.owner_references().iter().any(|owner| Some(&owner.uid) == sealed.uid().as_ref()), "the stale one is gone");
+        assert!(
+            !again.owner_references().iter().any(|owner| Some(&owner.uid) == sealed.uid().as_ref()),
+            "the stale one is gone"
+        );
         Ok(())
     });
 }
@@ -138,7 +142,8 @@ async fn foreign(scene: &Scene, annotations: Value) -> Result<Secret> {
 
 /// Deletes a SealedSecret and waits until everything that belongs to it is deleted too.
 async fn delete_with_its_dependents(scene: &Scene, name: &str) -> Result<()> {
-    let foreground = DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..Default::default() };
+    let foreground =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..Default::default() };
     scene.sealed().delete(name, &foreground).await?;
     wait::until_gone(&scene.sealed(), name).await;
     Ok(())

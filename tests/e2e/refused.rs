@@ -14,7 +14,11 @@ use waxwing_tests::scene::{self, Scene};
 use waxwing_tests::wait;
 
 /// Commits a good object, then the altered one, and gives the object once it says the reason.
-async fn altered(scene: &Scene, reason: Reason, alter: impl AsyncFnOnce(&mut SealedSecret)) -> Result<SealedSecret> {
+async fn altered(
+    scene: &Scene,
+    reason: Reason,
+    alter: impl AsyncFnOnce(&mut SealedSecret),
+) -> Result<SealedSecret> {
     let mut sealed = scene.ring().await.seal(&scene.namespace, "app", &[("a", "first"), ("b", "second")]);
     scene.commit(&sealed).await?;
     wait::until_ready(&scene.sealed(), "app").await;
@@ -22,7 +26,11 @@ async fn altered(scene: &Scene, reason: Reason, alter: impl AsyncFnOnce(&mut Sea
     alter(&mut sealed).await;
     scene.commit(&sealed).await?;
     let failing = wait::until_failing(&scene.sealed(), "app", reason).await;
-    assert_eq!(scene.secrets().get("app").await?.resource_version(), before.resource_version(), "the last good Secret stays");
+    assert_eq!(
+        scene.secrets().get("app").await?.resource_version(),
+        before.resource_version(),
+        "the last good Secret stays"
+    );
     wait::until_event(&scene.events(), "app", reason).await;
     let message = wait::message(&failing);
     assert!(message.len() > 40 && !message.contains("first") && !message.contains("second"), "{message}");
@@ -77,9 +85,11 @@ fn swapped_values_are_refused_and_the_key_is_named() {
 #[test]
 fn another_type_is_refused() {
     scene::shared(async |scene| -> Result<()> {
-        altered(scene, Reason::BindingMismatch, async |sealed| sealed.spec.secret_type = "example.com/other".to_owned())
-            .await
-            .map(drop)
+        altered(scene, Reason::BindingMismatch, async |sealed| {
+            sealed.spec.secret_type = "example.com/other".to_owned()
+        })
+        .await
+        .map(drop)
     });
 }
 
@@ -87,7 +97,8 @@ fn another_type_is_refused() {
 #[test]
 fn a_wider_scope_is_refused_in_the_spec_and_means_nothing_in_an_annotation() {
     scene::shared(async |scene| -> Result<()> {
-        altered(scene, Reason::BindingMismatch, async |sealed| sealed.spec.scope = "namespace".to_owned()).await?;
+        altered(scene, Reason::BindingMismatch, async |sealed| sealed.spec.scope = "namespace".to_owned())
+            .await?;
         let mut renamed = scene.ring().await.seal(&scene.namespace, "one", &[("k", "v")]);
         renamed.metadata.name = Some("two".to_owned());
         for name in ["waxwing.dev/scope", "sealedsecrets.bitnami.com/namespace-wide"] {
@@ -107,7 +118,10 @@ fn an_edited_sequence_number_is_refused() {
             let token = sealed.spec.data["a"].clone();
             let parts: Vec<&str> = token.split('.').collect();
             let later = parts[2].parse::<u64>().unwrap() + 1;
-            sealed.spec.data.insert("a".to_owned(), format!("{}.{}.{later}.{}", parts[0], parts[1], parts[3]));
+            sealed
+                .spec
+                .data
+                .insert("a".to_owned(), format!("{}.{}.{later}.{}", parts[0], parts[1], parts[3]));
         })
         .await
         .map(drop)
@@ -185,7 +199,8 @@ fn what_the_schema_can_not_see_is_refused_by_the_operator() {
 fn a_value_from_the_future_is_refused() {
     scene::shared(async |scene| -> Result<()> {
         let in_two_days = now() + 2 * 24 * 60 * 60;
-        let sealed = scene.ring().await.seal_as(&binding(&scene.namespace, "app"), &[("k", "v")], in_two_days);
+        let sealed =
+            scene.ring().await.seal_as(&binding(&scene.namespace, "app"), &[("k", "v")], in_two_days);
         scene.commit(&sealed).await?;
         let failing = wait::until_failing(&scene.sealed(), "app", Reason::SeqInFuture).await;
         assert!(wait::message(&failing).contains("clock"), "{}", wait::message(&failing));
@@ -230,7 +245,11 @@ fn a_template_that_fails_names_key_and_line_and_no_value() {
 #[test]
 fn a_template_reaches_no_file_environment_network_or_other_object() {
     scene::shared(async |scene| -> Result<()> {
-        for body in ["{% include '/etc/passwd' %}", "{{ env('HOME') }}", "{{ lookup('v1', 'Secret', 'kube-system', 'x') }}"] {
+        for body in [
+            "{% include '/etc/passwd' %}",
+            "{{ env('HOME') }}",
+            "{{ lookup('v1', 'Secret', 'kube-system', 'x') }}",
+        ] {
             let mut sealed = scene.ring().await.seal(&scene.namespace, "app", &[("a", "1")]);
             template(&mut sealed, &[("out", body)]);
             scene.commit(&sealed).await?;
@@ -272,7 +291,8 @@ fn a_template_that_never_ends_or_grows_without_bound_is_stopped_and_others_go_on
             template(&mut sealed, &[("out", bomb)]);
             scene.commit(&sealed).await?;
             wait::until_sealed(&scene.sealed(), &name, "is stopped", |object| {
-                wait::is_failing(object, Reason::TemplateLimit) || wait::is_failing(object, Reason::TemplateError)
+                wait::is_failing(object, Reason::TemplateLimit)
+                    || wait::is_failing(object, Reason::TemplateError)
             })
             .await;
         }

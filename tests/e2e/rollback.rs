@@ -25,10 +25,12 @@ fn by_default_a_reverted_value_is_applied_and_reported_until_it_is_sealed_anew()
     scene::shared(async |scene| -> Result<()> {
         revert(scene).await?;
         wait::until_sealed(&scene.sealed(), "app", "is degraded by a rollback", |object| {
-            let conditions = object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+            let conditions =
+                object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
             wait::is_ready(object)
-                && conditions::get(conditions, ConditionType::Degraded)
-                    .is_some_and(|degraded| degraded.status == "True" && degraded.reason == Reason::RolledBack.as_str())
+                && conditions::get(conditions, ConditionType::Degraded).is_some_and(|degraded| {
+                    degraded.status == "True" && degraded.reason == Reason::RolledBack.as_str()
+                })
         })
         .await;
         wait::until_event(&scene.events(), "app", Reason::RolledBack).await;
@@ -85,7 +87,8 @@ fn a_removed_key_that_comes_back_with_an_older_value_is_a_rollback_too() {
         wait::until_ready(&scene.sealed(), "app").await;
         new.spec.data.remove("k");
         scene.commit(&new).await?;
-        let gone = |secret: &k8s_openapi::api::core::v1::Secret| !secret.data.as_ref().unwrap().contains_key("k");
+        let gone =
+            |secret: &k8s_openapi::api::core::v1::Secret| !secret.data.as_ref().unwrap().contains_key("k");
         wait::until_secret(&scene.secrets(), "app", "has lost the removed key", gone).await;
         wait::until_ready(&scene.sealed(), "app").await;
         scene.commit(&old).await?;

@@ -47,7 +47,8 @@ fn forged_envelopes_are_not_proposed() {
         let forged = json!({"status": {"proposedEnvelopes": {"recipients": "x", "envelopes": {id.as_str(): envelope}}}});
         scene.merge_status("app", forged).await?;
         wait::until_sealed(&scene.sealed(), "app", "has no proposal", |object| {
-            wait::is_ready(object) && object.status.as_ref().is_some_and(|status| status.proposed_envelopes.is_none())
+            wait::is_ready(object)
+                && object.status.as_ref().is_some_and(|status| status.proposed_envelopes.is_none())
         })
         .await;
         Ok(())
@@ -104,7 +105,9 @@ fn a_status_that_forgets_what_was_seen_hides_no_rollback() {
         scene.commit(&new).await?;
         wait::until_ready(&scene.sealed(), "app").await;
         operator.terminate().await?;
-        scene.merge_status("app", json!({"status": {"keys": null, "applied": null, "conditions": null}})).await?;
+        scene
+            .merge_status("app", json!({"status": {"keys": null, "applied": null, "conditions": null}}))
+            .await?;
         scene.commit(&old).await?;
         operator.start_again()?;
         operator.until_ready().await?;
@@ -115,7 +118,11 @@ fn a_status_that_forgets_what_was_seen_hides_no_rollback() {
 }
 
 /// An object of two keys that is ready, and no operator any more.
-async fn ready_and_stopped(scene: &Scene, release: &Release, replica: &str) -> Result<(SealedSecret, SealedSecretStatus)> {
+async fn ready_and_stopped(
+    scene: &Scene,
+    release: &Release,
+    replica: &str,
+) -> Result<(SealedSecret, SealedSecretStatus)> {
     let mut operator = release.start(replica)?;
     scene.watch_log(&operator).await;
     operator.until_ready().await?;

@@ -33,7 +33,8 @@ fn an_immutable_secret_is_not_deleted_and_made_anew_and_there_is_no_loop() {
         scene.sealed_and_ready("later", &[("k", "v")]).await?;
         assert_eq!(scene.secrets().get("app").await?.resource_version(), before.resource_version());
         let tries = scene.plane.audit.writes_since(mark, &release.user());
-        let tries: Vec<_> = tries.iter().filter(|call| call.resource() == "secrets" && call.name() == "app").collect();
+        let tries: Vec<_> =
+            tries.iter().filter(|call| call.resource() == "secrets" && call.name() == "app").collect();
         assert!(tries.len() <= 2, "{tries:?}");
 
         // What the message says helps.
@@ -50,11 +51,15 @@ fn a_changed_type_asks_for_the_secrets_deletion() {
         let ring = scene.ring().await;
         scene.commit(&ring.seal(&scene.namespace, "app", &[("k", "1")])).await?;
         wait::until_ready(&scene.sealed(), "app").await;
-        let other = Binding { secret_type: "example.com/other".to_owned(), ..binding(&scene.namespace, "app") };
+        let other =
+            Binding { secret_type: "example.com/other".to_owned(), ..binding(&scene.namespace, "app") };
         scene.commit(&ring.seal_as(&other, &[("k", "2")], now())).await?;
         wait::until_failing(&scene.sealed(), "app", Reason::ImmutableTarget).await;
         let secret = scene.secrets().get("app").await?;
-        assert_eq!((secret.type_.as_deref(), wait::value_of(&secret, "k")), (Some("Opaque"), b"1".as_slice()));
+        assert_eq!(
+            (secret.type_.as_deref(), wait::value_of(&secret, "k")),
+            (Some("Opaque"), b"1".as_slice())
+        );
         scene.delete_secret("app").await?;
         wait::until_ready(&scene.sealed(), "app").await;
         assert_eq!(scene.secrets().get("app").await?.type_.as_deref(), Some("example.com/other"));
@@ -80,13 +85,18 @@ fn a_namespace_that_ends_takes_everything_with_it_and_nothing_is_made_in_it() {
         .await;
         // The operator has seen the Secret's end when it has seen a later change.
         let ended = scene.merge("app", json!({"metadata": {"annotations": {"look": "now"}}})).await?;
-        assert!(ended.metadata.finalizers.as_ref().is_some_and(|all| all == &["example.com/hold"]), "none is ours");
+        assert!(
+            ended.metadata.finalizers.as_ref().is_some_and(|all| all == &["example.com/hold"]),
+            "none is ours"
+        );
         scene.merge("app", json!({"metadata": {"finalizers": null}})).await?;
         wait::until_gone(&namespaces, &scene.namespace).await;
         let writes = scene.plane.audit.writes_since(mark, &scene.world().release.user());
         let made: Vec<String> = writes
             .iter()
-            .filter(|call| call.namespace() == scene.namespace && call.resource() == "secrets" && call.code() < 300)
+            .filter(|call| {
+                call.namespace() == scene.namespace && call.resource() == "secrets" && call.code() < 300
+            })
             .map(|call| call.line())
             .collect();
         assert!(made.is_empty(), "{made:#?}");
@@ -102,14 +112,18 @@ fn a_secret_that_is_swapped_for_another_of_its_name_is_not_written() {
         scene.commit(&sealed).await?;
         wait::until_ready(&scene.sealed(), "app").await;
         // Suspended, so that the swap is complete before the operator looks.
-        scene.merge("app", json!({"metadata": {"annotations": {waxwing_crds::names::SUSPEND: "true"}}})).await?;
+        scene
+            .merge("app", json!({"metadata": {"annotations": {waxwing_crds::names::SUSPEND: "true"}}}))
+            .await?;
         scene.delete_secret("app").await?;
         wait::until_gone(&scene.secrets(), "app").await;
         let theirs = json!({"metadata": {"name": "app"}, "stringData": {"k": "theirs"}});
         let theirs = scene.secrets().create(&PostParams::default(), &serde_json::from_value(theirs)?).await?;
         ring.set(&mut sealed, &[("k", "2")]);
         scene.commit(&sealed).await?;
-        scene.merge("app", json!({"metadata": {"annotations": {waxwing_crds::names::SUSPEND: null}}})).await?;
+        scene
+            .merge("app", json!({"metadata": {"annotations": {waxwing_crds::names::SUSPEND: null}}}))
+            .await?;
         wait::until_failing(&scene.sealed(), "app", Reason::Conflict).await;
         assert_eq!(scene.secrets().get("app").await?.resource_version(), theirs.resource_version());
         Ok(())
@@ -130,7 +144,9 @@ fn a_malformed_object_among_good_ones_stops_nobody() {
         scene.commit(&malformed).await?;
         scene.commit(&ring.seal(&scene.namespace, "z-good-one", &[("k", "v")])).await?;
         wait::until_sealed(&scene.sealed(), "malformed", "is refused", |object: &SealedSecret| {
-            [Reason::InvalidSpec, Reason::BindingMismatch, Reason::Corrupt].iter().any(|r| wait::is_failing(object, *r))
+            [Reason::InvalidSpec, Reason::BindingMismatch, Reason::Corrupt]
+                .iter()
+                .any(|r| wait::is_failing(object, *r))
         })
         .await;
         wait::until_ready(&scene.sealed(), "a-good-one").await;

@@ -127,12 +127,18 @@ impl Audit {
         file.seek(SeekFrom::Start(mark.0)).expect("the audit log only grows");
         file.read_to_string(&mut text).expect("the audit log is UTF-8");
         // The last line may be half written.
-        text.lines().filter_map(|line| serde_json::from_str::<Call>(line).ok()).filter(|call| call.user() == user).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str::<Call>(line).ok())
+            .filter(|call| call.user() == user)
+            .collect()
     }
 
     /// Its changes since, but for the Lease that two replicas share.
     #[must_use]
     pub fn writes_since(&self, mark: Mark, user: &str) -> Vec<Call> {
-        self.since(mark, user).into_iter().filter(|call| call.is_write() && call.resource() != "leases").collect()
+        self.since(mark, user)
+            .into_iter()
+            .filter(|call| call.is_write() && call.resource() != "leases")
+            .collect()
     }
 }

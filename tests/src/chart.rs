@@ -48,7 +48,16 @@ pub fn helm<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<String> {
 /// When Helm refuses, or what it renders is no list of objects.
 pub fn render(release: &str, namespace: &str, values: &[String]) -> Result<Vec<Value>> {
     let chart = path().display().to_string();
-    let mut args = vec!["template", release, &chart, "--namespace", namespace, "--include-crds", "--kube-version", KUBE_VERSION];
+    let mut args = vec![
+        "template",
+        release,
+        &chart,
+        "--namespace",
+        namespace,
+        "--include-crds",
+        "--kube-version",
+        KUBE_VERSION,
+    ];
     for value in values {
         args.extend(["--set", value]);
     }
@@ -60,7 +69,8 @@ pub fn render(release: &str, namespace: &str, values: &[String]) -> Result<Vec<V
 /// # Errors
 /// When it is no YAML.
 pub fn objects(text: &str) -> Result<Vec<Value>> {
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).context("a rendered document is no YAML")?;
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple(text).context("a rendered document is no YAML")?;
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 

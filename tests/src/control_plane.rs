@@ -16,8 +16,8 @@ use tokio::sync::OnceCell;
 
 use crate::audit::{self, Audit};
 use crate::certs::Certs;
-use crate::process::{self, POLL, Process};
 use crate::chart;
+use crate::process::{self, POLL, Process};
 use crate::tools::{root, tool};
 
 /// How long a control plane may take to become ready.
@@ -45,7 +45,9 @@ pub struct ControlPlane {
 /// When it does not start.
 pub async fn main() -> &'static ControlPlane {
     static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
-    PLANE.get_or_init(|| async { ControlPlane::start("main").await.expect("the main control plane starts") }).await
+    PLANE
+        .get_or_init(|| async { ControlPlane::start("main").await.expect("the main control plane starts") })
+        .await
 }
 
 /// The cluster of releases that serve a list of namespaces.
@@ -54,7 +56,11 @@ pub async fn main() -> &'static ControlPlane {
 /// When it does not start.
 pub async fn tenants() -> &'static ControlPlane {
     static PLANE: OnceCell<ControlPlane> = OnceCell::const_new();
-    PLANE.get_or_init(|| async { ControlPlane::start("tenants").await.expect("the tenants' control plane starts") }).await
+    PLANE
+        .get_or_init(|| async {
+            ControlPlane::start("tenants").await.expect("the tenants' control plane starts")
+        })
+        .await
 }
 
 impl ControlPlane {
@@ -65,7 +71,8 @@ impl ControlPlane {
     pub async fn start(name: &str) -> Result<Self> {
         let dir = process::folder(name);
         let certs = Certs::make(&dir)?;
-        let (client_port, peer_port, port) = (process::free_port(), process::free_port(), process::free_port());
+        let (client_port, peer_port, port) =
+            (process::free_port(), process::free_port(), process::free_port());
         let url = format!("https://127.0.0.1:{port}");
         let token = "administrator";
         std::fs::write(dir.join("tokens.csv"), format!("{token},admin,1,\"system:masters\"\n"))?;
@@ -91,7 +98,15 @@ impl ControlPlane {
         chart::install_crds(&admin, &crds).await?;
         let controllers = controllers(&dir, &certs, &admin_kubeconfig)?;
         let audit = Audit::new(dir.join("audit.log"));
-        Ok(Self { admin, audit, url, certs, admin_kubeconfig, dir, _processes: vec![etcd, api_server, controllers] })
+        Ok(Self {
+            admin,
+            audit,
+            url,
+            certs,
+            admin_kubeconfig,
+            dir,
+            _processes: vec![etcd, api_server, controllers],
+        })
     }
 
     /// The folder of its files.
@@ -122,7 +137,8 @@ impl ControlPlane {
 /// # Errors
 /// When the file is not one.
 pub async fn client(path: &Path) -> Result<Client> {
-    let config = Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?;
+    let config =
+        Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
 }
 

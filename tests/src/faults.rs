@@ -228,7 +228,8 @@ async fn serve(
 ) {
     let Ok(stream) = acceptor.accept(stream).await else { return };
     let service = service_fn(|request| answer(request, onward.clone(), Arc::clone(&state)));
-    let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let connection =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         // The peer may break off, and so may a fault: neither is this task's concern.
         _ = connection => {}
@@ -238,7 +239,11 @@ async fn serve(
 }
 
 /// An error breaks the connection.
-async fn answer(request: Request<Incoming>, onward: Client, state: Arc<State>) -> Result<Answer, LostConnection> {
+async fn answer(
+    request: Request<Incoming>,
+    onward: Client,
+    state: Arc<State>,
+) -> Result<Answer, LostConnection> {
     let uri = request.uri();
     let call = Call {
         method: request.method().to_string(),

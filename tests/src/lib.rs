@@ -24,8 +24,9 @@ use std::sync::LazyLock;
 use tokio::runtime::Runtime;
 
 /// One runtime for all tests: a client's connections belong to the runtime that made them, and tests share clients.
-static RUNTIME: LazyLock<Runtime> =
-    LazyLock::new(|| tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts"));
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts")
+});
 
 /// Runs one test's future on the shared runtime.
 pub fn block_on<F: Future>(future: F) -> F::Output {

@@ -46,7 +46,10 @@ impl Release {
         let ring = if serves.is_some() { name.to_owned() } else { "default".to_owned() };
         let mut all = vec![format!("keyring.name={ring}"), "operator.logLevel=trace".to_owned()];
         if let Some(serves) = serves {
-            all.extend(["rbac.mode=namespaces".to_owned(), format!("rbac.namespaces={{{}}}", serves.join(","))]);
+            all.extend([
+                "rbac.mode=namespaces".to_owned(),
+                format!("rbac.namespaces={{{}}}", serves.join(",")),
+            ]);
         }
         all.extend(values.iter().map(|value| (*value).to_owned()));
         let namespaces: Api<Namespace> = Api::all(plane.admin.clone());
@@ -64,7 +67,8 @@ impl Release {
             chart::apply(&plane.admin, &object).await?;
         }
         let pod = &deployment["spec"]["template"]["spec"];
-        let service_account = pod["serviceAccountName"].as_str().context("a Deployment names its account")?.to_owned();
+        let service_account =
+            pod["serviceAccountName"].as_str().context("a Deployment names its account")?.to_owned();
         let args = pod["containers"][0]["args"].as_array().context("a container has arguments")?;
         let args = args.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         let token = token(plane.admin.clone(), &namespace, &service_account).await?;
@@ -89,7 +93,8 @@ impl Release {
         std::fs::write(&kubeconfig, self.plane.kubeconfig(url, &self.token, &self.namespace))?;
         let port = process::free_port();
         let listen = format!("--listen=127.0.0.1:{port}");
-        let args = self.args.iter().map(|arg| if arg.starts_with("--listen=") { &listen } else { arg }.clone());
+        let args =
+            self.args.iter().map(|arg| if arg.starts_with("--listen=") { &listen } else { arg }.clone());
         let args = args.chain(more.iter().map(|arg| (*arg).to_owned())).collect();
         let env = vec![
             ("KUBECONFIG".to_owned(), kubeconfig.display().to_string()),
@@ -201,7 +206,11 @@ impl Operator {
             if wanted(&scrape) {
                 return scrape;
             }
-            assert!(began.elapsed() < wait::DEADLINE, "not so in time: {what}; the metrics are:\n{}", scrape.text());
+            assert!(
+                began.elapsed() < wait::DEADLINE,
+                "not so in time: {what}; the metrics are:\n{}",
+                scrape.text()
+            );
             tokio::time::sleep(POLL).await;
         }
     }

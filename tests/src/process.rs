@@ -19,7 +19,8 @@ static RUN: LazyLock<PathBuf> = LazyLock::new(|| {
     let all = std::env::var_os("WAXWING_TEST_DIR").map_or_else(
         || {
             let this = std::env::current_exe().expect("the test binary has a path");
-            let profile = this.parent().and_then(Path::parent).expect("the test binary lies in target/PROFILE/deps");
+            let profile =
+                this.parent().and_then(Path::parent).expect("the test binary lies in target/PROFILE/deps");
             profile.with_file_name("e2e")
         },
         PathBuf::from,
@@ -95,7 +96,13 @@ impl Process {
     ///
     /// # Errors
     /// When it can't be started.
-    pub fn start<I, S>(name: &str, program: &Path, args: I, env: &[(String, String)], dir: &Path) -> Result<Self>
+    pub fn start<I, S>(
+        name: &str,
+        program: &Path,
+        args: I,
+        env: &[(String, String)],
+        dir: &Path,
+    ) -> Result<Self>
     where
         I: IntoIterator<Item = S>,
         S: AsRef<OsStr>,
@@ -111,7 +118,8 @@ impl Process {
             .current_dir(dir)
             .stdout(file.try_clone()?)
             .stderr(file);
-        let child = spawn(command).with_context(|| format!("{name} does not start; is setpriv (util-linux) there?"))?;
+        let child = spawn(command)
+            .with_context(|| format!("{name} does not start; is setpriv (util-linux) there?"))?;
         Ok(Self { name: name.to_owned(), child, log })
     }
 
@@ -171,13 +179,21 @@ impl Process {
     /// When it takes longer than `within`.
     pub async fn terminate(&mut self, within: Duration) -> Result<ExitStatus> {
         self.signal(Signal::TERM);
+        self.ended(within).await
+    }
+
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// When it takes longer than `within`.
+    pub async fn ended(&mut self, within: Duration) -> Result<ExitStatus> {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
             if began.elapsed() > within {
-                bail!("{} has not ended {within:?} after SIGTERM:\n{}", self.name, self.log_tail(30));
+                bail!("{} has not ended within {within:?}:\n{}", self.name, self.log_tail(30));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -203,7 +219,8 @@ impl Process {
         let stat = self.proc("stat");
         // The second field is the name in parentheses, which may hold spaces.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
+        let ticks: u64 =
+            fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
         Duration::from_millis(ticks * 10) // Linux tells every process 100 ticks a second, whatever its own are.
     }
 

@@ -54,8 +54,11 @@ impl Ring {
     #[must_use]
     pub fn seal_as(&self, binding: &Binding, values: &[(&str, &str)], now: i64) -> SealedSecret {
         let mut sealed = SealedSecret::new(&binding.name, SealedSecretSpec::default());
-        sealed.metadata =
-            ObjectMeta { name: Some(binding.name.clone()), namespace: Some(binding.namespace.clone()), ..Default::default() };
+        sealed.metadata = ObjectMeta {
+            name: Some(binding.name.clone()),
+            namespace: Some(binding.namespace.clone()),
+            ..Default::default()
+        };
         self.write(Sealed::empty(binding.clone()), &mut sealed, values, now);
         sealed
     }

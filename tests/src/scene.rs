@@ -34,7 +34,8 @@ pub fn shared(test: impl AsyncFnOnce(&Scene) -> Result<()>) {
     static WORLD: OnceCell<World> = OnceCell::const_new();
     let name = unique();
     block_on(async {
-        let world = WORLD.get_or_init(|| async { World::start().await.expect("the shared operator starts") }).await;
+        let world =
+            WORLD.get_or_init(|| async { World::start().await.expect("the shared operator starts") }).await;
         let plane = world.release.plane;
         plane.create_namespace(&name).await.expect("the test's namespace");
         let scene = Scene::new(plane, name, "default", Some(world));
@@ -83,7 +84,12 @@ pub struct Scene {
 }
 
 impl Scene {
-    fn new(plane: &'static ControlPlane, namespace: String, ring: &str, world: Option<&'static World>) -> Self {
+    fn new(
+        plane: &'static ControlPlane,
+        namespace: String,
+        ring: &str,
+        world: Option<&'static World>,
+    ) -> Self {
         let logs = world.iter().map(|world| world.operator.process().log_path().to_owned()).collect();
         Self { plane, namespace, ring: ring.to_owned(), world, logs: Mutex::new(logs) }
     }
@@ -179,7 +185,11 @@ impl Scene {
     ///
     /// # Errors
     /// When the API server refuses.
-    pub async fn sealed_and_ready(&self, name: &str, values: &[(&str, &str)]) -> Result<(SealedSecret, Secret)> {
+    pub async fn sealed_and_ready(
+        &self,
+        name: &str,
+        values: &[(&str, &str)],
+    ) -> Result<(SealedSecret, Secret)> {
         let object = self.ring().await.seal(&self.namespace, name, values);
         self.commit(&object).await?;
         let object = wait::until_ready(&self.sealed(), name).await;
@@ -241,7 +251,10 @@ impl Scene {
         }
         for event in self.events().list(&all).await.into_iter().flatten() {
             let (reason, note) = (event.reason.unwrap_or_default(), event.note.unwrap_or_default());
-            eprintln!("event {} {reason}: {note}", event.regarding.and_then(|object| object.name).unwrap_or_default());
+            eprintln!(
+                "event {} {reason}: {note}",
+                event.regarding.and_then(|object| object.name).unwrap_or_default()
+            );
         }
         for path in self.logs.lock().await.iter() {
             let log = std::fs::read_to_string(path).unwrap_or_default();

@@ -75,7 +75,9 @@ impl Scrape {
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let fits = |series: &&Series| {
             series.name == name
-                && labels.iter().all(|(label, value)| series.labels.get(*label).is_some_and(|has| has == value))
+                && labels
+                    .iter()
+                    .all(|(label, value)| series.labels.get(*label).is_some_and(|has| has == value))
         };
         self.series.iter().filter(fits).map(|series| series.value).sum()
     }

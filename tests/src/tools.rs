@@ -27,7 +27,8 @@ pub fn tool(name: &str) -> PathBuf {
 
 /// What `tests/tools.sh --env` prints: a variable and a path for each tool that is built.
 static BUILT: LazyLock<BTreeMap<String, PathBuf>> = LazyLock::new(|| {
-    let output = Command::new(root().join("tests/tools.sh")).arg("--env").output().expect("tests/tools.sh runs");
+    let output =
+        Command::new(root().join("tests/tools.sh")).arg("--env").output().expect("tests/tools.sh runs");
     let lines = String::from_utf8_lossy(&output.stdout).into_owned();
     let pair = |line: &str| {
         let (variable, path) = line.strip_prefix("export ")?.split_once('=')?;
@@ -46,7 +47,8 @@ pub fn built(name: &str, variable: &str) -> PathBuf {
     let path = std::env::var_os(variable).map_or_else(
         || {
             let this = std::env::current_exe().expect("the test binary has a path");
-            let profile = this.parent().and_then(Path::parent).expect("the test binary lies in target/PROFILE/deps");
+            let profile =
+                this.parent().and_then(Path::parent).expect("the test binary lies in target/PROFILE/deps");
             profile.join(name)
         },
         PathBuf::from,

@@ -22,7 +22,12 @@ pub const DEADLINE: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 /// At the deadline, with what the object was then.
-pub async fn until_opt<K>(api: &Api<K>, name: &str, what: &str, wanted: impl Fn(Option<&K>) -> bool) -> Option<K>
+pub async fn until_opt<K>(
+    api: &Api<K>,
+    name: &str,
+    what: &str,
+    wanted: impl Fn(Option<&K>) -> bool,
+) -> Option<K>
 where
     K: Clone + Debug + Send + DeserializeOwned + Resource + Serialize + 'static,
 {
@@ -56,7 +61,10 @@ where
     };
     match tokio::time::timeout(deadline, watching).await {
         Ok(state) => state,
-        Err(_) => panic!("{name}: not so within {deadline:?}: {what}; it is now:\n{}", last.as_ref().map_or("absent".into(), shown)),
+        Err(_) => panic!(
+            "{name}: not so within {deadline:?}: {what}; it is now:\n{}",
+            last.as_ref().map_or("absent".into(), shown)
+        ),
     }
 }
 
@@ -100,7 +108,8 @@ pub async fn until_event(api: &Api<Event>, about: &str, reason: Reason) -> Event
     let watching = async {
         let mut events = std::pin::pin!(watcher(api.clone(), Config::default()).applied_objects());
         loop {
-            let event = events.try_next().await.expect("events can be watched").expect("a watch does not end");
+            let event =
+                events.try_next().await.expect("events can be watched").expect("a watch does not end");
             if fits(&event) {
                 return event;
             }
@@ -115,7 +124,10 @@ pub async fn until_event(api: &Api<Event>, about: &str, reason: Reason) -> Event
 /// # Panics
 /// At the deadline, with what the object was then.
 pub async fn until_ready(api: &Api<SealedSecret>, name: &str) -> SealedSecret {
-    until(api, name, "is ready at its generation", |object: Option<&SealedSecret>| object.is_some_and(is_ready)).await
+    until(api, name, "is ready at its generation", |object: Option<&SealedSecret>| {
+        object.is_some_and(is_ready)
+    })
+    .await
 }
 
 /// Waits until a SealedSecret is not ready at its generation, for this reason.
@@ -124,8 +136,10 @@ pub async fn until_ready(api: &Api<SealedSecret>, name: &str) -> SealedSecret {
 /// At the deadline, with what the object was then.
 pub async fn until_failing(api: &Api<SealedSecret>, name: &str, reason: Reason) -> SealedSecret {
     let what = format!("is not ready at its generation: {reason}");
-    until(api, name, &what, move |object: Option<&SealedSecret>| object.is_some_and(|object| is_failing(object, reason)))
-        .await
+    until(api, name, &what, move |object: Option<&SealedSecret>| {
+        object.is_some_and(|object| is_failing(object, reason))
+    })
+    .await
 }
 
 /// Waits until a SealedSecret is as wanted.
@@ -145,7 +159,12 @@ pub async fn until_sealed(
 ///
 /// # Panics
 /// At the deadline, with what the object was then, without its values.
-pub async fn until_secret(api: &Api<Secret>, name: &str, what: &str, wanted: impl Fn(&Secret) -> bool) -> Secret {
+pub async fn until_secret(
+    api: &Api<Secret>,
+    name: &str,
+    what: &str,
+    wanted: impl Fn(&Secret) -> bool,
+) -> Secret {
     until(api, name, what, move |object: Option<&Secret>| object.is_some_and(&wanted)).await
 }
 
@@ -153,14 +172,20 @@ pub async fn until_secret(api: &Api<Secret>, name: &str, what: &str, wanted: imp
 ///
 /// # Panics
 /// At the deadline, with what the object was then.
-pub async fn until_ring(api: &Api<KeyRing>, name: &str, what: &str, wanted: impl Fn(&KeyRing) -> bool) -> KeyRing {
+pub async fn until_ring(
+    api: &Api<KeyRing>,
+    name: &str,
+    what: &str,
+    wanted: impl Fn(&KeyRing) -> bool,
+) -> KeyRing {
     until(api, name, what, move |object: Option<&KeyRing>| object.is_some_and(&wanted)).await
 }
 
 /// The `Ready` condition's reason, where it speaks of the object's generation.
 #[must_use]
 pub fn reason(object: &SealedSecret) -> Option<&str> {
-    let status = object.status.as_ref().filter(|status| status.observed_generation == object.metadata.generation)?;
+    let status =
+        object.status.as_ref().filter(|status| status.observed_generation == object.metadata.generation)?;
     conditions::get(&status.conditions, ConditionType::Ready).map(|ready| ready.reason.as_str())
 }
 

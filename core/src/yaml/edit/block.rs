@@ -101,7 +101,11 @@ pub(super) fn insert(
     let indent = " ".repeat(column);
     let eol = source.eol;
 
-    let Some(before) = entry_before(entries, key) else {
+    let before = entry_before(entries, key);
+    if entries[before.unwrap_or(0)].colon.is_none() {
+        return Err(EditError::Unsupported { at, what: "entries written as `? key`" });
+    }
+    let Some(before) = before else {
         return Ok(vec![if source.begins_line(first.start()) {
             Splice::insert(comments_above(source, entries, 0), format!("{indent}{entry}{eol}"))
         } else {

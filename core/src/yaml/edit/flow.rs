@@ -106,10 +106,10 @@ pub(super) fn remove(
         }
         // The last one with a comma behind it: that comma stays, the one before goes.
         let before = index.checked_sub(1).map(|before| entries[before].end());
-        if let (Some(before), true) = (before, index + 1 == entries.len()) {
-            if source.line_start(before) == source.line_start(start) {
-                return Ok(vec![Splice::delete(before, end)]);
-            }
+        if let (Some(before), true) = (before, index + 1 == entries.len())
+            && source.line_start(before) == source.line_start(start)
+        {
+            return Ok(vec![Splice::delete(before, end)]);
         }
         let rest = source.text.get(comma + 1..).unwrap_or_default();
         let spaces = rest.len() - rest.trim_start_matches(' ').len();

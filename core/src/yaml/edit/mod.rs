@@ -309,10 +309,9 @@ fn set(source: &Source<'_>, path: &[Step], value: &Value) -> Result<(Vec<Splice>
         return Err(EditError::Anchor { at: path.into() });
     }
     let splices = replace(source, place, value, path.into())?;
-    let in_place = matches!(&splices[..], [one] if one.start < one.end)
-        && matches!(place.node.kind, Kind::Scalar { .. })
-        && !value.is_object()
-        && !value.is_array();
+    let is_block = matches!(place.node.kind, Kind::Map { flow: false, .. } | Kind::List { flow: false, .. });
+    let in_place =
+        !is_block && matches!(&splices[..], [one] if one.start < one.end && !one.text.contains('\n'));
     Ok((splices, in_place))
 }
 

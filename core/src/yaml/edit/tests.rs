@@ -295,3 +295,18 @@ fn many_values_are_replaced_in_one_pass() {
     let edits: Vec<_> = (0..500).map(|key| set(&format!("k{key:03}"), json!("b"))).collect();
     assert_eq!(apply(&text, 0, &edits).unwrap(), text.replace(": a #", ": b #"));
 }
+
+/// Guard: `verify`. A lone carriage return ends a line for YAML, but not for the splices.
+#[test]
+fn what_would_say_something_else_is_not_written() {
+    assert_eq!(apply("\rb: 1", 0, &[set("a", json!(1))]), Err(EditError::Verify));
+}
+
+#[test]
+fn entries_are_found_for_error_messages() {
+    let text = "x: 1\n---\nkind: List\nitems:\n- data: {a: 1,\n    ü: 2, b: 3}\n";
+    let document = &crate::yaml::documents(text).unwrap()[1];
+    assert_eq!(locate(text, document, &path("items.#0.data.b")), Some((6, 11)));
+    assert_eq!(locate(text, document, &path("items.#0")), Some((5, 3)));
+    assert_eq!(locate(text, document, &path("items.#1")), None);
+}

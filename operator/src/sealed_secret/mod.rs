@@ -6,6 +6,8 @@
 mod memories;
 mod outcome;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, time::Instant};
 

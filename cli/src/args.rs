@@ -104,7 +104,7 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         .and_then(|matches| Arguments::from_arg_matches(&matches));
     let arguments = match parsed {
         Ok(arguments) => arguments,
-        Err(error) => return Printer::new(false).parser_says(&discreet(error, &args)),
+        Err(error) => return complain(&error, &args),
     };
     let printer = Printer::new(arguments.global.verbose);
     if arguments.verb.holds_secrets() && !protect::protect_memory() {
@@ -135,15 +135,15 @@ fn called_as(args: &[OsString]) -> &'static str {
 
 /// What the parser complains about may be a value that somebody took for an argument of `set`: it
 /// must not come back on the screen and in the logs of a pipeline.
-fn discreet(error: clap::Error, args: &[OsString]) -> clap::Error {
+fn complain(error: &clap::Error, args: &[OsString]) -> Exit {
+    let printer = Printer::new(false);
     let is_set = args.iter().skip(1).find(|arg| !arg.to_string_lossy().starts_with('-')).is_some_and(|arg| arg == "set");
-    if !is_set || !matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::TooManyValues) {
-        return error;
+    if is_set && matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::TooManyValues) {
+        let failure = set::value_in_arguments();
+        printer.failure(&failure);
+        return failure.code();
     }
-    let mut command = command(called_as(args));
-    let message = "an argument (not shown here) is not known: a value is never an argument, because other \
-                   processes and the shell's history can read it; give it on standard input or with --from-file";
-    command.error(error.kind(), message)
+    printer.parser_says(error)
 }
 
 fn now() -> i64 {

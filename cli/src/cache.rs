@@ -12,6 +12,7 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use clap::builder::FalseyValueParser;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -19,10 +20,32 @@ use waxwing_core::{Secret, seal::Token};
 use zeroize::Zeroizing;
 
 use crate::{
+    args::Context,
     error::{Explain, Failure, Result},
+    repository::root_of,
     verbs::keys::work_tree,
     write::{self, Mode},
 };
+
+/// Options of the verbs that seal.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Tell changed values by what was sealed on this machine, and remember what is sealed now: HMACs
+    /// under a key of this machine, in the user's state folder
+    #[arg(long, env = "WAXWING_CACHE", hide_env_values = true, value_parser = FalseyValueParser::new())]
+    cache: bool,
+}
+
+impl Options {
+    /// The cache, if it is wanted; `path` is in the repository where it must not lie.
+    pub(crate) fn open(&self, path: &Path, context: &Context) -> Result<Option<Cache>> {
+        if !self.cache {
+            return Ok(None);
+        }
+        let root = root_of(path, context).map_or_else(|| std::path::absolute(path), Ok)?;
+        Cache::open(&root).map(Some)
+    }
+}
 
 /// Older entries are dropped beyond this many: 4 MB of text.
 const ENTRIES: usize = 50_000;
@@ -40,7 +63,7 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// Opens the user's cache, or begins one. `repository` is where it must not lie.
-    pub(crate) fn open(repository: &Path) -> Result<Self> {
+    fn open(repository: &Path) -> Result<Self> {
         let folder = folder().ok_or_else(|| {
             Failure::new("there is no state folder for the cache: neither $XDG_STATE_HOME nor $HOME is set")
         })?;

@@ -1,5 +1,5 @@
 //! The few things that the command reads from a cluster: KeyRings, and Secrets that the user
-//! allows to be compared. It writes nothing there.
+//! allows to be compared. It writes nothing there; the quickstart does, in a namespace of its own.
 
 use std::collections::BTreeMap;
 
@@ -66,6 +66,21 @@ impl Cluster {
         }
         let value = secret.data.and_then(|mut data| data.remove(key.as_str()));
         Ok(value.map(|value| Plaintext::new(value.0)))
+    }
+
+    /// The context that is used.
+    pub(crate) fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// For what only the quickstart does.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Waits for an answer.
+    pub(crate) fn wait_for<T>(&self, answer: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+        self.runtime.block_on(answer)
     }
 
     fn found<K>(&self, api: Api<K>, name: &str) -> Result<Option<K>>

@@ -44,6 +44,11 @@ pub(crate) struct Printer {
     progress: Cell<bool>,
 }
 
+/// `1 file`, `2 files`.
+pub(crate) fn count(number: usize, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+}
+
 const RED: &str = "31;1";
 const YELLOW: &str = "33;1";
 const CYAN: &str = "36;1";

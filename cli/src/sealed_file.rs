@@ -221,7 +221,7 @@ impl SealedFile {
 
 /// `SealedSecret NAMESPACE/NAME`.
 pub(crate) fn title(namespace: &str, name: &str) -> String {
-    format!("SealedSecret {namespace}/{name}")
+    if namespace.is_empty() { format!("SealedSecret {name}") } else { format!("SealedSecret {namespace}/{name}") }
 }
 
 fn names_of(object: &SealedSecret) -> (Option<&str>, String) {

@@ -84,6 +84,25 @@ impl Place {
         place
     }
 
+    /// With a configuration, a plaintext manifest and its sealed form.
+    pub(crate) fn sealed() -> Self {
+        let place = Self::new();
+        let config = format!("version: 1\nrecipients:\n  prod: {{key: {}, cluster: true}}\nrules:\n- recipients: [prod]\n", FIXED[0]);
+        place.write(".waxwing.yaml", &config);
+        place.write("secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: web}\nstringData: {password: hunter2, user: admin}\n");
+        let outcome = place.waxwing(&["seal", "secret.yaml", "-o", "db.yaml"], b"");
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        place
+    }
+
+    /// One opened value.
+    pub(crate) fn open(&self, file: &str, key: &str) -> String {
+        let identity = self.path("keys/cluster.txt");
+        let outcome = self.waxwing(&["open", file, "--key", key, "-i", identity.to_str().unwrap()], b"");
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        outcome.stdout
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -173,7 +192,7 @@ fn perform(written: &str) -> String {
             }
             "cat" => {
                 let text = fs::read_to_string(place.file(rest)).unwrap_or_else(|error| format!("({error})\n"));
-                let _ = write!(out, "--- {title}\n{}", masks.apply(&place.mask(&text)));
+                let _ = write!(out, "--- {title}\n{}", masks.apply(&masks.in_order(&place.mask(&text))));
             }
             // What came out last time; it is written anew.
             "stdout" | "stderr" | "status" => {}
@@ -219,12 +238,30 @@ impl Masks {
         text.split_inclusive('\n').map(|line| self.line(line)).collect()
     }
 
+    /// A file with its envelopes in the order in which the transcript has met them, because their
+    /// own order is random.
+    fn in_order(&self, text: &str) -> String {
+        let Some((head, rest)) = text.split_once("  envelopes:\n") else { return text.to_owned() };
+        let end = rest.find("\n  data:").map_or(rest.len(), |end| end + 1);
+        let mut blocks: Vec<Vec<&str>> = Vec::new();
+        for line in rest[..end].split_inclusive('\n') {
+            match blocks.last_mut() {
+                Some(block) if line.starts_with("      ") => block.push(line),
+                _ => blocks.push(vec![line]),
+            }
+        }
+        let age = |block: &Vec<&str>| block.iter().find_map(|line| line.trim().strip_prefix("age: ")).unwrap_or_default().to_owned();
+        blocks.sort_by_key(|block| self.names.get(&age(block)).cloned().unwrap_or_else(|| "new".to_owned()));
+        format!("{head}  envelopes:\n{}{}", blocks.concat().concat(), &rest[end..])
+    }
+
     /// Envelope ids look like any word of eight letters: they are known by where they stand.
     fn learn(&mut self, text: &str) {
         let lines: Vec<&str> = text.lines().collect();
         for (line, next) in lines.iter().zip(lines.iter().skip(1)) {
-            if next.trim_start().starts_with("commit:") {
-                self.name("envelope", line.trim().trim_end_matches(':').trim_matches('"'));
+            let begins = next.trim_start().starts_with("commit:") || next.trim_start().starts_with("age:");
+            if let Some(id) = line.trim().strip_suffix(':').filter(|_| begins) {
+                self.name("envelope", id.trim_matches('"'));
             }
         }
         for (at, before) in text.match_indices("wax1.").chain(text.match_indices("envelope ")) {

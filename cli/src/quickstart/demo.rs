@@ -16,7 +16,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, RecvTimeoutError},
+        mpsc,
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -32,6 +32,8 @@ use waxwing_core::{
 };
 use waxwing_crds::{ClusterScopePolicy, RollbackPolicy};
 
+#[cfg(feature = "cluster")]
+use super::live::Live;
 use super::{git::Git, sample::Sample};
 use crate::{
     args::Context,
@@ -63,13 +65,24 @@ pub(super) struct Demo<'a> {
     pub(super) now: i64,
     say: &'a Printer,
     program: PathBuf,
-    render: Option<Render>,
+    site: Site,
     /// Namespace and name of the SealedSecret that the steps work on.
     pub(super) subject: (String, String),
     /// The keys that the steps change: two where there are two.
     pub(super) keys: (String, String),
     /// The sealed file before the last `set`, and the commit of that.
     pub(super) before_set: (String, Option<String>),
+}
+
+/// Where what is sealed is opened.
+enum Site {
+    /// Not yet anywhere.
+    None,
+    /// In a folder beside the repository.
+    Render(Render),
+    /// In a namespace of a cluster.
+    #[cfg(feature = "cluster")]
+    Cluster(Live),
 }
 
 /// `render --watch` in a thread.
@@ -93,7 +106,7 @@ impl<'a> Demo<'a> {
             now: context.now,
             say: &context.printer,
             program: std::env::current_exe()?,
-            render: None,
+            site: Site::None,
             subject: Default::default(),
             keys: Default::default(),
             before_set: Default::default(),
@@ -189,8 +202,50 @@ impl<'a> Demo<'a> {
         diff.lines().filter(is_change).try_for_each(|line| self.tell(cut(line, 90)))
     }
 
+    /// Has the cluster of this connection open what is sealed, instead of a folder.
+    #[cfg(feature = "cluster")]
+    pub(super) fn use_cluster(&mut self, live: Live) {
+        self.site = Site::Cluster(live);
+    }
+
+    /// The cluster that opens what is sealed.
+    #[cfg(feature = "cluster")]
+    pub(super) fn cluster(&self) -> Result<&Live> {
+        match &self.site {
+            Site::Cluster(live) => Ok(live),
+            _ => Err(Failure::new("there is no cluster")),
+        }
+    }
+
+    /// Whether a cluster opens what is sealed.
+    pub(super) fn is_live(&self) -> bool {
+        !matches!(self.site, Site::None | Site::Render(_))
+    }
+
+    /// Has what is in the repository opened: a render sees it by itself, to a cluster it is applied.
+    pub(super) fn publish(&mut self) -> Result<()> {
+        match &self.site {
+            Site::None => self.begin_render(),
+            Site::Render(_) => Ok(()),
+            #[cfg(feature = "cluster")]
+            Site::Cluster(live) => {
+                self.show("kubectl apply --server-side --prune … -f .     # what your GitOps tool does")?;
+                let mut objects = Vec::new();
+                for file in crate::sealed_file::files(&[self.repo("")], &self.context())? {
+                    let items = SealedFile::read(&file, None)?.items;
+                    objects.extend(items.into_iter().map(|item| item.map(|item| item.object)).collect::<Result<Vec<_>>>()?);
+                }
+                live.apply(&objects)
+            }
+        }
+    }
+
+    fn context(&self) -> Context {
+        Context { printer: Printer::new(false), config: None, now: self.now }
+    }
+
     /// Begins to render the repository for the first cluster, by the loop of `render --watch`.
-    pub(super) fn begin_render(&mut self) -> Result<()> {
+    fn begin_render(&mut self) -> Result<()> {
         self.show("waxwing render . --into ../prod-eu --identity ../keys/prod-eu.txt --watch &")?;
         let job = Job {
             source: self.repo(""),
@@ -201,7 +256,7 @@ impl<'a> Demo<'a> {
             force: false,
         };
         let options = Options::of(vec![self.path("keys/prod-eu.txt")]);
-        let context = Context { printer: Printer::new(false), config: None, now: self.now };
+        let context = self.context();
         let mut renderer = Renderer::open(job, &context)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -211,20 +266,28 @@ impl<'a> Demo<'a> {
                 send.send((now, row.clone())).map_err(Failure::from)
             })
         });
-        self.render = Some(Render { stop, rows, thread: Some(thread) });
+        self.site = Site::Render(Render { stop, rows, thread: Some(thread) });
         Ok(())
     }
 
-    /// Waits until the render told all of these, each of a Secret.
+    /// Waits until all of these are told, each of a Secret.
     pub(super) fn expect(&self, expected: &[(What, &str)]) -> Result<Vec<Row>> {
+        let render = match &self.site {
+            Site::None => return Err(Failure::new("nothing opens what is sealed")),
+            Site::Render(render) => render,
+            #[cfg(feature = "cluster")]
+            Site::Cluster(live) => {
+                let rows = expected.iter().map(|(what, secret)| live.expect(*what, secret));
+                let rows = rows.collect::<Result<Vec<Row>>>()?;
+                rows.iter().try_for_each(|row| self.tell(cut(&format!("cluster | {}", row.line()), 150)))?;
+                return Ok(rows);
+            }
+        };
         let mut missing: Vec<_> = expected.to_vec();
         let mut found = Vec::new();
         let deadline = Instant::now() + PATIENCE;
         while !missing.is_empty() {
-            let rows = self.render.as_ref().map(|render| &render.rows);
-            let row = rows.map_or(Err(RecvTimeoutError::Disconnected), |rows| {
-                rows.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            });
+            let row = render.rows.recv_timeout(deadline.saturating_duration_since(Instant::now()));
             let Ok((now, row)) = row else {
                 let missing: Vec<_> = missing.iter().map(|(what, secret)| format!("{} {secret}", what.as_str())).collect();
                 return Err(Failure::new(format!("the render did not say: {}", missing.join(", "))));
@@ -236,19 +299,68 @@ impl<'a> Demo<'a> {
         Ok(found)
     }
 
-    /// Ends the render.
+    /// Ends the render; removes the namespace from the cluster.
     pub(super) fn end(&mut self) -> Result<()> {
-        let Some(mut render) = self.render.take() else { return Ok(()) };
-        render.stop.store(true, Ordering::Relaxed);
-        match render.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
-            _ => Err(Failure::new("the render ended badly")),
+        match std::mem::replace(&mut self.site, Site::None) {
+            Site::None => Ok(()),
+            Site::Render(mut render) => {
+                render.stop.store(true, Ordering::Relaxed);
+                match render.thread.take().map(JoinHandle::join) {
+                    Some(Ok(result)) => result,
+                    _ => Err(Failure::new("the render ended badly")),
+                }
+            }
+            #[cfg(feature = "cluster")]
+            Site::Cluster(live) => {
+                self.show(&format!("kubectl delete namespace {}", live.namespace()))?;
+                live.end()
+            }
         }
     }
 
     /// `NAMESPACE/NAME` of what the steps work on.
     pub(super) fn secret(&self) -> String {
         format!("{}/{}", self.subject.0, self.subject.1)
+    }
+
+    /// What is opened in the first cluster, by key.
+    pub(super) fn live(&self) -> Result<Values> {
+        match &self.site {
+            #[cfg(feature = "cluster")]
+            Site::Cluster(live) => live.values(&self.subject.1),
+            _ => self.rendered("prod-eu"),
+        }
+    }
+
+    /// Whether a Secret is made in the first cluster.
+    pub(super) fn is_made(&self, namespace: &str, name: &str) -> Result<bool> {
+        match &self.site {
+            #[cfg(feature = "cluster")]
+            Site::Cluster(live) => live.has(name),
+            _ => Ok(self.path("prod-eu").join(namespace).join(format!("{name}.yaml")).exists()),
+        }
+    }
+
+    /// Changes one opened value by hand.
+    pub(super) fn tamper(&self) -> Result<()> {
+        let (key, secret) = (&self.keys.0, self.secret());
+        #[cfg(feature = "cluster")]
+        if let Site::Cluster(live) = &self.site {
+            self.show(&format!("kubectl edit --namespace {} secret {}     # somebody changes {key}", self.subject.0, self.subject.1))?;
+            return live.tamper(&self.subject.1, key);
+        }
+        self.show(&format!("$EDITOR ../prod-eu/{secret}.yaml     # somebody changes {key}"))?;
+        let path = self.path("prod-eu").join(format!("{secret}.yaml"));
+        let right = fs::read_to_string(&path).at(path.display())?;
+        let edited: String = right
+            .split_inclusive('\n')
+            .map(|line| match line.trim_start().trim_start_matches('"').strip_prefix(key.as_str()) {
+                Some(rest) if rest.starts_with([':', '"']) => format!("  {key}: c29tZXRoaW5nIGVsc2U=\n"),
+                _ => line.to_owned(),
+            })
+            .collect();
+        check(edited != right, "the edit changes something")?;
+        fs::write(&path, edited).at(path.display())
     }
 
     /// What is rendered into one of the folders, by key.

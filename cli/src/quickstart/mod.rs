@@ -6,6 +6,8 @@
 
 mod demo;
 mod git;
+#[cfg(feature = "cluster")]
+mod live;
 mod sample;
 mod steps;
 mod text;
@@ -34,7 +36,13 @@ pub(crate) struct Wish {
     pub(crate) from: Option<PathBuf>,
     /// Whether a temporary folder stays.
     pub(crate) keep: bool,
+    /// The cluster to do it in, instead of a folder.
+    #[cfg(feature = "cluster")]
+    pub(crate) cluster: Option<ClusterWish>,
 }
+
+#[cfg(feature = "cluster")]
+pub(crate) use live::ClusterWish;
 
 /// The folder of a run.
 struct Place {
@@ -46,20 +54,35 @@ struct Place {
 /// Runs every step; the first that fails ends it.
 pub(crate) fn run(wish: &Wish, context: &Context) -> Result {
     let begun = Instant::now();
-    let sample = Sample::new(wish.from.as_deref())?;
-    let mut place = Place::new(wish.folder.as_deref())?;
     let say = &context.printer;
+    #[cfg(feature = "cluster")]
+    let live = wish.cluster.as_ref().map(|wish| live::Live::new(wish, say)).transpose()?;
+    #[cfg(feature = "cluster")]
+    let (steps, namespace) = match &live {
+        Some(live) => (steps::IN_A_CLUSTER, Some(live.namespace())),
+        None => (steps::HERE, None),
+    };
+    #[cfg(not(feature = "cluster"))]
+    let (steps, namespace) = (steps::HERE, None);
+    let sample = Sample::new(wish.from.as_deref(), namespace)?;
+    let mut place = Place::new(wish.folder.as_deref())?;
     say.line(format!("The folder of this run is {}", place.path.display()))?;
     let mut demo = Demo::new(&place.path, sample, context)?;
     if demo.git.is_none() {
         say.line("There is no git on this machine: the steps go on without commits.")?;
     }
-    let result = steps::all().iter().enumerate().try_for_each(|(index, step)| {
+    #[cfg(feature = "cluster")]
+    if let Some(live) = live {
+        demo.use_cluster(live);
+    }
+    let result = steps.iter().enumerate().try_for_each(|(index, step)| {
         say.line("")?;
         say.line(say.toned(Tone::Strong, &format!("{}. {}", index + 1, step.title)))?;
         (step.run)(&mut demo)
     });
-    let outcome = result.and_then(|()| demo.end());
+    // Whatever happened, the render ends and the namespace goes.
+    let ended = demo.end();
+    let outcome = result.and(ended);
     if let Err(failure) = outcome {
         say.line(format!("   {}  {failure}", say.toned(Tone::Bad, "FAILED")))?;
         place.keep();
@@ -70,7 +93,7 @@ pub(crate) fn run(wish: &Wish, context: &Context) -> Result {
         place.keep();
     }
     say.line("")?;
-    let (count, seconds) = (steps::all().len(), begun.elapsed().as_secs_f32());
+    let (count, seconds) = (steps.len(), begun.elapsed().as_secs_f32());
     say.line(say.toned(Tone::Good, &format!("{count} of {count} steps ok, in {seconds:.1} s")))?;
     for line in next(&place) {
         say.line(line)?;

@@ -28,8 +28,12 @@ stringData:
   smtp-password: example-smtp-password
 ";
 
+/// The namespace that stands in it.
+const NAMESPACE: &str = "monitoring";
+
 /// The file to seal, and how.
 pub(super) struct Sample {
+    manifest: String,
     /// The user's own file, if there is one.
     own: Option<PathBuf>,
     /// Arguments of `seal` besides the output.
@@ -39,32 +43,40 @@ pub(super) struct Sample {
 }
 
 impl Sample {
-    pub(super) fn new(from: Option<&Path>) -> Result<Self> {
+    /// The sample, or the user's own file; in a namespace that is given, or in its own.
+    pub(super) fn new(from: Option<&Path>, namespace: Option<&str>) -> Result<Self> {
+        let manifest = MANIFEST.replace(NAMESPACE, namespace.unwrap_or(NAMESPACE));
         let Some(from) = from else {
-            let manifest: Value = yaml::from_str(MANIFEST)?;
+            let text = manifest;
+            let manifest: Value = yaml::from_str(&text)?;
             let values = manifest["stringData"].as_object().into_iter().flatten();
             let values = values.filter_map(|(key, value)| Some((key.clone(), value.as_str()?)));
             let values = values.map(|(key, value)| (key, Secret::new(value.as_bytes().to_vec()))).collect();
-            return Ok(Self { own: None, seal: Vec::new(), values });
+            return Ok(Self { manifest: text, own: None, seal: Vec::new(), values });
         };
         let from = from.canonicalize().at(from.display())?;
         let shown = from.display().to_string();
         let is_manifest = from.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
+        let target = namespace.unwrap_or("default");
         let seal = if !is_manifest {
-            ["--from-env-file", &shown, "--name", "app", "--namespace", "default"].map(str::to_owned).into()
+            ["--from-env-file", &shown, "--name", "app", "--namespace", target].map(str::to_owned).into()
         } else if lacks_namespace(&from)? {
-            vec![shown, "--namespace".to_owned(), "default".to_owned()]
-        } else {
+            vec![shown, "--namespace".to_owned(), target.to_owned()]
+        } else if namespace.is_none() {
             vec![shown]
+        } else {
+            return Err(Failure::new("the manifest names a namespace, and in a cluster the quickstart uses one of its own")
+                .at(from.display())
+                .hint("remove metadata.namespace from it, or leave out --cluster"));
         };
-        Ok(Self { own: Some(from), seal, values: BTreeMap::new() })
+        Ok(Self { manifest, own: Some(from), seal, values: BTreeMap::new() })
     }
 
     /// Writes the sample, readable by its owner alone, if there is no file of the user's own.
     pub(super) fn lay_out(&mut self, folder: &Path) -> Result<()> {
         if self.own.is_none() {
             let path = folder.join("secret.yaml");
-            write::create(&path, MANIFEST.as_bytes(), Mode::Private).at(path.display())?;
+            write::create(&path, self.manifest.as_bytes(), Mode::Private).at(path.display())?;
             self.seal = vec!["../secret.yaml".to_owned()];
         }
         Ok(())

@@ -12,6 +12,7 @@ use crate::{
     error::{Exit, Explain, Failure, Result},
     identities::Options,
     origin,
+    printer::count,
     repository::Repository,
     sealed_file::{self, SealedFile},
 };
@@ -68,7 +69,7 @@ impl Common {
             }
         }
         let would = if self.check { "would be " } else { "" };
-        context.printer.note(format!("{} of {} resources {would}{done}", tally.changed, tally.seen));
+        context.printer.note(format!("{} of {} {would}{done}", tally.changed, count(tally.seen, "resource")));
         Ok(tally.exit(self.check))
     }
 }

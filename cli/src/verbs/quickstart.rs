@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+#[cfg(feature = "cluster")]
+use crate::quickstart::ClusterWish;
 use crate::{
     args::Context,
     error::Result,
@@ -24,8 +26,31 @@ pub(crate) struct Args {
     /// Keep the temporary folder
     #[arg(long, conflicts_with = "dir")]
     keep: bool,
+    /// Do it in the cluster of the current kubeconfig context, in a namespace that is removed at the end
+    #[cfg(feature = "cluster")]
+    #[arg(long)]
+    cluster: bool,
+    /// The kubeconfig context
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "CONTEXT", requires = "cluster")]
+    context: Option<String>,
+    /// Name of the KeyRing in the cluster
+    #[cfg(feature = "cluster")]
+    #[arg(long, value_name = "NAME", default_value = "default", requires = "cluster")]
+    keyring: String,
+    /// Do not ask before something is made in the cluster
+    #[cfg(feature = "cluster")]
+    #[arg(long, requires = "cluster")]
+    yes: bool,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
-    quickstart::run(&Wish { folder: args.dir, from: args.from, keep: args.keep }, context)
+    let wish = Wish {
+        folder: args.dir,
+        from: args.from,
+        keep: args.keep,
+        #[cfg(feature = "cluster")]
+        cluster: args.cluster.then(|| ClusterWish { context: args.context, keyring: args.keyring, yes: args.yes }),
+    };
+    quickstart::run(&wish, context)
 }

@@ -7,14 +7,17 @@ use waxwing_core::seal::DataKey;
 
 use crate::{
     args::Context,
+    cache,
     error::{Exit, Explain, Failure, Result},
     input,
     repository::Repository,
     sealed_file::{Choice, SealedFile},
 };
 
-/// Seal one value into a file: added, or put in the place of the old one. Reads the value from a
-/// prompt without echo, or from standard input without its last line feed
+/// Seal one value into a file: one that is added, or takes the place of the old one.
+///
+/// Needs no private key. The value comes from a prompt without echo, from standard input (without
+/// its last line feed), or from a file.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  waxwing set secrets/db.yaml password\n  openssl rand -hex 24 | waxwing set secrets/db.yaml password\n  waxwing set secrets/db.yaml ca.crt --from-file ca.crt")]
 pub(crate) struct Args {
@@ -30,18 +33,16 @@ pub(crate) struct Args {
     keep_newline: bool,
     #[command(flatten)]
     choice: Choice,
+    #[command(flatten)]
+    cache: cache::Options,
     /// Takes what people type after the key, so that the refusal does not repeat it.
     #[arg(hide = true)]
     value: Vec<std::ffi::OsString>,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
-    let exposed = || {
-        Failure::usage("a value is never an argument: other processes and the shell's history can read it")
-            .hint("give it on standard input, with --from-file FILE, or at the prompt; if it was real, replace it")
-    };
     if !args.value.is_empty() || args.key.contains('=') {
-        return Err(exposed());
+        return Err(value_in_arguments());
     }
     let key: DataKey = args.key.parse()?;
     let mut file = SealedFile::read(&args.file, args.choice.namespace())?;
@@ -61,10 +62,22 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         Some(path) => input::read(path)?,
         None => input::value(&format!("Value of {key} in {title}"), args.keep_newline)?,
     };
-    sealed.seal(&[(key.clone(), value)], &recipients, context.now).at(&title)?;
+    let mut cache = args.cache.open(&args.file, context)?;
+    let values = [(key.clone(), value)];
+    sealed.seal(&values, &recipients, context.now).at(&title)?;
+    if let (Some(cache), Some(token)) = (&mut cache, sealed.tokens().get(&key)) {
+        cache.remember(token, &values[0].1);
+    }
     file.update(index, sealed)?;
     file.save()?;
+    cache.map_or(Ok(()), |cache| cache.save())?;
     let what = if existed { "replaced" } else { "added" };
     context.printer.note(format!("{what} {key} in {title} ({})", args.file.display()));
     Ok(Exit::Done)
+}
+
+/// The refusal of what may be a value among the arguments; it does not repeat it.
+pub(crate) fn value_in_arguments() -> Failure {
+    Failure::usage("a value is never an argument: other processes and the shell's history can read it")
+        .hint("give it on standard input, with --from-file FILE, or at the prompt; if it was real, replace it")
 }

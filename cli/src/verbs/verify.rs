@@ -19,7 +19,7 @@ use waxwing_crds::{Reason, SealedSecret};
 use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
-    printer::Format,
+    printer::{Format, count},
     repository::Repository,
     sealed_file::{contains, files, is_sealed_secret, list_items},
 };
@@ -81,8 +81,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
                 let resource = if resource.is_empty() { String::new() } else { format!("{resource}: ") };
                 context.printer.line(format!("{file}:{line}: {resource}{message} ({reason})"))?;
             }
-            let count = findings.len();
-            context.printer.note(format!("{resources} sealed resources in {} files, {count} findings", paths.len()));
+            let (files, found) = (count(paths.len(), "file"), count(findings.len(), "finding"));
+            context.printer.note(format!("{} in {files}, {found}", count(resources, "sealed resource")));
         }
     }
     Ok(if findings.is_empty() { Exit::Done } else { Exit::Found })
@@ -185,7 +185,7 @@ impl Check<'_> {
         }
         let unused = unused(&spec.sealed);
         if unused > 0 {
-            let message = format!("{unused} envelopes are needed by no value; the next waxwing set or unset drops them");
+            let message = format!("{} for no value; the next waxwing set or unset drops that", count(unused, "envelope"));
             self.add(path, line, title, "UnusedEnvelopes", &message);
         }
         let wanted = Repository::of(path, self.context).and_then(|repository| repository.recipients(path, &namespace));

@@ -4,6 +4,7 @@ use std::{fmt, path::Path};
 
 use waxwing_core::{
     keys::NamedRecipient,
+    plan::Spec,
     seal::{Binding, Scope, Sealed},
     yaml,
 };
@@ -17,6 +18,7 @@ use super::{
 use crate::{
     args::Context,
     error::{Explain, Failure, Result},
+    printer::count,
     repository::Repository,
     sealed_file::{SealedFile, title},
 };
@@ -55,8 +57,8 @@ impl fmt::Display for Outcome {
         }
         match self.kept {
             0 => {}
-            kept if parts.is_empty() => parts.push(format!("all {kept} values are as they were")),
-            kept => parts.push(format!("{kept} as they were")),
+            kept if parts.is_empty() => parts.push(format!("{}, all as before", count(kept, "value"))),
+            kept => parts.push(format!("{kept} as before")),
         }
         write!(f, "{}: {}", self.title, if parts.is_empty() { "no values".to_owned() } else { parts.join("; ") })
     }
@@ -168,8 +170,12 @@ impl Sealer<'_> {
         let mut spec = SealedSecretSpec::default();
         sealed.write_into(&mut spec);
         plain.describe(&mut spec);
-        let mut object = SealedSecret::new(&plain.name, spec);
+        // Not by `new`, which copies the annotations of the CRD.
+        let mut object = SealedSecret { spec, ..SealedSecret::default() };
+        object.metadata.name = Some(plain.name.clone());
         object.metadata.namespace = Some(plain.namespace.clone()).filter(|namespace| !namespace.is_empty());
+        // What the operator would refuse is refused here, too.
+        Spec::try_from(&object).at(&title)?;
         let added = plain.data.keys().map(ToString::to_string).collect();
         self.finish(Outcome { title, added, ..Outcome::default() }, &sealed, plain);
         Ok(yaml::to_string(&object)?)
@@ -218,6 +224,8 @@ impl Sealer<'_> {
             let recipients = self.recipients(plain, path).at(&outcome.title)?;
             sealed.seal(&values, &recipients, self.context.now).at(&outcome.title)?;
         }
+        sealed.write_into(&mut object.spec);
+        Spec::read(&object.spec, &plain.namespace, &plain.name).at(&outcome.title)?;
         file.update_object(index, object, sealed.clone())?;
         self.finish(outcome, &sealed, plain);
         Ok(())

@@ -22,10 +22,10 @@ use self::{
 };
 use crate::{
     args::Context,
-    cache::Cache,
+    cache,
     error::{Exit, Explain, Failure, Result},
     identities,
-    repository,
+    printer::count,
     write::{self, Mode},
 };
 
@@ -67,10 +67,8 @@ pub(crate) struct Args {
     /// Write nothing; exit with 3 if something would change, with 5 if that can't be told
     #[arg(long)]
     check: bool,
-    /// Tell changed values by what was sealed on this machine, and remember what is sealed now:
-    /// HMACs under a key of this machine, in the user's state folder
-    #[arg(long, env = "WAXWING_CACHE", value_parser = clap::builder::FalseyValueParser::new())]
-    cache: bool,
+    #[command(flatten)]
+    cache: cache::Options,
     /// Tell changed values by the live Secrets, which the current kubeconfig context may read
     #[cfg(feature = "cluster")]
     #[arg(long)]
@@ -172,13 +170,7 @@ impl Args {
     }
 
     fn evidence(&self, context: &Context) -> Result<Evidence> {
-        let here = Path::new(".");
-        let cache = if self.cache {
-            let root = repository::root_of(self.output.as_deref().unwrap_or(here), context);
-            Some(Cache::open(&root.unwrap_or_else(|| here.to_owned()))?)
-        } else {
-            None
-        };
+        let cache = self.cache.open(self.output.as_deref().unwrap_or(Path::new(".")), context)?;
         Ok(Evidence { identities: self.identities.load_any(context)?, live: self.live()?, cache, now: context.now })
     }
 
@@ -225,9 +217,7 @@ impl Args {
             }
         }
         if untold > 0 {
-            context.printer.warning(format!(
-                "{untold} values can't be compared with what is sealed, and stay as they are"
-            ));
+            context.printer.warning(format!("{} not compared with what is sealed, and left as it was", count(untold, "value")));
             context.printer.hint("name those that changed with waxwing set, or seal all with --all; an identity, --compare-live or --cache can tell");
         }
         Ok(match (self.check && is_changed, untold > 0) {

@@ -1,4 +1,4 @@
-//! What this process remembers of single objects: only of those about which there is something to remember.
+//! What this process remembers: of single objects, where there is something to remember, and of commits for seconds.
 
 use std::{
     collections::HashMap,
@@ -7,11 +7,15 @@ use std::{
 
 use waxwing_core::plan::Memory;
 
+use super::source::Sources;
 use crate::store::ObjectKey;
 
-/// Memories by object.
+/// Memories by object, and commits.
 #[derive(Default)]
-pub struct Memories(Mutex<HashMap<ObjectKey, Memory>>);
+pub struct Memories {
+    objects: Mutex<HashMap<ObjectKey, Memory>>,
+    pub(super) sources: Sources,
+}
 
 impl Memories {
     pub(super) fn of(&self, key: &ObjectKey) -> Memory {
@@ -31,6 +35,6 @@ impl Memories {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Memory>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,13 +5,17 @@
 
 mod memories;
 mod outcome;
+mod source;
 mod status;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use tracing::{debug, info, warn};
 use waxwing_core::plan::{Input, Memory, Next, Object, Outcome, Owner, Place, Plan, Report, Ring, Target, plan, report};
 use waxwing_crds::names;
@@ -51,7 +55,7 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
         // Without the status, the next look does not know what this one has done.
         (Err(status::NotSaid::Refused), _) => Verdict::Backoff,
         (Ok(()), Next::OnChange) => Verdict::Done,
-        (Ok(()), Next::After(seconds)) => Verdict::After(std::time::Duration::from_secs(seconds)),
+        (Ok(()), Next::After(seconds)) => Verdict::After(Duration::from_secs(seconds)),
         (Ok(()), Next::Soon) => Verdict::Soon,
         (Ok(()), Next::Backoff) => Verdict::Backoff,
         (Ok(()), Next::Ceiling) => Verdict::Ceiling,
@@ -62,54 +66,73 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
 async fn look(ctx: &Context, key: &ObjectKey, object: &DecodedSealed, memory: &Memory) -> Report {
     let ring = ctx.ring();
     let none = BTreeMap::new();
+    let input = Input {
+        object: Object {
+            namespace: key.namespace(),
+            name: key.name(),
+            uid: object.metadata.uid.as_deref().unwrap_or_default(),
+            generation: object.metadata.generation,
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            annotations: object.metadata.annotations.as_ref().unwrap_or(&none),
+            spec: object.spec.as_ref().map_err(String::as_str),
+            status: &object.status,
+        },
+        target: None,
+        ring: Ring {
+            identities: &ring.identities,
+            rewrap_to: &ring.rewrap_to,
+            rollback: ring.policy.rollback,
+            cluster_scope: ring.policy.cluster_scope,
+            unusable: ring.unusable,
+        },
+        place: Place {
+            operator_namespace: &ctx.flags.operator_namespace,
+            terminating: ctx.terminating.contains(key.namespace()),
+        },
+        source: None,
+        now: ctx.now(),
+    };
+    let is_new = object.status.observed_generation != object.metadata.generation && !input.object.deleting;
+    // The commit decides nothing, so reading it delays nothing.
+    let synced = async {
+        if is_new { source::of(ctx, &ctx.memories.sources, key, &object.metadata).await } else { None }
+    };
+    let (acted, synced) = futures::join!(act(ctx, key, &input, memory), synced);
+    let Acted { target, plan, outcome } = acted;
+    let is_applied = matches!(outcome, Outcome::Created { .. } | Outcome::Applied { .. });
+    if let Some(since) = synced.as_ref().and_then(|synced| synced.since).filter(|_| is_applied) {
+        let seconds = u64::try_from(ctx.now().saturating_sub(since)).unwrap_or(0);
+        ctx.metrics.commit_applied(Duration::from_secs(seconds));
+    }
+    let source = synced.as_ref().map(|synced| &synced.source);
+    report(&Input { target: target.as_ref(), source, ..input }, memory, &plan, &outcome)
+}
+
+/// A plan, for what Secret it was made, and what became of it.
+struct Acted {
+    target: Option<Target>,
+    plan: Plan,
+    outcome: Outcome,
+}
+
+async fn act(ctx: &Context, key: &ObjectKey, input: &Input<'_>, memory: &Memory) -> Acted {
     let mut target = ctx.secrets.get(key).map(|record| target_of(&record));
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let input = Input {
-            object: Object {
-                namespace: key.namespace(),
-                name: key.name(),
-                uid: object.metadata.uid.as_deref().unwrap_or_default(),
-                generation: object.metadata.generation,
-                deleting: object.metadata.deletion_timestamp.is_some(),
-                annotations: object.metadata.annotations.as_ref().unwrap_or(&none),
-                spec: object.spec.as_ref().map_err(String::as_str),
-                status: &object.status,
-            },
-            target: target.as_ref(),
-            ring: Ring {
-                identities: &ring.identities,
-                rewrap_to: &ring.rewrap_to,
-                rollback: ring.policy.rollback,
-                cluster_scope: ring.policy.cluster_scope,
-                unusable: ring.unusable,
-            },
-            place: Place {
-                operator_namespace: &ctx.flags.operator_namespace,
-                terminating: ctx.terminating.contains(key.namespace()),
-            },
-            source: None,
-            now: ctx.now(),
+        let plan = plan(&Input { target: target.as_ref(), ..*input }, memory);
+        let refusal = match carry_out(ctx, key, &plan, target.as_ref()).await {
+            Ok(outcome) => return Acted { target, plan, outcome },
+            Err(refusal) => refusal,
         };
-        let plan = plan(&input, memory);
-        let outcome = match carry_out(ctx, key, &plan, target.as_ref()).await {
-            Ok(outcome) => outcome,
-            Err(refusal) if refusal.is_outdated() && attempts < ATTEMPTS => {
-                match apply::read(&ctx.client, key.namespace(), key.name()).await {
-                    Ok(metadata) => {
-                        target = metadata.map(|metadata| remember(ctx, key, &metadata));
-                        continue;
-                    }
-                    Err(refusal) => outcome::of(&refusal),
-                }
-            }
-            Err(refusal) => {
-                debug!(object = %key, answer = refusal.describe(), "the Secret was not written");
-                outcome::of(&refusal)
-            }
-        };
-        return report(&input, memory, &plan, &outcome);
+        debug!(object = %key, answer = refusal.describe(), "the Secret was not written");
+        if !refusal.is_outdated() || attempts == ATTEMPTS {
+            return Acted { target, plan, outcome: outcome::of(&refusal) };
+        }
+        match apply::read(&ctx.client, key.namespace(), key.name()).await {
+            Ok(metadata) => target = metadata.map(|metadata| remember(ctx, key, &metadata)),
+            Err(refusal) => return Acted { target, plan, outcome: outcome::of(&refusal) },
+        }
     }
 }
 
@@ -132,11 +155,7 @@ async fn carry_out(
 }
 
 /// Puts what the API server has answered into the cache, so that the next look is not behind.
-fn remember(
-    ctx: &Context,
-    key: &ObjectKey,
-    metadata: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta,
-) -> Target {
+fn remember(ctx: &Context, key: &ObjectKey, metadata: &ObjectMeta) -> Target {
     let record = SecretRecord::from(metadata);
     let target = target_of(&record);
     // Where the watch was faster, what it has brought stays.

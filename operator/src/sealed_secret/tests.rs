@@ -240,7 +240,7 @@ async fn a_new_object_takes_one_post_and_one_status_and_then_nothing() {
 
 #[tokio::test]
 async fn only_metadata_is_asked_for_and_an_apply_names_the_uid() {
-    let mut stage = Stage::new();
+    let stage = Stage::new();
     stage.put_secret(&ours("s-1", 20));
     stage.script.will([answers(&ours("s-1", 21)), stage.takes_status()]);
     reconcile(&stage.ctx, &stage.key).await;
@@ -362,7 +362,7 @@ async fn an_object_that_is_gone_is_forgotten() {
 /// A restore has set the owner reference, so our own apply would not take it away.
 #[tokio::test]
 async fn a_stale_owner_reference_is_removed_before_the_apply() {
-    let mut stage = Stage::new();
+    let stage = Stage::new();
     let mut restored = ours("s-1", 20);
     restored["ownerReferences"] = json!([{
         "apiVersion": "waxwing.dev/v1alpha1", "kind": "SealedSecret", "name": "db", "uid": "object-0",
@@ -380,4 +380,27 @@ async fn a_stale_owner_reference_is_removed_before_the_apply() {
     ]);
     assert_eq!(asked[0].body, expected);
     assert_eq!(asked[1].body["metadata"]["ownerReferences"][0]["uid"], "object-1");
+}
+
+#[tokio::test]
+async fn the_commit_is_read_once_a_generation_and_its_absence_stops_nothing() {
+    let flux = "GET /apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/apps".to_owned();
+    for (answer, revision) in
+        [(Answer::Json(200, json!({"status": {"lastAttemptedRevision": "main@sha1:a"}})), Some("main@sha1:a")), (refuses(403), None)]
+    {
+        let mut stage = Stage::new();
+        let mut object = stage.object(1, &json!({}));
+        object["metadata"]["resourceVersion"] = json!("12");
+        object["metadata"]["labels"] = json!({
+            "kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
+        });
+        let object: IncomingSealed = serde_json::from_value(object).unwrap();
+        let (key, record) = object.into();
+        stage.ctx.sealed_secrets.put(&key, record).unwrap();
+        stage.version = 12;
+        stage.script.will([answers(&ours("s-1", 20)), answer, stage.takes_status()]);
+        let (verdict, lines) = stage.look().await;
+        assert_eq!((verdict, lines), (Verdict::Done, vec![CREATE.to_owned(), flux.clone(), STATUS.to_owned()]));
+        assert_eq!(stage.status().source.map(|source| source.revision).as_deref(), revision);
+    }
 }

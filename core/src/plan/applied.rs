@@ -7,7 +7,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Serialize;
-use waxwing_crds::{Applied, KeySeq, ProposedEnvelopes, SealedSecretSpec, names};
+use waxwing_crds::{Applied, KeySeq, ProposedEnvelopes, SealedSecretSpec, SealedSecretStatus, Source, names};
 
 use super::{Input, RENDER_VERSION, Target};
 use crate::keys::Identity;
@@ -32,6 +32,7 @@ struct Facts<'a> {
     spec: &'a SealedSecretSpec,
     keys: &'a [KeySeq],
     proposed: Option<&'a ProposedEnvelopes>,
+    source: Option<&'a Source>,
     secret_uid: &'a str,
     resource_version: &'a str,
 }
@@ -39,8 +40,7 @@ struct Facts<'a> {
 fn facts(
     input: &Input<'_>,
     spec: &SealedSecretSpec,
-    keys: &[KeySeq],
-    proposed: Option<&ProposedEnvelopes>,
+    status: &SealedSecretStatus,
     secret: (&str, &str),
 ) -> Vec<u8> {
     let facts = Facts {
@@ -56,8 +56,9 @@ fn facts(
         name: input.object.name,
         uid: input.object.uid,
         spec,
-        keys,
-        proposed,
+        keys: &status.keys,
+        proposed: status.proposed_envelopes.as_ref(),
+        source: status.source.as_ref(),
         secret_uid: secret.0,
         resource_version: secret.1,
     };
@@ -92,7 +93,7 @@ fn is_genuine(input: &Input<'_>, spec: &SealedSecretSpec, applied: &Applied, mak
     let status = input.object.status;
     let Ok(tag) = BASE64_URL_SAFE_NO_PAD.decode(&applied.digest) else { return false };
     let secret = (applied.secret_uid.as_str(), applied.resource_version.as_str());
-    let facts = facts(input, spec, &status.keys, status.proposed_envelopes.as_ref(), secret);
+    let facts = facts(input, spec, status, secret);
     maker.mac_matches(LABEL, &facts, &tag)
 }
 
@@ -101,18 +102,17 @@ fn maker<'a>(input: &Input<'a>, applied: &Applied) -> Option<&'a Identity> {
     input.ring.identities.with_id(id).next()
 }
 
-/// Makes the mark for a Secret that was just written, or found right. The identity that made the last one makes the
+/// Makes the mark of a status for a Secret that was just written, or found right. The identity that made the last one makes the
 /// next one, so that nothing changes without a cause.
 pub(super) fn make(
     input: &Input<'_>,
     spec: &SealedSecretSpec,
-    keys: &[KeySeq],
-    proposed: Option<&ProposedEnvelopes>,
+    status: &SealedSecretStatus,
     secret: (&str, &str),
 ) -> Option<Applied> {
     let last = input.object.status.applied.as_ref().and_then(|applied| maker(input, applied));
     let identity = last.or_else(|| input.ring.identities.iter().next())?;
-    let tag = identity.mac(LABEL, &facts(input, spec, keys, proposed, secret));
+    let tag = identity.mac(LABEL, &facts(input, spec, status, secret));
     Some(Applied {
         digest: BASE64_URL_SAFE_NO_PAD.encode(tag),
         key_id: identity.id().to_string(),

@@ -62,7 +62,7 @@ pub struct Input<'a> {
     pub ring: Ring<'a>,
     /// Where this happens.
     pub place: Place<'a>,
-    /// The commit that the GitOps tool synced at, where it was read; only asked for when the generation is new.
+    /// The commit that the GitOps tool synced at, where it was read; see [`wants_source`].
     pub source: Option<&'a Source>,
     /// Unix seconds.
     pub now: i64,
@@ -257,6 +257,14 @@ pub fn plan(input: &Input<'_>, memory: &Memory) -> Plan {
         return Plan::without_write(Finding::Suspended);
     }
     decide(input, memory).unwrap_or_else(Plan::without_write)
+}
+
+/// Whether the commit is to be read: the generation is new, or what the status says of it is not ours.
+pub fn wants_source(input: &Input<'_>) -> bool {
+    let object = &input.object;
+    let is_new = object.status.observed_generation != object.generation;
+    let is_ours = || object.spec.is_ok_and(|spec| applied::check(input, spec, None) != Mark::Stale);
+    !object.deleting && (is_new || !is_ours())
 }
 
 impl Plan {

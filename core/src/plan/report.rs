@@ -251,11 +251,12 @@ fn succeeded(
     }
     status.keys.clone_from(&good.keys);
     status.proposed_envelopes.clone_from(&good.proposed);
+    // One that is not under our mark is not believed.
+    if !(good.touched || good.in_sync.is_some()) {
+        status.source = None;
+    }
     set_source(input, &mut status);
-    status.applied = object
-        .spec
-        .ok()
-        .and_then(|spec| applied::make(input, spec, &status.keys, status.proposed_envelopes.as_ref(), secret));
+    status.applied = object.spec.ok().and_then(|spec| applied::make(input, spec, &status, secret));
     status.observed_generation = object.generation.or(status.observed_generation);
     Report {
         status: changed(input, status),

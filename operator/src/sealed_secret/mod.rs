@@ -17,7 +17,7 @@ use std::{
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use tracing::{debug, info, warn};
-use waxwing_core::plan::{Input, Memory, Next, Object, Outcome, Owner, Place, Plan, Report, Ring, Target, plan, report};
+use waxwing_core::plan::{Input, Memory, Next, Object, Outcome, Owner, Place, Plan, Report, Ring, Target, plan, report, wants_source};
 use waxwing_crds::names;
 
 use crate::{
@@ -54,6 +54,7 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
         (Err(status::NotSaid::Gone), _) => Verdict::Done,
         // Without the status, the next look does not know what this one has done.
         (Err(status::NotSaid::Refused), _) => Verdict::Backoff,
+        (Err(status::NotSaid::Rejected), _) => Verdict::Ceiling,
         (Ok(()), Next::OnChange) => Verdict::Done,
         (Ok(()), Next::After(seconds)) => Verdict::After(Duration::from_secs(seconds)),
         (Ok(()), Next::Soon) => Verdict::Soon,
@@ -92,10 +93,10 @@ async fn look(ctx: &Context, key: &ObjectKey, object: &DecodedSealed, memory: &M
         source: None,
         now: ctx.now(),
     };
-    let is_new = object.status.observed_generation != object.metadata.generation && !input.object.deleting;
     // The commit decides nothing, so reading it delays nothing.
     let synced = async {
-        if is_new { source::of(ctx, &ctx.memories.sources, key, &object.metadata).await } else { None }
+        let tracker = source::tracker(key, &object.metadata).filter(|_| wants_source(&input))?;
+        source::of(ctx, &ctx.memories.sources, tracker).await
     };
     let (acted, synced) = futures::join!(act(ctx, key, &input, memory), synced);
     let Acted { target, plan, outcome } = acted;

@@ -47,7 +47,7 @@ pub(super) struct Synced {
 
 /// The object of a GitOps tool that an object belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Tracker {
+pub(super) struct Tracker {
     tool: Tool,
     namespace: String,
     name: String,
@@ -63,9 +63,8 @@ enum Tool {
 #[derive(Default)]
 pub(super) struct Sources(Mutex<HashMap<Tracker, (Instant, Option<Synced>)>>);
 
-/// The commit that this object was synced at, as far as it can be found out.
-pub(super) async fn of(ctx: &Context, sources: &Sources, key: &ObjectKey, metadata: &ObjectMeta) -> Option<Synced> {
-    let tracker = tracker(key, metadata)?;
+/// The commit that this tool has synced, as far as it can be found out.
+pub(super) async fn of(ctx: &Context, sources: &Sources, tracker: Tracker) -> Option<Synced> {
     if let Some(known) = sources.get(&tracker) {
         return known;
     }
@@ -91,7 +90,8 @@ impl Sources {
     }
 }
 
-fn tracker(key: &ObjectKey, metadata: &ObjectMeta) -> Option<Tracker> {
+/// Whose an object is, by the marks that the tool has put on it.
+pub(super) fn tracker(key: &ObjectKey, metadata: &ObjectMeta) -> Option<Tracker> {
     let label = |name: &str| metadata.labels.as_ref()?.get(name).filter(|value| !value.is_empty()).cloned();
     if let (Some(namespace), Some(name)) =
         (label("kustomize.toolkit.fluxcd.io/namespace"), label("kustomize.toolkit.fluxcd.io/name"))

@@ -17,8 +17,10 @@ use crate::{
 pub(super) enum NotSaid {
     /// The object is gone, or is another one of the same name.
     Gone,
-    /// The API server refused, or did not answer.
+    /// The API server refused for now, or did not answer.
     Refused,
+    /// The API server refuses this object as it is: it was stored before a rule existed. Only the event tells then.
+    Rejected,
 }
 
 /// Replaces the status of this very object.
@@ -49,7 +51,7 @@ pub(super) async fn write(
         Err(Refusal::Api { status, .. }) if status.code == 404 => Err(NotSaid::Gone),
         Err(refusal) => {
             warn!(object = %key, answer = refusal.describe(), "the status was not written");
-            Err(NotSaid::Refused)
+            Err(if refusal.fields().is_empty() { NotSaid::Refused } else { NotSaid::Rejected })
         }
     }
 }

@@ -404,3 +404,11 @@ async fn the_commit_is_read_once_a_generation_and_its_absence_stops_nothing() {
         assert_eq!(stage.status().source.map(|source| source.revision).as_deref(), revision);
     }
 }
+
+#[tokio::test]
+async fn an_object_whose_status_the_api_server_refuses_is_tried_at_the_slowest_pace() {
+    let stage = Stage::new();
+    stage.script.will([answers(&ours("s-1", 20)), refuses_field("spec.data", "FieldValueInvalid")]);
+    assert_eq!(reconcile(&stage.ctx, &stage.key).await, Verdict::Ceiling);
+    assert_eq!(stage.script.lines().len(), 2);
+}

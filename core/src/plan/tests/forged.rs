@@ -97,16 +97,20 @@ fn forged_conditions_and_generation() {
     assert_eq!(world.ready(), ("False", "BindingMismatch"));
 }
 
-/// K15. Guard: nothing decides by `source`; it is shown, and read anew with the next generation.
+/// K15. Guard: `applied` covers the source; nothing decides by it.
 #[test]
 fn forged_source() {
+    is_looked_at_again("source", |status| {
+        status.source =
+            Some(Source { tool: "flux".to_owned(), name: "x/y".to_owned(), revision: "forged".to_owned() });
+    });
     let mut world = World::settled();
-    world.status().source =
-        Some(Source { tool: "flux".to_owned(), name: "x/y".to_owned(), revision: "forged".to_owned() });
-    assert_eq!(world.plan().write, Write::None);
-    world.set("password", "two");
+    assert!(!world.with_input(wants_source));
+    world.status().source = Some(Source::default());
+    assert!(world.with_input(wants_source));
     world.look();
-    assert_eq!(world.object.status.as_ref().unwrap().source, None);
+    world.set("password", "two");
+    assert!(world.with_input(wants_source));
 }
 
 /// K15. Guard: `applied` covers the proposal, and one that nobody asked for is dropped.

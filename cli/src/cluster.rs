@@ -13,7 +13,7 @@ use waxwing_core::{
     Secret as Plaintext,
     seal::{Binding, DataKey},
 };
-use waxwing_crds::{KeyRing, names};
+use waxwing_crds::{KeyRing, SealedSecret, names};
 
 use crate::error::{Explain, Failure, Result};
 
@@ -81,6 +81,11 @@ impl Cluster {
     /// Waits for an answer.
     pub(crate) fn wait_for<T>(&self, answer: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
         self.runtime.block_on(answer)
+    }
+
+    /// A SealedSecret, if it exists.
+    pub(crate) fn sealed_secret(&self, namespace: &str, name: &str) -> Result<Option<SealedSecret>> {
+        self.found(Api::namespaced(self.client.clone(), namespace), name)
     }
 
     fn found<K>(&self, api: Api<K>, name: &str) -> Result<Option<K>>

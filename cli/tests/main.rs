@@ -2,5 +2,9 @@
 //! transcript cannot say.
 
 mod process;
+mod quickstart;
+mod reference;
+mod render;
+mod reseal;
 mod terminal;
 mod transcript;

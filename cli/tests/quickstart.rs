@@ -1,6 +1,11 @@
 //! The quickstart as a user runs it. Each run is the main job from end to end, with its own checks.
 
-use std::{fs, os::unix::fs::MetadataExt, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::fs::MetadataExt,
+    process::{Command, Stdio},
+};
 
 use crate::transcript::{Outcome, Place, run};
 
@@ -114,4 +119,25 @@ fn a_failed_step_is_told_and_gives_another_exit_code() {
     assert!(outcome.stdout.contains("FAILED  waxwing seal ended with"), "{}", outcome.stdout);
     assert!(!outcome.stdout.contains("steps ok"), "{}", outcome.stdout);
     assert!(outcome.stderr.contains("the folder stays as it is"), "{}", outcome.stderr);
+}
+
+/// L06. Guard: the folder, with identities and opened values in it, is removed when the run is interrupted.
+#[test]
+fn ctrl_c_removes_the_temporary_folder() {
+    let place = Place::new();
+    let temporary = place.path("tmp");
+    fs::create_dir(&temporary).unwrap();
+    let mut command = place.command(env!("CARGO_BIN_EXE_waxwing"));
+    command.env("TMPDIR", &temporary).args(["quickstart", "--keep"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("2. ")));
+    assert!(fs::read_dir(&temporary).unwrap().count() > 0);
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    lines.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.contains("interrupted; the folder is removed"), "{said}");
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
 }

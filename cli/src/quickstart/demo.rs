@@ -65,13 +65,26 @@ pub(super) struct Demo<'a> {
     pub(super) now: i64,
     say: &'a Printer,
     program: PathBuf,
+    interrupted: Arc<AtomicBool>,
     site: Site,
     /// Namespace and name of the SealedSecret that the steps work on.
     pub(super) subject: (String, String),
     /// The keys that the steps change: two where there are two.
     pub(super) keys: (String, String),
-    /// The sealed file before the last `set`, and the commit of that.
-    pub(super) before_set: (String, Option<String>),
+    /// The last value that was set.
+    pub(super) last_set: LastSet,
+}
+
+/// What undoes a `set`.
+#[derive(Clone, Default)]
+pub(super) struct LastSet {
+    /// The key.
+    pub(super) key: String,
+    /// The sealed file as it was before.
+    pub(super) text: String,
+    /// The commit, and its message.
+    pub(super) commit: Option<String>,
+    pub(super) message: &'static str,
 }
 
 /// Where what is sealed is opened.
@@ -93,7 +106,12 @@ struct Render {
 }
 
 impl<'a> Demo<'a> {
-    pub(super) fn new(folder: &Path, mut sample: Sample, context: &'a Context) -> Result<Self> {
+    pub(super) fn new(
+        folder: &Path,
+        mut sample: Sample,
+        interrupted: Arc<AtomicBool>,
+        context: &'a Context,
+    ) -> Result<Self> {
         let repo = folder.join("repo");
         for path in [&repo, &folder.join("keys")] {
             fs::DirBuilder::new().mode(0o700).create(path).at(path.display())?;
@@ -106,10 +124,11 @@ impl<'a> Demo<'a> {
             now: context.now,
             say: &context.printer,
             program: std::env::current_exe()?,
+            interrupted,
             site: Site::None,
             subject: Default::default(),
             keys: Default::default(),
-            before_set: Default::default(),
+            last_set: LastSet::default(),
         })
     }
 
@@ -129,6 +148,11 @@ impl<'a> Demo<'a> {
 
     pub(super) fn write(&self, name: &str, text: &str) -> Result<()> {
         fs::write(self.repo(name), text).at(name)
+    }
+
+    /// Ends a wait on Ctrl-C.
+    fn go_on(&self) -> Result<()> {
+        if self.interrupted.load(Ordering::Relaxed) { Err(Failure::new("interrupted")) } else { Ok(()) }
     }
 
     /// Shows a command as a user would type it, in the repository.
@@ -160,6 +184,7 @@ impl<'a> Demo<'a> {
     }
 
     fn start(&self, args: &[&str], input: &[u8]) -> Result<String> {
+        self.go_on()?;
         let mut command = Command::new(&self.program);
         command.current_dir(self.repo("")).args(args);
         // Nothing of the user's own: no identities, no cache.
@@ -195,7 +220,7 @@ impl<'a> Demo<'a> {
 
     /// Shows what the last `set` changed, cut to the width of a terminal.
     pub(super) fn show_diff(&self) -> Result<()> {
-        let (Some(git), (_, Some(commit))) = (&self.git, &self.before_set) else { return Ok(()) };
+        let (Some(git), Some(commit)) = (&self.git, &self.last_set.commit) else { return Ok(()) };
         self.show("git show --unified=0 | cut -c 1-90")?;
         let is_change = |line: &&str| line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---");
         let diff = git.diff(commit)?;
@@ -229,13 +254,17 @@ impl<'a> Demo<'a> {
             Site::Render(_) => Ok(()),
             #[cfg(feature = "cluster")]
             Site::Cluster(live) => {
-                self.show("kubectl apply --server-side --prune … -f .     # what your GitOps tool does")?;
-                let mut objects = Vec::new();
+                let (mut files, mut objects) = (Vec::new(), Vec::new());
                 for file in crate::sealed_file::files(&[self.repo("")], &self.context())? {
                     let items = SealedFile::read(&file, None)?.items;
                     objects.extend(items.into_iter().map(|item| item.map(|item| item.object)).collect::<Result<Vec<_>>>()?);
+                    files.push(format!("-f {}", file.file_name().unwrap_or_default().to_string_lossy()));
                 }
-                live.apply(&objects)
+                self.show(&format!("kubectl apply --server-side {}     # your GitOps tool does this", files.join(" ")))?;
+                let removed = live.apply(&objects)?;
+                removed.iter().try_for_each(|name| {
+                    self.show(&format!("kubectl delete --namespace {} sealedsecret {name}", live.namespace()))
+                })
             }
         }
     }
@@ -277,7 +306,7 @@ impl<'a> Demo<'a> {
             Site::Render(render) => render,
             #[cfg(feature = "cluster")]
             Site::Cluster(live) => {
-                let rows = expected.iter().map(|(what, secret)| live.expect(*what, secret));
+                let rows = expected.iter().map(|(what, secret)| live.expect(*what, secret, &|| self.go_on()));
                 let rows = rows.collect::<Result<Vec<Row>>>()?;
                 rows.iter().try_for_each(|row| self.tell(cut(&format!("cluster | {}", row.line()), 150)))?;
                 return Ok(rows);
@@ -287,8 +316,12 @@ impl<'a> Demo<'a> {
         let mut found = Vec::new();
         let deadline = Instant::now() + PATIENCE;
         while !missing.is_empty() {
-            let row = render.rows.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            let row = render.rows.recv_timeout(Duration::from_millis(200));
+            self.go_on()?;
             let Ok((now, row)) = row else {
+                if Instant::now() < deadline {
+                    continue;
+                }
                 let missing: Vec<_> = missing.iter().map(|(what, secret)| format!("{} {secret}", what.as_str())).collect();
                 return Err(Failure::new(format!("the render did not say: {}", missing.join(", "))));
             };

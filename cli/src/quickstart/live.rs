@@ -16,8 +16,8 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use waxwing_core::{Secret, config::Config, keys::Identity};
-use waxwing_crds::{ConditionType, Reason, SealedSecret, conditions};
+use waxwing_core::{Secret, config::Config, keys::Identity, seal::Token};
+use waxwing_crds::{ConditionType, KeySeq, Reason, SealedSecret, SealedSecretSpec, conditions};
 
 use super::demo::{CONFIG, Demo, Values, check};
 use crate::{
@@ -74,8 +74,8 @@ impl Live {
         &self.namespace
     }
 
-    /// Applies these SealedSecrets, and removes all others of the namespace.
-    pub(super) fn apply(&self, objects: &[SealedSecret]) -> Result<()> {
+    /// Applies these SealedSecrets, and removes all others of the namespace, whose names it gives.
+    pub(super) fn apply(&self, objects: &[SealedSecret]) -> Result<Vec<String>> {
         let api: Api<SealedSecret> = self.api(Api::namespaced);
         let params = PatchParams::apply(MANAGER).force();
         let mut names = BTreeSet::new();
@@ -84,23 +84,26 @@ impl Live {
             self.cluster.wait_for(api.patch(&name, &params, &Patch::Apply(object))).at(format!("SealedSecret {name}"))?;
             names.insert(name);
         }
+        let mut removed = Vec::new();
         for found in self.cluster.wait_for(api.list(&ListParams::default()))?.items {
             let name = found.metadata.name.unwrap_or_default();
             if !names.contains(&name) {
                 self.cluster.wait_for(api.delete(&name, &DeleteParams::default())).at(format!("SealedSecret {name}"))?;
+                removed.push(name);
             }
         }
-        Ok(())
+        Ok(removed)
     }
 
     /// Waits until the operator says this of a Secret, given as `NAMESPACE/NAME`.
-    pub(super) fn expect(&self, what: What, secret: &str) -> Result<Row> {
+    pub(super) fn expect(&self, what: What, secret: &str, go_on: &dyn Fn() -> Result<()>) -> Result<Row> {
         let name = secret.rsplit('/').next().unwrap_or_default();
         let api: Api<SealedSecret> = self.api(Api::namespaced);
         let wants_ready = what != What::Refused;
         let mut seen = "nothing".to_owned();
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
+            go_on()?;
             let object = self.cluster.wait_for(api.get(name)).at(format!("SealedSecret {name}"))?;
             let status = object.status.unwrap_or_default();
             if let Some(ready) = conditions::get(&status.conditions, ConditionType::Ready) {
@@ -109,11 +112,17 @@ impl Live {
                 let repaired = what != What::Repaired || self.is_repaired(name)?;
                 if current && repaired && (ready.status == "True") == wants_ready {
                     let degraded = conditions::get(&status.conditions, ConditionType::Degraded);
-                    let is_older = degraded.is_some_and(|condition| {
-                        condition.status == "True" && condition.reason == Reason::RolledBack.as_str()
+                    let told = degraded.filter(|degraded| degraded.status == "True").unwrap_or(ready);
+                    let reason = Reason::all().iter().map(|reason| reason.as_str()).find(|known| *known == told.reason);
+                    return Ok(Row {
+                        what,
+                        secret: secret.to_owned(),
+                        file: String::new(),
+                        keys: BTreeSet::new(),
+                        rolled_back: older(&object.spec, &status.keys),
+                        reason,
+                        message: told.message.clone(),
                     });
-                    let message = degraded.filter(|_| is_older).unwrap_or(ready).message.clone();
-                    return Ok(row(what, secret, is_older, &ready.reason, message));
                 }
             }
             thread::sleep(INTERVAL);
@@ -162,18 +171,10 @@ impl Live {
 /// `something else`.
 const TAMPERED: &str = "c29tZXRoaW5nIGVsc2U=";
 
-fn row(what: What, secret: &str, is_older: bool, reason: &str, message: String) -> Row {
-    let reason = Reason::all().iter().map(|reason| reason.as_str()).find(|known| *known == reason);
-    Row {
-        what,
-        secret: secret.to_owned(),
-        file: String::new(),
-        keys: BTreeSet::new(),
-        // Which keys, the message says.
-        rolled_back: is_older.then(|| message.clone()).into_iter().collect(),
-        reason,
-        message: if is_older { String::new() } else { message },
-    }
+/// The keys whose value is older than one that the status remembers.
+fn older(spec: &SealedSecretSpec, seen: &[KeySeq]) -> BTreeSet<String> {
+    let seq = |key: &str| Some(spec.data.get(key)?.parse::<Token>().ok()?.seq());
+    seen.iter().filter(|key| seq(&key.name).is_some_and(|seq| seq < key.seq)).map(|key| key.name.clone()).collect()
 }
 
 /// The first step: what the cluster publishes is who can open what.

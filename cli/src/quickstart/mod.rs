@@ -14,10 +14,16 @@ mod text;
 
 use std::{
     fs,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
+
+use signal_hook::{consts::TERM_SIGNALS, flag};
 
 use crate::{
     args::Context,
@@ -67,7 +73,13 @@ pub(crate) fn run(wish: &Wish, context: &Context) -> Result {
     let sample = Sample::new(wish.from.as_deref(), namespace)?;
     let mut place = Place::new(wish.folder.as_deref())?;
     say.line(format!("The folder of this run is {}", place.path.display()))?;
-    let mut demo = Demo::new(&place.path, sample, context)?;
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in TERM_SIGNALS {
+        // A second one ends the process the hard way.
+        flag::register_conditional_default(*signal, Arc::clone(&interrupted))?;
+        flag::register(*signal, Arc::clone(&interrupted))?;
+    }
+    let mut demo = Demo::new(&place.path, sample, Arc::clone(&interrupted), context)?;
     if demo.git.is_none() {
         say.line("There is no git on this machine: the steps go on without commits.")?;
     }
@@ -83,6 +95,12 @@ pub(crate) fn run(wish: &Wish, context: &Context) -> Result {
     // Whatever happened, the render ends and the namespace goes.
     let ended = demo.end();
     let outcome = result.and(ended);
+    if interrupted.load(Ordering::Relaxed) {
+        return Err(Failure::new(match &place.temporary {
+            Some(_) => "interrupted; the folder is removed".to_owned(),
+            None => format!("interrupted; {} stays as it is", place.path.display()),
+        }));
+    }
     if let Err(failure) = outcome {
         say.line(format!("   {}  {failure}", say.toned(Tone::Bad, "FAILED")))?;
         place.keep();
@@ -121,7 +139,9 @@ impl Place {
     fn new(folder: Option<&Path>) -> Result<Self> {
         let (path, temporary) = match folder {
             None => {
-                let temporary = tempfile::Builder::new().prefix("waxwing-quickstart-").tempdir()?;
+                let private = fs::Permissions::from_mode(0o700);
+                let temporary =
+                    tempfile::Builder::new().prefix("waxwing-quickstart-").permissions(private).tempdir()?;
                 (temporary.path().to_owned(), Some(temporary))
             }
             Some(folder) => {

@@ -10,7 +10,7 @@ use waxwing_core::{
 };
 
 use super::{
-    demo::{CONFIG, Demo, SEALED, check, same},
+    demo::{CONFIG, Demo, LastSet, SEALED, check, same},
     text::{without_envelope, without_value},
 };
 use crate::{
@@ -103,7 +103,8 @@ fn seal(demo: &mut Demo<'_>) -> Result<()> {
         text.contains(plain.as_ref())
     });
     check(!leaks, "no value stands in the sealed file")?;
-    demo.ok(&format!("{SEALED} holds no plaintext; the Secret appeared with the right values, mode 0600"))
+    let private = if demo.is_live() { "" } else { ", mode 0600" };
+    demo.ok(&format!("{SEALED} holds no plaintext; the Secret appeared with the right values{private}"))
 }
 
 fn hand_edit(demo: &mut Demo<'_>) -> Result<()> {
@@ -122,7 +123,7 @@ fn change_one(demo: &mut Demo<'_>) -> Result<()> {
 }
 
 /// Seals one new value, and checks each byte of the file and the rendered Secret.
-fn set(demo: &mut Demo<'_>, key: &str, value: &str, message: &str) -> Result<()> {
+fn set(demo: &mut Demo<'_>, key: &str, value: &str, message: &'static str) -> Result<()> {
     let (text, sealed) = (demo.read(SEALED)?, demo.sealed()?);
     let choice = demo.choice()?;
     let mut args = vec!["set", SEALED, key];
@@ -146,7 +147,7 @@ fn set(demo: &mut Demo<'_>, key: &str, value: &str, message: &str) -> Result<()>
     check(after.1 == 1 && before == after, "one data line and one envelope differ, and no other byte")?;
     let rendered = demo.live()?;
     check(rendered.get(key).is_some_and(|rendered| rendered.same_as(&value)), "the new value is rendered")?;
-    demo.before_set = (text, commit);
+    demo.last_set = LastSet { key: key.to_owned(), text, commit, message };
     Ok(())
 }
 
@@ -267,11 +268,10 @@ fn refuse(demo: &mut Demo<'_>) -> Result<()> {
 }
 
 fn revert(demo: &mut Demo<'_>) -> Result<()> {
-    let (text, commit) = demo.before_set.clone();
-    let last = demo.keys.1.clone();
+    let LastSet { key, text, commit, message } = demo.last_set.clone();
     match (&demo.git, commit) {
         (Some(git), Some(commit)) => {
-            demo.show(&format!("git revert --no-edit {}     # \"Replace another credential\"", &commit[..10]))?;
+            demo.show(&format!("git revert --no-edit {}     # \"{message}\"", &commit[..10]))?;
             git.revert(&commit)?;
         }
         _ => {
@@ -282,7 +282,7 @@ fn revert(demo: &mut Demo<'_>) -> Result<()> {
     demo.publish()?;
     let rows = demo.expect(&[(What::Updated, &demo.secret())])?;
     check(demo.read(SEALED)? == text, "the sealed file is as it was before the change")?;
-    check(rows.iter().any(|row: &Row| row.rolled_back.contains(&last)), "the older value is told as RolledBack")?;
+    check(rows.iter().any(|row: &Row| row.rolled_back.contains(&key)), "the older value is told as RolledBack")?;
     check(same(&demo.live()?, &demo.opened("recovery.txt")?), "the earlier value is rendered")?;
     demo.ok("the earlier value is back; RolledBack is told, because a replay would look the same (policy Warn)")
 }

@@ -29,6 +29,7 @@ use crate::{
 
 /// Options of the verbs that seal.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Options {
     /// Tell changed values by what was sealed on this machine, and remember what is sealed now: HMACs
     /// under a key of this machine, in the user's state folder

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use serde_json::Value;
 use waxwing_core::{
     config::Member,
     keys::{NamedRecipient, Recipient},
@@ -19,12 +20,11 @@ pub(crate) fn split(given: &str) -> (&str, Option<&str>) {
 /// A KeyRing from a file, as `kubectl get -o yaml` or `-o json` prints it.
 pub(crate) fn read(path: &Path) -> Result<KeyRing> {
     let text = fs::read_to_string(path).at(path.display())?;
-    let ring: KeyRing = yaml::from_str(&text).at(path.display())?;
-    let types = serde_json::to_value(&ring)?;
-    if types["apiVersion"] != names::API_VERSION || types["kind"] != "KeyRing" {
+    let value: Value = yaml::from_str(&text).at(path.display())?;
+    if value["apiVersion"] != names::API_VERSION || value["kind"] != "KeyRing" {
         return Err(Failure::new(format!("not a KeyRing of {}", names::API_VERSION)).at(path.display()));
     }
-    Ok(ring)
+    yaml::from_str(&text).at(path.display())
 }
 
 /// The ring's active key under `name`, and the further recipients that it publishes.

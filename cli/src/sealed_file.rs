@@ -315,7 +315,8 @@ pub(crate) fn files(paths: &[PathBuf], context: &Context) -> Result<Vec<PathBuf>
         context.printer.progress(format!("looking in {}", folder.display()));
         for entry in fs::read_dir(&folder).at(folder.display())? {
             let entry = entry.at(folder.display())?;
-            let (path, kind) = (entry.path(), entry.file_type().at(folder.display())?);
+            let kind = entry.file_type().at(folder.display())?;
+            let path = if folder == Path::new(".") { PathBuf::from(entry.file_name()) } else { entry.path() };
             let hidden = entry.file_name().to_string_lossy().starts_with('.');
             let yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
             if kind.is_dir() && !hidden {

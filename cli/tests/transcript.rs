@@ -128,6 +128,7 @@ impl Place {
             ("HOME", self.path("home").to_str().unwrap()),
             ("PATH", "/usr/bin:/bin"),
             ("KEYS", self.path("keys").to_str().unwrap()),
+            ("WAXWING", env!("CARGO_BIN_EXE_waxwing")),
         ]);
         command
     }

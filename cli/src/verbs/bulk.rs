@@ -10,28 +10,25 @@ use waxwing_core::{
 use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
-    identities::Options,
     origin,
     printer::count,
     repository::Repository,
-    sealed_file::{self, SealedFile},
+    sealed_file::{self, Item, SealedFile},
 };
 
 /// Options of both verbs.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Common {
+pub(super) struct Paths {
     /// Files, and folders with files
     #[arg(default_value = ".")]
     paths: Vec<PathBuf>,
     /// Write nothing; exit with 3 if a file would change
     #[arg(long)]
     check: bool,
-    #[command(flatten)]
-    identities: Options,
 }
 
-/// Changes one sealed part for its recipients.
-pub(crate) type Change = fn(&mut Sealed, &Identities, &[NamedRecipient], i64) -> std::result::Result<(), OpenError>;
+/// Makes the new sealed part of one resource for its recipients.
+pub(super) type Change<'a> = dyn Fn(&Item, &Repository, &[NamedRecipient]) -> Result<Sealed> + 'a;
 
 /// What became of the resources.
 #[derive(Default)]
@@ -41,11 +38,10 @@ struct Tally {
     failures: Vec<Exit>,
 }
 
-impl Common {
+impl Paths {
     /// Changes every sealed resource under the paths. All files are complete beside the old ones
     /// before the first is replaced; a resource that fails is named and stays as it is.
-    pub(crate) fn run(&self, context: &Context, change: Change, done: &str) -> Result {
-        let identities = self.identities.load(context)?;
+    pub(super) fn each(&self, context: &Context, done: &str, change: &Change<'_>) -> Result {
         let mut tally = Tally::default();
         let mut prepared = Vec::new();
         for path in sealed_file::files(&self.paths, context)? {
@@ -53,10 +49,10 @@ impl Common {
             let Some(mut file) = sealed_file::read_if_sealed(&path, self.paths.contains(&path))? else { continue };
             let repository = Repository::of(&path, context);
             for index in 0..file.items.len() {
-                let result = repository
-                    .as_ref()
-                    .map_err(Failure::clone)
-                    .and_then(|repository| one(&mut file, index, repository, &identities, change, context));
+                let result = match &repository {
+                    Ok(repository) => one(&mut file, index, repository, change),
+                    Err(failure) => Err(failure.clone()),
+                };
                 tally.count(result, &file, context);
             }
             if file.is_changed() && !self.check {
@@ -74,21 +70,28 @@ impl Common {
     }
 }
 
-fn one(
-    file: &mut SealedFile,
-    index: usize,
-    repository: &Repository,
+/// A change that opens with identities.
+pub(super) fn opened(
+    item: &Item,
     identities: &Identities,
-    change: Change,
+    repository: &Repository,
     context: &Context,
-) -> Result<bool> {
+    change: impl FnOnce(&mut Sealed) -> std::result::Result<(), OpenError>,
+) -> Result<Sealed> {
+    let mut sealed = item.sealed.clone();
+    match change(&mut sealed) {
+        Ok(()) => Ok(sealed),
+        Err(error) => {
+            let folders = [repository.root().to_owned()];
+            Err(origin::explain(error, &item.sealed, identities, &folders, context))
+        }
+    }
+}
+
+fn one(file: &mut SealedFile, index: usize, repository: &Repository, change: &Change<'_>) -> Result<bool> {
     let item = file.item(index)?;
     let recipients = repository.recipients(file.path(), &item.sealed.binding().namespace).at(item.title())?;
-    let mut sealed = item.sealed.clone();
-    change(&mut sealed, identities, &recipients, context.now).map_err(|error| {
-        let folders = [repository.root().to_owned()];
-        origin::explain(error, &item.sealed, identities, &folders, context).at(item.title())
-    })?;
+    let sealed = change(item, repository, &recipients).at(item.title())?;
     let changed = sealed != item.sealed;
     file.update(index, sealed)?;
     Ok(changed)
@@ -100,7 +103,7 @@ impl Tally {
         match result {
             Ok(changed) => self.changed += usize::from(changed),
             Err(failure) => {
-                let failure = failure.at(file.path().display());
+                let failure: Failure = failure.at(file.path().display());
                 self.failures.push(failure.code());
                 context.printer.failure(&failure);
             }

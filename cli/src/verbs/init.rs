@@ -57,7 +57,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
-    let path = context.config.clone().unwrap_or_else(|| args.folder.join(FILE));
+    let path = match &context.config {
+        Some(named) => named.clone(),
+        None if args.folder == Path::new(".") => PathBuf::from(FILE),
+        None => args.folder.join(FILE),
+    };
     if fs::symlink_metadata(&path).is_ok() {
         return Err(Failure::new(format!("{} exists already", path.display()))
             .hint("edit it by hand; waxwing recipients diff shows what the clusters publish"));

@@ -26,7 +26,8 @@ fn page() -> String {
     for (exit, meaning) in Exit::TABLE {
         let _ = writeln!(page, "| {} | {meaning} |", exit as u8);
     }
-    let mut command = args::command("waxwing");
+    // Of one width, whatever the terminal.
+    let mut command = args::command("waxwing").term_width(100);
     command.build();
     write_command(&mut page, &mut command);
     page

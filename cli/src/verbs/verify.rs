@@ -156,7 +156,9 @@ impl Check<'_> {
             return;
         }
         let typed: std::result::Result<SealedSecret, YamlError> =
-            if object.is_item { yaml::from_value(object.value) } else { object.document.typed(object.text) };
+            if object.is_item { Ok(SealedSecret::default()) } else { object.document.typed(object.text) };
+        // The first knows lines; the second is as strict about types as the API server.
+        let typed = typed.and_then(|_| yaml::from_value(object.value));
         match typed {
             Ok(typed) => self.sealed(path, object, &title, &typed),
             Err(error) => {
@@ -275,12 +277,14 @@ fn compare(path: &str, value: &Value, known: &Value, unknown: &mut Vec<String>) 
         let path = format!("{path}.{field}");
         match known.get(field) {
             Some(known) => compare(&path, inner, known, unknown),
-            // An absent value is written as nothing.
-            None if is_empty(inner) => {}
+            None if OMITTED.contains(&field.as_str()) && is_empty(inner) => {}
             None => unknown.push(path),
         }
     }
 }
+
+/// Fields that are not written when they are empty.
+const OMITTED: [&str; 6] = ["annotations", "data", "immutable", "labels", "metadata", "template"];
 
 fn is_empty(value: &Value) -> bool {
     value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)

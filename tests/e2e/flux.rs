@@ -29,9 +29,10 @@ fn a_good_commit_turns_ready_and_a_bad_one_fails_fast_with_our_message() {
         let flux = Flux::running(scene).await;
         let ring = scene.ring().await;
         let good = ring.seal(&scene.namespace, "app", &[("a", "1"), ("b", "2")]);
-        flux.push(scene, &[&good]).await?;
+        let revision = flux.push(scene, &[&good]).await?;
         create_kustomization(scene).await?;
         let first = until_reconciled(scene, "True").await;
+        assert_eq!(first.data["status"]["lastAttemptedRevision"], revision);
         assert_eq!(wait::value_of(&scene.secrets().get("app").await?, "a"), b"1");
 
         let mut bad = good.clone();
@@ -61,6 +62,41 @@ fn a_good_commit_turns_ready_and_a_bad_one_fails_fast_with_our_message() {
         until_reconciled(scene, "True").await;
         Ok(())
     });
+}
+
+#[test]
+fn the_status_and_a_metric_say_at_which_commit_an_object_was_synced() {
+    scene::shared(async |scene| -> Result<()> {
+        let flux = Flux::running(scene).await;
+        let ring = scene.ring().await;
+        let mut sealed = ring.seal(&scene.namespace, "app", &[("k", "1")]);
+        let first = flux.push(scene, &[&sealed]).await?;
+        create_kustomization(scene).await?;
+        until_source(scene, &first).await;
+        // Not a wait for a state: what the operator has read of a Kustomization is good for three seconds.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        ring.set(&mut sealed, &[("k", "2")]);
+        let second = flux.push(scene, &[&sealed]).await?;
+        until_source(scene, &second).await;
+        let applied =
+            scene.world().operator.metrics().await?.sum("waxwing_commit_to_applied_seconds_count", &[]);
+        assert!(applied >= 1.0, "{applied}");
+        Ok(())
+    });
+}
+
+/// Waits until the object is ready and says that this revision was synced.
+async fn until_source(scene: &Scene, revision: &str) {
+    wait::until_sealed(&scene.sealed(), "app", "names the commit", |object| {
+        let source = object.status.as_ref().and_then(|status| status.source.as_ref());
+        let name = format!("{}/apps", scene.namespace);
+        wait::is_ready(object)
+            && source.is_some_and(|source| {
+                (source.tool.as_str(), source.name.as_str(), source.revision.as_str())
+                    == ("flux", &name, revision)
+            })
+    })
+    .await;
 }
 
 #[test]

@@ -6,18 +6,36 @@ use std::path::{Path, PathBuf};
 use waxwing_tests::tools::root;
 
 #[test]
-fn every_threat_in_the_security_document_has_a_test_that_names_it() {
-    let listed = threats(&std::fs::read_to_string(root().join("SECURITY.md")).unwrap());
-    assert!(listed.len() > 40, "the tables were found: {listed:?}");
+fn every_threat_has_a_test_and_every_test_that_is_named_covers_its_threat() {
     let tested = tested();
-    let missing: Vec<_> = listed.iter().filter(|id| !tested.contains_key(*id)).collect();
-    assert!(missing.is_empty(), "no test's doc comment begins with: {missing:?}");
+    let document = std::fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let mut listed = BTreeSet::new();
+    for row in document.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let columns: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [id, _, _, tests, ..] = columns[..] else { continue };
+        if !is_id(id) {
+            continue;
+        }
+        listed.insert(id.to_owned());
+        let known = tested.get(id).cloned().unwrap_or_default();
+        assert!(!known.is_empty(), "{id}: no test's doc comment begins with `/// {id}.`");
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{id}: SECURITY.md names no test; there are {known:?}");
+        for name in named {
+            assert!(known.contains(name), "{id}: {name} is not a test of it; these are: {known:?}");
+        }
+    }
+    assert!(listed.len() > 50, "the tables were found");
+    let unlisted: Vec<_> = tested.keys().filter(|id| !listed.contains(*id)).collect();
+    assert!(unlisted.is_empty(), "SECURITY.md has no row for {unlisted:?}");
 }
 
 #[test]
 fn a_test_that_names_a_threat_names_its_guard() {
     let without: Vec<_> = comments().into_iter().filter(|comment| !comment.text.contains("Guard")).collect();
-    assert!(without.is_empty(), "{without:#?}");
+    let places: Vec<_> =
+        without.iter().map(|comment| format!("{}: {}", comment.file.display(), comment.test)).collect();
+    assert!(places.is_empty(), "{places:#?}");
 }
 
 /// The cases of this issue, whether or not the document of threats has a row for each.
@@ -53,45 +71,48 @@ fn every_file_of_tests_is_part_of_this_program() {
     }
 }
 
-/// A doc comment that begins with ids of threats.
+/// A test with a doc comment that begins with ids of threats.
 #[derive(Debug)]
 struct Comment {
     file: PathBuf,
+    test: String,
     ids: Vec<String>,
     text: String,
 }
 
-/// Which files test which threat.
-fn tested() -> BTreeMap<String, BTreeSet<PathBuf>> {
-    let mut tested: BTreeMap<String, BTreeSet<PathBuf>> = BTreeMap::new();
+/// Which tests are there for each threat.
+fn tested() -> BTreeMap<String, BTreeSet<String>> {
+    let mut tested: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for comment in comments() {
         for id in comment.ids {
-            tested.entry(id).or_default().insert(comment.file.clone());
+            tested.entry(id).or_default().insert(comment.test.clone());
         }
     }
     tested
 }
 
-/// Those of all tests in the work tree: the attribute `#[test]` stands before the next function.
+/// Those of all functions in the work tree.
 fn comments() -> Vec<Comment> {
     let mut found = Vec::new();
     for file in sources(root()) {
-        let source = std::fs::read_to_string(&file).unwrap();
-        let lines: Vec<&str> = source.lines().map(str::trim).collect();
-        let mut at = 0;
-        while at < lines.len() {
-            let length = lines[at..].iter().take_while(|line| line.starts_with("///")).count();
-            let text: Vec<&str> = lines[at..at + length].iter().map(|line| line[3..].trim()).collect();
-            let attributes = lines[at + length..].iter().take_while(|line| line.starts_with("#["));
-            let is_test = attributes.into_iter().any(|line| line.contains("test"));
-            let inside_macro = lines[at + length..]
-                .first()
-                .is_some_and(|line| line.starts_with("fn ") || line.contains("proptest"));
-            let ids = text.first().map(|line| ids(line)).unwrap_or_default();
-            if !ids.is_empty() && (is_test || inside_macro) {
-                found.push(Comment { file: file.clone(), ids, text: text.join(" ") });
+        let mut text: Vec<String> = Vec::new();
+        for line in std::fs::read_to_string(&file).unwrap().lines().map(str::trim_start) {
+            if let Some(comment) = line.strip_prefix("/// ") {
+                text.push(comment.to_owned());
+            } else if !line.starts_with("#[") {
+                let ids = text.first().map(|first| ids(first)).unwrap_or_default();
+                if let Some((_, rest)) = line.split_once("fn ").filter(|_| !ids.is_empty()) {
+                    let name =
+                        rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+                    found.push(Comment {
+                        file: file.clone(),
+                        test: name.to_owned(),
+                        ids,
+                        text: text.join(" "),
+                    });
+                }
+                text.clear();
             }
-            at += length.max(1);
         }
     }
     found
@@ -99,22 +120,13 @@ fn comments() -> Vec<Comment> {
 
 /// `C01, C02. Guard: …` gives both; anything else none.
 fn ids(line: &str) -> Vec<String> {
-    let Some((head, _)) = line.split_once(". ") else { return Vec::new() };
-    let ids: Vec<String> = head.split(", ").map(str::to_owned).collect();
-    if ids.iter().all(|id| is_id(id)) { ids } else { Vec::new() }
+    let Some((head, _)) = line.split_once('.') else { return Vec::new() };
+    let ids: Vec<&str> = head.split(", ").collect();
+    if ids.iter().all(|id| is_id(id)) { ids.into_iter().map(str::to_owned).collect() } else { Vec::new() }
 }
 
 fn is_id(text: &str) -> bool {
-    let (letter, digits) = text.split_at(text.len().min(1));
-    letter.chars().all(|c| c.is_ascii_uppercase())
-        && digits.len() == 2
-        && digits.chars().all(|c| c.is_ascii_digit())
-}
-
-/// The first cells of all rows that hold an id.
-fn threats(document: &str) -> BTreeSet<String> {
-    let rows = document.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-    rows.filter(|cell| is_id(cell)).map(str::to_owned).collect()
+    matches!(text.as_bytes(), [b'A'..=b'Z', b'0'..=b'9', b'0'..=b'9'])
 }
 
 /// Every Rust file of ours.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use waxwing_core::keys::Identity;
@@ -212,6 +212,49 @@ fn a_planted_identity_is_reported_and_opens_nothing_until_an_administrator_trust
         scene.merge_ring(json!({"trusted": [planted.recipient().as_str()]})).await?;
         wait::until_ready(&scene.sealed(), "app").await;
         assert_eq!(scene.ring().await.recipients(), ours.recipients(), "trusted is not published");
+        Ok(())
+    });
+}
+
+/// K15. Guard: only what was read back is active (`core: plan::key_ring`).
+#[test]
+fn a_forged_ring_status_publishes_no_key_and_loses_none() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let mut operator = release.start("a")?;
+        scene.watch_log(&operator).await;
+        operator.until_ready().await?;
+        let ours = scene.ring().await;
+        let before = scene.rings().get(&scene.ring).await?;
+        let stranger = Identity::generate();
+        // The stranger's key as the newest active one, and ours as retired never to be used.
+        let mut forged = before.status.clone().unwrap_or_default();
+        let mut theirs = forged.keys[0].clone();
+        theirs.recipient = stranger.recipient().to_string();
+        forged.keys.push(theirs);
+        forged.recipients_digest = None;
+        let patch = Patch::Merge(json!({"status": forged}));
+        scene.rings().patch_status(&scene.ring, &PatchParams::default(), &patch).await?;
+        let settled = |ring: &KeyRing| {
+            is_serving(ring) && ring.status.as_ref().is_some_and(|status| status.recipients_digest.is_some())
+        };
+        let ring = wait::until_ring(&scene.rings(), &scene.ring, "has settled", settled).await;
+        let active = keys_in(&ring, KeyState::Active);
+        assert_eq!(
+            active,
+            [ours.recipients()[0].recipient().as_str()],
+            "a key that was not read back is not published"
+        );
+        scene.sealed_and_ready("app", &[("k", "v")]).await?;
+        // Forgotten altogether: no key is made in silence, as for a ring that was made anew.
+        let nothing = Patch::Merge(json!({"status": {"keys": null, "recipientsDigest": null}}));
+        scene.rings().patch_status(&scene.ring, &PatchParams::default(), &nothing).await?;
+        let stalled = |ring: &KeyRing| {
+            let status = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+            conditions::get(status, ConditionType::Stalled)
+                .is_some_and(|c| c.status == "True" && c.reason == Reason::UntrustedIdentities.as_str())
+        };
+        wait::until_ring(&scene.rings(), &scene.ring, "is stalled", stalled).await;
+        assert_eq!(identities(release).await?.len(), 1);
         Ok(())
     });
 }

@@ -8,6 +8,7 @@
 mod admission;
 mod break_glass;
 mod chart;
+mod cli;
 mod drift;
 mod faults;
 mod flux;

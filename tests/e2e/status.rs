@@ -17,11 +17,12 @@ fn each_forged_field_is_put_right_and_the_secret_stays() {
         let (sealed, secret) = scene.sealed_and_ready("app", &[("k", "v")]).await?;
         let truth = sealed.status.clone().unwrap();
         let key = &truth.keys[0];
-        let forgeries: [(&str, Value); 8] = [
+        let forgeries: [(&str, Value); 9] = [
             ("observedGeneration", json!({"observedGeneration": 99})),
             ("conditions", json!({"conditions": []})),
             ("keys, lower", json!({"keys": [{"name": "k", "seq": 1, "keyId": key.key_id}]})),
             ("keys, another's", json!({"keys": [{"name": "k", "seq": key.seq, "keyId": "00000000"}]})),
+            ("source", json!({"source": {"tool": "flux", "name": "forged/forged", "revision": "forged"}})),
             ("applied.digest", json!({"applied": {"digest": "A".repeat(43)}})),
             ("applied.keyId", json!({"applied": {"keyId": "00000000"}})),
             ("applied.resourceVersion", json!({"applied": {"resourceVersion": "1"}})),

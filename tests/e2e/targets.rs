@@ -2,11 +2,16 @@
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionSpec,
+};
 use kube::api::{DeleteParams, PostParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use waxwing_core::seal::Binding;
 use waxwing_crds::{Reason, SealedSecret};
+use waxwing_tests::faults::{Call, Fault, Faults};
 use waxwing_tests::ring::{binding, now};
 use waxwing_tests::{scene, wait};
 
@@ -128,6 +133,100 @@ fn a_secret_that_is_swapped_for_another_of_its_name_is_not_written() {
         assert_eq!(scene.secrets().get("app").await?.resource_version(), theirs.resource_version());
         Ok(())
     });
+}
+
+/// K15. Guard: the uid in the body of each apply (`operator: apply`); the operator's cache is stale here.
+#[test]
+fn a_secret_that_is_swapped_behind_the_operators_back_is_refused_by_its_uid() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let proxy = Faults::before(scene.plane).await?;
+        let mut operator = release.start_at("a", &proxy.url, &[])?;
+        scene.watch_log(&operator).await;
+        operator.until_ready().await?;
+        let ring = scene.ring().await;
+        let mut sealed = ring.seal(&scene.namespace, "app", &[("k", "1")]);
+        scene.commit(&sealed).await?;
+        wait::until_ready(&scene.sealed(), "app").await;
+        // From here on it hears nothing about Secrets any more.
+        let watched = format!("/namespaces/{}/secrets", scene.namespace);
+        let deaf =
+            proxy.inject(Fault::NoAnswer, move |call| !call.is_write() && call.path.ends_with(&watched));
+        proxy.shut();
+        operator
+            .until_metrics("watches are broken", |scrape| {
+                scrape.sum("waxwing_watch_errors_total", &[]) >= 1.0
+            })
+            .await;
+        proxy.open();
+        deaf.until_hit().await;
+        scene.delete_secret("app").await?;
+        let theirs = json!({"metadata": {"name": "app"}, "stringData": {"k": "theirs"}});
+        let theirs = scene.secrets().create(&PostParams::default(), &serde_json::from_value(theirs)?).await?;
+        let before = proxy.calls().len();
+        ring.set(&mut sealed, &[("k", "2")]);
+        scene.commit(&sealed).await?;
+        wait::until_failing(&scene.sealed(), "app", Reason::Conflict).await;
+        let is_try = |call: &Call| call.method == "PATCH" && call.path.ends_with("/secrets/app");
+        let tries = proxy.calls()[before..].iter().filter(|call| is_try(call)).count();
+        assert_eq!(tries, 1, "it tried to write the Secret that it knew, once");
+        assert_eq!(scene.secrets().get("app").await?.resource_version(), theirs.resource_version());
+        Ok(())
+    });
+}
+
+/// D10. Guard: what can't be decoded is kept as its metadata and reported (`operator: records`).
+#[test]
+fn an_object_that_was_stored_before_a_rule_existed_stops_nobody() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        store_past_the_schema(scene, json!({"format": 7, "data": ["not", "a", "map"]})).await?;
+        let mut operator = release.start("a")?;
+        scene.watch_log(&operator).await;
+        operator.until_ready().await?;
+        scene.sealed_and_ready("good", &[("k", "v")]).await?;
+        // The API server takes no status for an object that breaks its rules, so the event is what tells.
+        let event = wait::until_event(&scene.events(), "stored", Reason::InvalidSpec).await;
+        assert!(event.note.unwrap_or_default().contains("spec.data"), "the field is named");
+        operator.process_mut().check_alive()
+    });
+}
+
+/// Creates the object `stored` with any spec, as if its CRD had had no rules then.
+async fn store_past_the_schema(scene: &scene::Scene, spec: serde_json::Value) -> Result<()> {
+    let crds: Api<CustomResourceDefinition> = Api::all(scene.client());
+    let name = "sealedsecrets.waxwing.dev";
+    let rules = crds.get(name).await?.spec;
+    let mut open = serde_json::to_value(&rules)?;
+    open["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"] =
+        json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    replace_crd(&crds, name, serde_json::from_value(open)?).await?;
+    let object = json!({
+        "apiVersion": waxwing_crds::names::API_VERSION, "kind": "SealedSecret",
+        "metadata": {"name": "stored", "namespace": scene.namespace}, "spec": spec,
+    });
+    let object: DynamicObject = serde_json::from_value(object)?;
+    let began = std::time::Instant::now();
+    // The API server takes a moment to use the new schema.
+    while dynamic(scene).create(&PostParams::default(), &object).await.is_err() {
+        assert!(began.elapsed() < wait::DEADLINE, "an object past the schema can be stored");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    replace_crd(&crds, name, rules).await
+}
+
+async fn replace_crd(
+    crds: &Api<CustomResourceDefinition>,
+    name: &str,
+    spec: CustomResourceDefinitionSpec,
+) -> Result<()> {
+    let mut crd = crds.get(name).await?;
+    crd.spec = spec;
+    crds.replace(name, &PostParams::default(), &crd).await?;
+    Ok(())
+}
+
+fn dynamic(scene: &scene::Scene) -> Api<DynamicObject> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("waxwing.dev", "v1alpha1", "SealedSecret"));
+    Api::namespaced_with(scene.client(), &scene.namespace, &resource)
 }
 
 /// D10. Guard: a malformed object is reported on itself and skipped (`operator: watch`).

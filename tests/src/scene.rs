@@ -63,7 +63,7 @@ pub fn alone(values: &[&str], test: impl AsyncFnOnce(&Scene, &Release) -> Result
 impl World {
     async fn start() -> Result<Self> {
         let plane = control_plane::main().await;
-        let release = Release::install(plane, "system", None, &[]).await?;
+        let release = Release::install(plane, "system", None, &["gitops.readSource=true"]).await?;
         let mut operator = release.start("replica-0")?;
         operator.until_ready().await?;
         Ok(Self { release, operator })

@@ -26,11 +26,16 @@ fn every_step_works_and_leaves_a_commit() {
     let outcome = quickstart(&place, &["--dir", "demo"]);
     all_ok(&outcome);
     let repository = place.file("demo/repo");
-    let log = Command::new("git").current_dir(&repository).args(["log", "--format=%an <%ae> %s"]).output().unwrap();
+    let log =
+        Command::new("git").current_dir(&repository).args(["log", "--format=%an <%ae> %s"]).output().unwrap();
     let log = String::from_utf8(log.stdout).unwrap();
     assert_eq!(log.lines().count(), 9, "{log}");
-    assert!(log.lines().all(|line| line.starts_with("waxwing quickstart <quickstart@example.invalid> ")), "{log}");
-    let status = Command::new("git").current_dir(&repository).args(["status", "--porcelain"]).output().unwrap();
+    assert!(
+        log.lines().all(|line| line.starts_with("waxwing quickstart <quickstart@example.invalid> ")),
+        "{log}"
+    );
+    let status =
+        Command::new("git").current_dir(&repository).args(["status", "--porcelain"]).output().unwrap();
     assert!(status.stdout.is_empty());
     for key in fs::read_dir(place.file("demo/keys")).unwrap() {
         assert_eq!(key.unwrap().metadata().unwrap().mode() & 0o777, 0o600);
@@ -86,7 +91,10 @@ fn it_takes_an_env_file_of_the_users_own() {
 #[test]
 fn it_takes_a_manifest_of_the_users_own_also_with_one_key_or_with_several_secrets() {
     let place = Place::new();
-    place.write("one.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: one}\nstringData: {only: value-of-one}\n");
+    place.write(
+        "one.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: one}\nstringData: {only: value-of-one}\n",
+    );
     all_ok(&quickstart(&place, &["--dir", "first", "--from", "one.yaml"]));
     assert!(place.file("first/prod-eu/default/one.yaml").exists());
     let two = "# a comment\napiVersion: v1\nkind: Secret\nmetadata: {name: two, namespace: web}\ndata: {a: AAECAw==, b: Yg==}\n";

@@ -16,7 +16,12 @@ use crate::transcript::Place;
 fn sealed() -> Place {
     let place = Place::new();
     let keys: Value = serde_json::from_str(
-        &place.waxwing(&["keys", "list", "--output", "json", "--identity", &identity(&place, "cluster.txt")], b"").stdout,
+        &place
+            .waxwing(
+                &["keys", "list", "--output", "json", "--identity", &identity(&place, "cluster.txt")],
+                b"",
+            )
+            .stdout,
     )
     .unwrap();
     let recipient = format!("prod={}", keys[0]["recipient"].as_str().unwrap());
@@ -126,7 +131,8 @@ fn watching_prints_a_line_for_each_change_and_ends_well_on_ctrl_c() {
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert_eq!(watch.child.wait().unwrap().code(), Some(0));
     assert_eq!(render(&place, "cluster.txt", &[]).2, 0, "the output is free again");
-    let left: Vec<_> = fs::read_dir(place.path("out/web")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(place.path("out/web")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["db.yaml"]);
 }
 

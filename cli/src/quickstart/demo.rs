@@ -1,4 +1,4 @@
-//! The folder of a run, and what steps do in it: commands, commits, waiting for the render, checks.
+//! The folder of a run, and what steps do in it: commands, commits, checks.
 //!
 //! ```text
 //! repo/       the Git repository: .waxwing.yaml, sealed.yaml
@@ -16,10 +16,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
-    thread::JoinHandle,
-    time::{Duration, Instant},
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -30,29 +27,20 @@ use waxwing_core::{
     seal::{DataKey, OpenError, Sealed},
     yaml,
 };
-use waxwing_crds::{ClusterScopePolicy, RollbackPolicy};
 
-#[cfg(feature = "cluster")]
-use super::live::Live;
-use super::{git::Git, sample::Sample};
+use super::{git::Git, sample::Sample, site::Site};
 use crate::{
     args::Context,
     error::{Explain, Failure, Result},
-    identities::{self, Options},
+    identities,
     printer::{Printer, Tone},
-    render::{Job, Layout, Renderer, Row, What, watch},
     sealed_file::{Choice, Item, SealedFile},
-    verbs::render::time_of_day,
 };
 
 /// The sealed file, in the repository.
 pub(super) const SEALED: &str = "sealed.yaml";
 /// The configuration file, in the repository.
 pub(super) const CONFIG: &str = crate::repository::FILE;
-/// The longest wait for the render.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The render polls faster than usual, because a person waits.
-const INTERVAL: Duration = Duration::from_millis(40);
 
 /// Opened values by key.
 pub(super) type Values = BTreeMap<String, Secret>;
@@ -65,8 +53,8 @@ pub(super) struct Demo<'a> {
     pub(super) now: i64,
     say: &'a Printer,
     program: PathBuf,
-    interrupted: Arc<AtomicBool>,
-    site: Site,
+    pub(super) interrupted: Arc<AtomicBool>,
+    pub(super) site: Site,
     /// Namespace and name of the SealedSecret that the steps work on.
     pub(super) subject: (String, String),
     /// The keys that the steps change: two where there are two.
@@ -85,24 +73,6 @@ pub(super) struct LastSet {
     /// The commit, and its message.
     pub(super) commit: Option<String>,
     pub(super) message: &'static str,
-}
-
-/// Where what is sealed is opened.
-enum Site {
-    /// Not yet anywhere.
-    None,
-    /// In a folder beside the repository.
-    Render(Render),
-    /// In a namespace of a cluster.
-    #[cfg(feature = "cluster")]
-    Cluster(Live),
-}
-
-/// `render --watch` in a thread.
-struct Render {
-    stop: Arc<AtomicBool>,
-    rows: mpsc::Receiver<(i64, Row)>,
-    thread: Option<JoinHandle<Result<()>>>,
 }
 
 impl<'a> Demo<'a> {
@@ -151,7 +121,7 @@ impl<'a> Demo<'a> {
     }
 
     /// Ends a wait on Ctrl-C.
-    fn go_on(&self) -> Result<()> {
+    pub(super) fn go_on(&self) -> Result<()> {
         if self.interrupted.load(Ordering::Relaxed) { Err(Failure::new("interrupted")) } else { Ok(()) }
     }
 
@@ -191,7 +161,8 @@ impl<'a> Demo<'a> {
         let empty = self.path("none");
         command.env("XDG_CONFIG_HOME", &empty).env("XDG_STATE_HOME", &empty);
         command.env_remove("WAXWING_IDENTITY").env_remove("WAXWING_CACHE");
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             // A command that reads nothing may be gone already.
             let _ = stdin.write_all(input);
@@ -222,178 +193,16 @@ impl<'a> Demo<'a> {
     pub(super) fn show_diff(&self) -> Result<()> {
         let (Some(git), Some(commit)) = (&self.git, &self.last_set.commit) else { return Ok(()) };
         self.show("git show --unified=0 | cut -c 1-90")?;
-        let is_change = |line: &&str| line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---");
+        let is_change = |line: &&str| {
+            line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---")
+        };
         let diff = git.diff(commit)?;
         diff.lines().filter(is_change).try_for_each(|line| self.tell(cut(line, 90)))
-    }
-
-    /// Has the cluster of this connection open what is sealed, instead of a folder.
-    #[cfg(feature = "cluster")]
-    pub(super) fn use_cluster(&mut self, live: Live) {
-        self.site = Site::Cluster(live);
-    }
-
-    /// The cluster that opens what is sealed.
-    #[cfg(feature = "cluster")]
-    pub(super) fn cluster(&self) -> Result<&Live> {
-        match &self.site {
-            Site::Cluster(live) => Ok(live),
-            _ => Err(Failure::new("there is no cluster")),
-        }
-    }
-
-    /// Whether a cluster opens what is sealed.
-    pub(super) fn is_live(&self) -> bool {
-        !matches!(self.site, Site::None | Site::Render(_))
-    }
-
-    /// Has what is in the repository opened: a render sees it by itself, to a cluster it is applied.
-    pub(super) fn publish(&mut self) -> Result<()> {
-        match &self.site {
-            Site::None => self.begin_render(),
-            Site::Render(_) => Ok(()),
-            #[cfg(feature = "cluster")]
-            Site::Cluster(live) => {
-                let (mut files, mut objects) = (Vec::new(), Vec::new());
-                for file in crate::sealed_file::files(&[self.repo("")], &self.context())? {
-                    let items = SealedFile::read(&file, None)?.items;
-                    objects.extend(items.into_iter().map(|item| item.map(|item| item.object)).collect::<Result<Vec<_>>>()?);
-                    files.push(format!("-f {}", file.file_name().unwrap_or_default().to_string_lossy()));
-                }
-                self.show(&format!("kubectl apply --server-side {}     # your GitOps tool does this", files.join(" ")))?;
-                let removed = live.apply(&objects)?;
-                removed.iter().try_for_each(|name| {
-                    self.show(&format!("kubectl delete --namespace {} sealedsecret {name}", live.namespace()))
-                })
-            }
-        }
-    }
-
-    fn context(&self) -> Context {
-        Context { printer: Printer::new(false), config: None, now: self.now }
-    }
-
-    /// Begins to render the repository for the first cluster, by the loop of `render --watch`.
-    fn begin_render(&mut self) -> Result<()> {
-        self.show("waxwing render . --into ../prod-eu --identity ../keys/prod-eu.txt --watch &")?;
-        let job = Job {
-            source: self.repo(""),
-            output: self.path("prod-eu"),
-            layout: Layout::Yaml,
-            rollback: RollbackPolicy::Warn,
-            cluster_scope: ClusterScopePolicy::Deny,
-            force: false,
-        };
-        let options = Options::of(vec![self.path("keys/prod-eu.txt")]);
-        let context = self.context();
-        let mut renderer = Renderer::open(job, &context)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let (send, rows) = mpsc::channel();
-        let thread = std::thread::spawn(move || {
-            watch(&mut renderer, &options, INTERVAL, &stopped, &context, &mut |now, row| {
-                send.send((now, row.clone())).map_err(Failure::from)
-            })
-        });
-        self.site = Site::Render(Render { stop, rows, thread: Some(thread) });
-        Ok(())
-    }
-
-    /// Waits until all of these are told, each of a Secret.
-    pub(super) fn expect(&self, expected: &[(What, &str)]) -> Result<Vec<Row>> {
-        let render = match &self.site {
-            Site::None => return Err(Failure::new("nothing opens what is sealed")),
-            Site::Render(render) => render,
-            #[cfg(feature = "cluster")]
-            Site::Cluster(live) => {
-                let rows = expected.iter().map(|(what, secret)| live.expect(*what, secret, &|| self.go_on()));
-                let rows = rows.collect::<Result<Vec<Row>>>()?;
-                rows.iter().try_for_each(|row| self.tell(cut(&format!("cluster | {}", row.line()), 150)))?;
-                return Ok(rows);
-            }
-        };
-        let mut missing: Vec<_> = expected.to_vec();
-        let mut found = Vec::new();
-        let deadline = Instant::now() + PATIENCE;
-        while !missing.is_empty() {
-            let row = render.rows.recv_timeout(Duration::from_millis(200));
-            self.go_on()?;
-            let Ok((now, row)) = row else {
-                if Instant::now() < deadline {
-                    continue;
-                }
-                let missing: Vec<_> = missing.iter().map(|(what, secret)| format!("{} {secret}", what.as_str())).collect();
-                return Err(Failure::new(format!("the render did not say: {}", missing.join(", "))));
-            };
-            self.tell(cut(&format!("render | {} {}", time_of_day(now), row.line()), 150))?;
-            missing.retain(|(what, secret)| (*what, *secret) != (row.what, row.secret.as_str()));
-            found.push(row);
-        }
-        Ok(found)
-    }
-
-    /// Ends the render; removes the namespace from the cluster.
-    pub(super) fn end(&mut self) -> Result<()> {
-        match std::mem::replace(&mut self.site, Site::None) {
-            Site::None => Ok(()),
-            Site::Render(mut render) => {
-                render.stop.store(true, Ordering::Relaxed);
-                match render.thread.take().map(JoinHandle::join) {
-                    Some(Ok(result)) => result,
-                    _ => Err(Failure::new("the render ended badly")),
-                }
-            }
-            #[cfg(feature = "cluster")]
-            Site::Cluster(live) => {
-                self.show(&format!("kubectl delete namespace {}", live.namespace()))?;
-                live.end()
-            }
-        }
     }
 
     /// `NAMESPACE/NAME` of what the steps work on.
     pub(super) fn secret(&self) -> String {
         format!("{}/{}", self.subject.0, self.subject.1)
-    }
-
-    /// What is opened in the first cluster, by key.
-    pub(super) fn live(&self) -> Result<Values> {
-        match &self.site {
-            #[cfg(feature = "cluster")]
-            Site::Cluster(live) => live.values(&self.subject.1),
-            _ => self.rendered("prod-eu"),
-        }
-    }
-
-    /// Whether a Secret is made in the first cluster.
-    pub(super) fn is_made(&self, namespace: &str, name: &str) -> Result<bool> {
-        match &self.site {
-            #[cfg(feature = "cluster")]
-            Site::Cluster(live) => live.has(name),
-            _ => Ok(self.path("prod-eu").join(namespace).join(format!("{name}.yaml")).exists()),
-        }
-    }
-
-    /// Changes one opened value by hand.
-    pub(super) fn tamper(&self) -> Result<()> {
-        let (key, secret) = (&self.keys.0, self.secret());
-        #[cfg(feature = "cluster")]
-        if let Site::Cluster(live) = &self.site {
-            self.show(&format!("kubectl edit --namespace {} secret {}     # somebody changes {key}", self.subject.0, self.subject.1))?;
-            return live.tamper(&self.subject.1, key);
-        }
-        self.show(&format!("$EDITOR ../prod-eu/{secret}.yaml     # somebody changes {key}"))?;
-        let path = self.path("prod-eu").join(format!("{secret}.yaml"));
-        let right = fs::read_to_string(&path).at(path.display())?;
-        let edited: String = right
-            .split_inclusive('\n')
-            .map(|line| match line.trim_start().trim_start_matches('"').strip_prefix(key.as_str()) {
-                Some(rest) if rest.starts_with([':', '"']) => format!("  {key}: c29tZXRoaW5nIGVsc2U=\n"),
-                _ => line.to_owned(),
-            })
-            .collect();
-        check(edited != right, "the edit changes something")?;
-        fs::write(&path, edited).at(path.display())
     }
 
     /// What is rendered into one of the folders, by key.
@@ -416,14 +225,16 @@ impl<'a> Demo<'a> {
 
     /// What the identities in a file open, by the format's own functions.
     pub(super) fn opened(&self, identity: &str) -> Result<Values> {
-        let identities: Identities = identities::read(&self.path("keys").join(identity))?.into_iter().collect();
+        let identities: Identities =
+            identities::read(&self.path("keys").join(identity))?.into_iter().collect();
         let opened = self.sealed()?.open(&identities, self.now + 60)?;
         Ok(opened.into_values().into_iter().map(|(key, opened)| (key.to_string(), opened.value)).collect())
     }
 
     /// Whether the identities in a file fit the envelope of one value.
     pub(super) fn opens(&self, identity: &str, key: &str) -> Result<bool> {
-        let identities: Identities = identities::read(&self.path("keys").join(identity))?.into_iter().collect();
+        let identities: Identities =
+            identities::read(&self.path("keys").join(identity))?.into_iter().collect();
         match self.sealed()?.open_key(&key.parse::<DataKey>()?, &identities, self.now + 60) {
             Ok(_) => Ok(true),
             Err(OpenError::NoMatchingKey { .. }) => Ok(false),
@@ -471,12 +282,6 @@ impl<'a> Demo<'a> {
     }
 }
 
-impl Drop for Render {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
 /// A condition that must hold, as a sentence.
 pub(super) fn check(holds: bool, sentence: &str) -> Result<()> {
     if holds { Ok(()) } else { Err(Failure::new(format!("this does not hold: {sentence}"))) }
@@ -485,7 +290,10 @@ pub(super) fn check(holds: bool, sentence: &str) -> Result<()> {
 /// Whether two sets of values are the same.
 pub(super) fn same(left: &Values, right: &Values) -> bool {
     left.len() == right.len()
-        && left.iter().zip(right).all(|((key, value), (other_key, other))| key == other_key && value.same_as(other))
+        && left
+            .iter()
+            .zip(right)
+            .all(|((key, value), (other_key, other))| key == other_key && value.same_as(other))
 }
 
 /// The values of a Secret manifest.
@@ -502,7 +310,7 @@ fn values_of(manifest: &Value) -> Result<Values> {
 }
 
 /// The beginning of a line.
-fn cut(line: &str, width: usize) -> String {
+pub(super) fn cut(line: &str, width: usize) -> String {
     match line.char_indices().nth(width) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line.to_owned(),
@@ -512,6 +320,7 @@ fn cut(line: &str, width: usize) -> String {
 /// Arguments as a shell takes them.
 fn typed(args: &[&str]) -> String {
     let is_plain = |arg: &str| arg.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./=:,@~".contains(&b));
-    let quoted = |arg: &&str| if is_plain(arg) && !arg.is_empty() { (*arg).to_owned() } else { format!("'{arg}'") };
+    let quoted =
+        |arg: &&str| if is_plain(arg) && !arg.is_empty() { (*arg).to_owned() } else { format!("'{arg}'") };
     args.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }

@@ -64,7 +64,11 @@ impl Git {
         let (name, mail) = ("waxwing quickstart", "quickstart@example.invalid");
         git.envs([("GIT_AUTHOR_NAME", name), ("GIT_COMMITTER_NAME", name)]);
         git.envs([("GIT_AUTHOR_EMAIL", mail), ("GIT_COMMITTER_EMAIL", mail)]);
-        git.envs([("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_TERMINAL_PROMPT", "0")]);
+        git.envs([
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+        ]);
         git.current_dir(&self.work_tree).args(args);
         git.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         git

@@ -62,9 +62,17 @@ impl Live {
         let random = Identity::generate().id();
         let (context, namespace) = (cluster.context().to_owned(), format!("waxwing-quickstart-{random}"));
         if !wish.yes {
-            ask(&format!("This makes namespace {namespace} in the cluster of context {context}, and removes it at the end."), say)?;
+            ask(
+                &format!(
+                    "This makes namespace {namespace} in the cluster of context {context}, and removes it at the end."
+                ),
+                say,
+            )?;
         }
-        let object = Namespace { metadata: kube::core::ObjectMeta { name: Some(namespace.clone()), ..Default::default() }, ..Default::default() };
+        let object = Namespace {
+            metadata: kube::core::ObjectMeta { name: Some(namespace.clone()), ..Default::default() },
+            ..Default::default()
+        };
         let api = Api::<Namespace>::all(cluster.client());
         cluster.wait_for(api.create(&PostParams::default(), &object)).at(format!("Namespace {namespace}"))?;
         Ok(Self { cluster, context, keyring: wish.keyring.clone(), namespace })
@@ -81,14 +89,18 @@ impl Live {
         let mut names = BTreeSet::new();
         for object in objects {
             let name = object.metadata.name.clone().unwrap_or_default();
-            self.cluster.wait_for(api.patch(&name, &params, &Patch::Apply(object))).at(format!("SealedSecret {name}"))?;
+            self.cluster
+                .wait_for(api.patch(&name, &params, &Patch::Apply(object)))
+                .at(format!("SealedSecret {name}"))?;
             names.insert(name);
         }
         let mut removed = Vec::new();
         for found in self.cluster.wait_for(api.list(&ListParams::default()))?.items {
             let name = found.metadata.name.unwrap_or_default();
             if !names.contains(&name) {
-                self.cluster.wait_for(api.delete(&name, &DeleteParams::default())).at(format!("SealedSecret {name}"))?;
+                self.cluster
+                    .wait_for(api.delete(&name, &DeleteParams::default()))
+                    .at(format!("SealedSecret {name}"))?;
                 removed.push(name);
             }
         }
@@ -113,7 +125,10 @@ impl Live {
                 if current && repaired && (ready.status == "True") == wants_ready {
                     let degraded = conditions::get(&status.conditions, ConditionType::Degraded);
                     let told = degraded.filter(|degraded| degraded.status == "True").unwrap_or(ready);
-                    let reason = Reason::all().iter().map(|reason| reason.as_str()).find(|known| *known == told.reason);
+                    let reason = Reason::all()
+                        .iter()
+                        .map(|reason| reason.as_str())
+                        .find(|known| *known == told.reason);
                     return Ok(Row {
                         what,
                         secret: secret.to_owned(),
@@ -134,7 +149,12 @@ impl Live {
     pub(super) fn values(&self, name: &str) -> Result<Values> {
         let api: Api<LiveSecret> = self.api(Api::namespaced);
         let secret = self.cluster.wait_for(api.get(name)).at(format!("Secret {name}"))?;
-        Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, Secret::new(value.0))).collect())
+        Ok(secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, value)| (key, Secret::new(value.0)))
+            .collect())
     }
 
     /// Whether there is such a Secret.
@@ -159,7 +179,9 @@ impl Live {
     /// Removes the namespace.
     pub(super) fn end(&self) -> Result<()> {
         let api = Api::<Namespace>::all(self.cluster.client());
-        self.cluster.wait_for(api.delete(&self.namespace, &DeleteParams::default())).at(format!("Namespace {}", self.namespace))?;
+        self.cluster
+            .wait_for(api.delete(&self.namespace, &DeleteParams::default()))
+            .at(format!("Namespace {}", self.namespace))?;
         Ok(())
     }
 
@@ -174,14 +196,25 @@ const TAMPERED: &str = "c29tZXRoaW5nIGVsc2U=";
 /// The keys whose value is older than one that the status remembers.
 fn older(spec: &SealedSecretSpec, seen: &[KeySeq]) -> BTreeSet<String> {
     let seq = |key: &str| Some(spec.data.get(key)?.parse::<Token>().ok()?.seq());
-    seen.iter().filter(|key| seq(&key.name).is_some_and(|seq| seq < key.seq)).map(|key| key.name.clone()).collect()
+    seen.iter()
+        .filter(|key| seq(&key.name).is_some_and(|seq| seq < key.seq))
+        .map(|key| key.name.clone())
+        .collect()
 }
 
 /// The first step: what the cluster publishes is who can open what.
 pub(super) fn keys(demo: &mut Demo<'_>) -> Result<()> {
     let live = demo.cluster()?;
     let (context, keyring) = (format!("{}=cluster", live.context), live.keyring.clone());
-    demo.waxwing(&["init", "--from-cluster", &context, "--keyring", &keyring, "--generate-recovery", "../keys/recovery.txt"])?;
+    demo.waxwing(&[
+        "init",
+        "--from-cluster",
+        &context,
+        "--keyring",
+        &keyring,
+        "--generate-recovery",
+        "../keys/recovery.txt",
+    ])?;
     demo.commit("Say who can open what")?;
     let config = Config::parse(&demo.read(CONFIG)?)?;
     check(config.members().iter().any(|member| member.cluster), "the cluster's key is a recipient")?;

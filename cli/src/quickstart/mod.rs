@@ -9,6 +9,7 @@ mod git;
 #[cfg(feature = "cluster")]
 mod live;
 mod sample;
+mod site;
 mod steps;
 mod text;
 
@@ -104,8 +105,10 @@ pub(crate) fn run(wish: &Wish, context: &Context) -> Result {
     if let Err(failure) = outcome {
         say.line(format!("   {}  {failure}", say.toned(Tone::Bad, "FAILED")))?;
         place.keep();
-        return Err(Failure::new("a step failed")
-            .hint(format!("the folder stays as it is: {}; remove it when you have looked", place.path.display())));
+        return Err(Failure::new("a step failed").hint(format!(
+            "the folder stays as it is: {}; remove it when you have looked",
+            place.path.display()
+        )));
     }
     if wish.keep {
         place.keep();

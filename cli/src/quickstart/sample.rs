@@ -65,9 +65,11 @@ impl Sample {
         } else if namespace.is_none() {
             vec![shown]
         } else {
-            return Err(Failure::new("the manifest names a namespace, and in a cluster the quickstart uses one of its own")
-                .at(from.display())
-                .hint("remove metadata.namespace from it, or leave out --cluster"));
+            return Err(Failure::new(
+                "the manifest names a namespace, and in a cluster the quickstart uses one of its own",
+            )
+            .at(from.display())
+            .hint("remove metadata.namespace from it, or leave out --cluster"));
         };
         Ok(Self { manifest, own: Some(from), seal, values: BTreeMap::new() })
     }
@@ -100,7 +102,8 @@ impl Sample {
 fn lacks_namespace(path: &Path) -> Result<bool> {
     let bytes = input::read(path)?;
     // Why exposed: to read the metadata.
-    let text = std::str::from_utf8(bytes.expose()).map_err(|_| Failure::new("not UTF-8 text").at(path.display()))?;
+    let text =
+        std::str::from_utf8(bytes.expose()).map_err(|_| Failure::new("not UTF-8 text").at(path.display()))?;
     let documents = yaml::documents(text).at(path.display())?;
     let lacks = |value: &Value| value["kind"] == "Secret" && value["metadata"]["namespace"].is_null();
     let items = |value: &Value| value["items"].as_array().is_some_and(|items| items.iter().any(lacks));

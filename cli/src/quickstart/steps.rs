@@ -137,7 +137,10 @@ fn set(demo: &mut Demo<'_>, key: &str, value: &str, message: &'static str) -> Re
     let (new_text, new) = (demo.read(SEALED)?, demo.sealed()?);
     let added: Vec<EnvelopeId> = difference(&new, &sealed);
     let removed: Vec<EnvelopeId> = difference(&sealed, &new);
-    check(added.len() == 1 && removed.len() <= 1, "one envelope is new, and one that nothing needs any more went")?;
+    check(
+        added.len() == 1 && removed.len() <= 1,
+        "one envelope is new, and one that nothing needs any more went",
+    )?;
     let bare = |text: &str, sealed: &Sealed, ids: &[EnvelopeId]| {
         let text = ids.iter().fold(text.to_owned(), |text, id| without_envelope(&text, id.as_str()));
         let token = sealed.tokens().get(key).map(ToString::to_string).unwrap_or_default();
@@ -182,7 +185,11 @@ fn configure(demo: &Demo<'_>, name: &str, key: &str) -> Result<()> {
     let config = Config::parse(&demo.read(CONFIG)?)?;
     let mut members: Vec<Member> =
         config.members().iter().filter(|member| member.recipient.name() != name).cloned().collect();
-    members.push(Member { recipient: NamedRecipient::new(name, key.parse()?)?, cluster: true, required: false });
+    members.push(Member {
+        recipient: NamedRecipient::new(name, key.parse()?)?,
+        cluster: true,
+        required: false,
+    });
     let mut rules: Vec<Rule> = config.rules().to_vec();
     for rule in rules.iter_mut().filter(|rule| !rule.recipients.iter().any(|known| known == name)) {
         rule.recipients.push(name.to_owned());
@@ -193,7 +200,9 @@ fn configure(demo: &Demo<'_>, name: &str, key: &str) -> Result<()> {
 fn rotate(demo: &mut Demo<'_>) -> Result<()> {
     let before = demo.live()?;
     let recipient = demo.waxwing(&["keys", "generate", "--file", "../keys/prod-eu-2.txt"])?;
-    demo.show("cat ../keys/prod-eu-2.txt >> ../keys/prod-eu.txt     # the cluster keeps its old key, to open with")?;
+    demo.show(
+        "cat ../keys/prod-eu-2.txt >> ../keys/prod-eu.txt     # the cluster keeps its old key, to open with",
+    )?;
     let ring = demo.path("keys/prod-eu.txt");
     fs::copy(&ring, demo.path("keys/prod-eu-1.txt")).at(ring.display())?;
     let keys = [fs::read(&ring)?, fs::read(demo.path("keys/prod-eu-2.txt"))?].concat();
@@ -233,17 +242,25 @@ fn refuse(demo: &mut Demo<'_>) -> Result<()> {
         demo.show(&format!("$EDITOR {SEALED}     # {first} and {last} change places"))?;
         let sealed = demo.sealed()?;
         let token = |key: &str| sealed.tokens().get(key).map(ToString::to_string).unwrap_or_default();
-        let swapped = good.replace(&token(&first), "…").replace(&token(&last), &token(&first)).replace("…", &token(&last));
+        let swapped = good
+            .replace(&token(&first), "…")
+            .replace(&token(&last), &token(&first))
+            .replace("…", &token(&last));
         demo.write(SEALED, &swapped)?;
         bad.insert(demo.secret());
     }
     let commit = demo.commit("Move values to where they do not belong")?;
     demo.publish()?;
     let rows = demo.expect(&bad.iter().map(|secret| (What::Refused, secret.as_str())).collect::<Vec<_>>())?;
-    let reasons: Vec<Option<&str>> = rows.iter().filter(|row| row.what == What::Refused).map(|row| row.reason).collect();
-    check(reasons.iter().all(|reason| *reason == Some("BindingMismatch")), "each is refused because it was moved")?;
+    let reasons: Vec<Option<&str>> =
+        rows.iter().filter(|row| row.what == What::Refused).map(|row| row.reason).collect();
+    check(
+        reasons.iter().all(|reason| *reason == Some("BindingMismatch")),
+        "each is refused because it was moved",
+    )?;
     check(same(&demo.live()?, &before), "the last good Secret stays")?;
-    let made = (demo.is_live() || !demo.is_made("another-team", &name)?) && !demo.is_made(&namespace, "renamed")?;
+    let made =
+        (demo.is_live() || !demo.is_made("another-team", &name)?) && !demo.is_made(&namespace, "renamed")?;
     check(made, "nothing is made from a moved value")?;
 
     match (&demo.git, commit) {
@@ -253,7 +270,11 @@ fn refuse(demo: &mut Demo<'_>) -> Result<()> {
         }
         _ => {
             demo.show(&format!("rm -f copied.yaml renamed.yaml && cp before.yaml {SEALED}"))?;
-            for moved in ["copied.yaml", "renamed.yaml"].map(|name| demo.repo(name)).iter().filter(|path| path.exists()) {
+            for moved in ["copied.yaml", "renamed.yaml"]
+                .map(|name| demo.repo(name))
+                .iter()
+                .filter(|path| path.exists())
+            {
                 fs::remove_file(moved)?;
             }
             demo.write(SEALED, &good)?;
@@ -282,14 +303,20 @@ fn revert(demo: &mut Demo<'_>) -> Result<()> {
     demo.publish()?;
     let rows = demo.expect(&[(What::Updated, &demo.secret())])?;
     check(demo.read(SEALED)? == text, "the sealed file is as it was before the change")?;
-    check(rows.iter().any(|row: &Row| row.rolled_back.contains(&key)), "the older value is told as RolledBack")?;
+    check(
+        rows.iter().any(|row: &Row| row.rolled_back.contains(&key)),
+        "the older value is told as RolledBack",
+    )?;
     check(same(&demo.live()?, &demo.opened("recovery.txt")?), "the earlier value is rendered")?;
-    demo.ok("the earlier value is back; RolledBack is told, because a replay would look the same (policy Warn)")
+    demo.ok(
+        "the earlier value is back; RolledBack is told, because a replay would look the same (policy Warn)",
+    )
 }
 
 fn break_glass(demo: &mut Demo<'_>) -> Result<()> {
     let choice = demo.choice()?;
-    let mut args = vec!["open", SEALED, "--identity", "../keys/recovery.txt", "--output", "../break-glass.yaml"];
+    let mut args =
+        vec!["open", SEALED, "--identity", "../keys/recovery.txt", "--output", "../break-glass.yaml"];
     args.extend(choice.iter().map(String::as_str));
     demo.waxwing(&args)?;
     let path = demo.path("break-glass.yaml");

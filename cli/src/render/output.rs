@@ -248,7 +248,8 @@ impl Unit {
             },
             secret_type: &produced.secret_type,
             immutable: produced.immutable,
-            data: (layout == Layout::Yaml).then(|| encoded.iter().map(|(key, text)| (*key, text.as_str())).collect()),
+            data: (layout == Layout::Yaml)
+                .then(|| encoded.iter().map(|(key, text)| (*key, text.as_str())).collect()),
         };
         let text = Secret::new(yaml::to_string(&manifest)?.into_bytes());
         let private = |bytes| Part { bytes, private: true };
@@ -257,7 +258,9 @@ impl Unit {
         let mut parts = BTreeMap::from([(manifest_path(layout, key), private(text))]);
         if layout == Layout::Files {
             let folder = Path::new(&key.namespace).join(&key.name);
-            parts.extend(values.iter().map(|(key, value)| (folder.join(key.as_str()), private(value.clone()))));
+            parts.extend(
+                values.iter().map(|(key, value)| (folder.join(key.as_str()), private(value.clone()))),
+            );
         }
         Ok(Self { parts, annotations: produced.annotations.clone(), values, damaged: false })
     }
@@ -288,7 +291,8 @@ impl Unit {
     /// The same for the same bytes and modes, and unlike for any others.
     fn version(&self, identities: &Identities) -> String {
         let Some(identity) = identities.iter().next() else { return String::new() };
-        let mut message = Zeroizing::new(Vec::with_capacity(self.parts.values().map(|part| part.bytes.len() + 600).sum()));
+        let mut message =
+            Zeroizing::new(Vec::with_capacity(self.parts.values().map(|part| part.bytes.len() + 600).sum()));
         for (path, part) in &self.parts {
             let path = path.as_os_str().as_encoded_bytes();
             for field in [path, &[u8::from(part.private)], part.bytes.expose()] {
@@ -313,7 +317,8 @@ impl Unit {
     /// Takes over what a manifest says.
     fn learn(&mut self, bytes: &Secret) {
         // Why exposed: to read the metadata, and to tell which values differ.
-        let known: Option<Known> = std::str::from_utf8(bytes.expose()).ok().and_then(|text| yaml::from_str(text).ok());
+        let known: Option<Known> =
+            std::str::from_utf8(bytes.expose()).ok().and_then(|text| yaml::from_str(text).ok());
         let Some(mut known) = known.filter(|known| known.kind == "Secret") else {
             self.damaged = true;
             return;

@@ -34,8 +34,11 @@ pub(super) fn check(job: &Job) -> Result<(PathBuf, PathBuf)> {
             || format!("inside {}", job.source.display()),
             |tree| format!("in the Git work tree {}, which does not ignore it", tree.display()),
         );
-        return Err(Failure::new(format!("{} lies {place}: opened values could be committed", job.output.display()))
-            .hint("choose a folder outside, put it into .gitignore, or insist with --force"));
+        return Err(Failure::new(format!(
+            "{} lies {place}: opened values could be committed",
+            job.output.display()
+        ))
+        .hint("choose a folder outside, put it into .gitignore, or insist with --force"));
     }
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&output).at(output.display())?;
     Ok((source, output))
@@ -84,7 +87,8 @@ impl Lock {
         let file = File::open(folder).at(folder.display())?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                Err(Failure::new("another waxwing render is at work in it").at(folder.display())
+                Err(Failure::new("another waxwing render is at work in it")
+                    .at(folder.display())
                     .hint("stop it, or wait until it is done"))
             }
             // A file system without locks: two at once are then nobody's to notice.

@@ -115,7 +115,8 @@ impl Row {
 
     /// Two manifests of one name: which one is meant is not ours to choose.
     pub(super) fn twice(key: &Key, objects: &[Sealed]) -> Self {
-        let files: BTreeSet<String> = objects.iter().map(|object| object.file.display().to_string()).collect();
+        let files: BTreeSet<String> =
+            objects.iter().map(|object| object.file.display().to_string()).collect();
         let files: Vec<String> = files.into_iter().collect();
         let message = format!("stands more than once ({}); remove all but one", files.join(", "));
         let file = objects.first().map_or(Path::new(""), |object| &object.file);
@@ -183,7 +184,9 @@ fn in_files(reason: Reason, message: &str) -> String {
     let advice = match reason {
         Reason::Conflict => "Move that file away, or choose another name or folder.",
         Reason::OwnershipContested => "Find out who writes the file, and stop it.",
-        Reason::ScopeDenied => "Seal with scope `strict` or `namespace`, or allow it with --allow-cluster-scope.",
+        Reason::ScopeDenied => {
+            "Seal with scope `strict` or `namespace`, or allow it with --allow-cluster-scope."
+        }
         _ => return message.to_owned(),
     };
     message.strip_suffix(reason.advice()).map_or_else(|| message.to_owned(), |what| format!("{what}{advice}"))

@@ -31,7 +31,10 @@ impl Key {
         let is_label = |text: &str| {
             !text.is_empty() && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
         };
-        let fits = is_label(namespace) && namespace.len() <= 63 && name.len() <= 253 && name.split('.').all(is_label);
+        let fits = is_label(namespace)
+            && namespace.len() <= 63
+            && name.len() <= 253
+            && name.split('.').all(is_label);
         fits.then(|| Self { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }
@@ -123,10 +126,18 @@ impl Source {
         let metadata = &value["metadata"];
         let text = |field: &str| metadata[field].as_str().unwrap_or_default();
         if text("namespace").is_empty() {
-            return self.problem(file, line, "a SealedSecret has no metadata.namespace, and values are bound to it");
+            return self.problem(
+                file,
+                line,
+                "a SealedSecret has no metadata.namespace, and values are bound to it",
+            );
         }
         let Some(key) = Key::new(text("namespace"), text("name")) else {
-            return self.problem(file, line, "a SealedSecret's namespace or name is not one that Kubernetes takes");
+            return self.problem(
+                file,
+                line,
+                "a SealedSecret's namespace or name is not one that Kubernetes takes",
+            );
         };
         let (annotations, spec) = match typed {
             _ if value["apiVersion"] != names::API_VERSION => {

@@ -49,8 +49,12 @@ impl State {
         });
         let source = source.display().to_string();
         if !state.source.is_empty() && state.source != source && !force {
-            return Err(Failure::new(format!("{} holds what was rendered from {}", folder.display(), state.source))
-                .hint("give each directory an output of its own, or say --force if the directory has moved"));
+            return Err(Failure::new(format!(
+                "{} holds what was rendered from {}",
+                folder.display(),
+                state.source
+            ))
+            .hint("give each directory an output of its own, or say --force if the directory has moved"));
         }
         state.changed = state.source != source;
         (state.version, state.source) = (VERSION, source);

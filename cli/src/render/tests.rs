@@ -107,15 +107,19 @@ impl Scene {
     /// A run in which only these rows are not quiet.
     fn expect(&self, expected: &[(What, &str)]) -> Vec<Row> {
         let rows = self.render();
-        let told: Vec<_> =
-            rows.iter().filter(|row| row.what != What::Unchanged).map(|row| (row.what, row.secret.as_str())).collect();
+        let told: Vec<_> = rows
+            .iter()
+            .filter(|row| row.what != What::Unchanged)
+            .map(|row| (row.what, row.secret.as_str()))
+            .collect();
         assert_eq!(told, expected, "{rows:#?}");
         rows
     }
 
     fn seal(&self, object: &SealedSecret, values: &[(&str, &str)]) -> SealedSecret {
         let mut object = object.clone();
-        let (namespace, name) = (object.metadata.namespace.clone().unwrap(), object.metadata.name.clone().unwrap());
+        let (namespace, name) =
+            (object.metadata.namespace.clone().unwrap(), object.metadata.name.clone().unwrap());
         let mut sealed = if object.spec.data.is_empty() {
             let scope: Scope = object.spec.scope.parse().unwrap();
             Sealed::empty(Binding { scope, namespace, name, secret_type: "Opaque".into() })
@@ -138,7 +142,8 @@ impl Scene {
     }
 
     fn value(&self, secret: &str, key: &str) -> Option<String> {
-        let manifest: Value = yaml::from_str(&fs::read_to_string(self.out(&format!("{secret}.yaml"))).unwrap()).unwrap();
+        let manifest: Value =
+            yaml::from_str(&fs::read_to_string(self.out(&format!("{secret}.yaml"))).unwrap()).unwrap();
         let text = manifest["data"][key].as_str()?;
         Some(String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap())
     }
@@ -153,7 +158,8 @@ fn context() -> Context {
 }
 
 fn object(namespace: &str, name: &str, scope: Scope) -> SealedSecret {
-    let mut object = SealedSecret::new(name, SealedSecretSpec { scope: scope.to_string(), ..Default::default() });
+    let mut object =
+        SealedSecret::new(name, SealedSecretSpec { scope: scope.to_string(), ..Default::default() });
     object.metadata.namespace = Some(namespace.into());
     object
 }
@@ -193,7 +199,8 @@ fn every_document_and_list_item_is_found_and_other_kinds_are_passed_over() {
     let two = scene.seal(&object("prod", "two", Scope::Strict), &[("a", "2")]);
     let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": [two,
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}]});
-    let other = "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: theirs, namespace: prod}\n";
+    let other =
+        "apiVersion: bitnami.com/v1alpha1\nkind: SealedSecret\nmetadata: {name: theirs, namespace: prod}\n";
     scene.write("all.yaml", &format!("{}---\n{other}---\n{}", text(&one), yaml::to_string(&list).unwrap()));
     scene.write("chart/templates/x.yaml", "kind: SealedSecret\n{{ if .Values.x }}\n");
     scene.write(".hidden/three.yaml", &scene.db("x"));
@@ -205,7 +212,8 @@ fn a_second_run_writes_nothing() {
     let scene = Scene::new();
     scene.write("db.yaml", &scene.db("hunter2"));
     scene.render();
-    let stamps = || ["prod/db.yaml", ".waxwing-status.json"].map(|name| fs::metadata(scene.out(name)).unwrap().ino());
+    let stamps =
+        || ["prod/db.yaml", ".waxwing-status.json"].map(|name| fs::metadata(scene.out(name)).unwrap().ino());
     let before = stamps();
     let rows = scene.expect(&[]);
     assert_eq!(rows.len(), 1);
@@ -266,7 +274,10 @@ fn a_file_that_is_not_ours_is_a_conflict_and_stays() {
         fs::write(&path, theirs).unwrap();
         let rows = scene.expect(&[(What::Refused, "prod/db")]);
         assert_eq!(rows[0].reason, Some("Conflict"));
-        assert!(rows[0].message.ends_with("Move that file away, or choose another name or folder."), "{rows:?}");
+        assert!(
+            rows[0].message.ends_with("Move that file away, or choose another name or folder."),
+            "{rows:?}"
+        );
         assert_eq!(fs::read_to_string(&path).unwrap(), theirs);
     }
     fs::remove_file(&path).unwrap();
@@ -276,7 +287,10 @@ fn a_file_that_is_not_ours_is_a_conflict_and_stays() {
     assert_eq!(fs::read_to_string(scene.home.path().join("elsewhere")).unwrap(), "theirs");
     fs::remove_file(&path).unwrap();
     let created = scene.render();
-    assert_eq!((created[0].what, scene.value("prod/db", "password").unwrap().as_str()), (What::Created, "hunter2"));
+    assert_eq!(
+        (created[0].what, scene.value("prod/db", "password").unwrap().as_str()),
+        (What::Created, "hunter2")
+    );
 }
 
 /// F02. Guard: only what says that it is ours is removed (`Unit::is_marked`).
@@ -312,7 +326,10 @@ fn a_malformed_manifest_is_told_and_hides_and_removes_nothing() {
         "apiVersion: waxwing.dev/v1alpha1\nkind: SealedSecret\nmetadata: {name: db, namespace: ../../etc}\n",
         "apiVersion: waxwing.dev/v1alpha1\nkind: SealedSecret\nmetadata: {name: a/b, namespace: prod}\n",
     ] {
-        scene.write("db.yaml", &format!("# a comment\n---\n{broken}\n---\n{}", db.replace("name: db", "name: other")));
+        scene.write(
+            "db.yaml",
+            &format!("# a comment\n---\n{broken}\n---\n{}", db.replace("name: db", "name: other")),
+        );
         let rows = scene.render();
         let whats: Vec<_> = rows.iter().map(|row| row.what).collect();
         assert_eq!(whats, [What::Unreadable, What::Refused], "{rows:#?}");
@@ -371,7 +388,10 @@ fn a_moved_renamed_or_swapped_value_is_refused_and_the_last_good_stays() {
     renamed.metadata.name = Some("renamed".into());
     scene.write("wrong.yaml", &format!("{}---\n{}", text(&copied), text(&renamed)));
     let rows = scene.expect(&[(What::Refused, "attacker/db"), (What::Refused, "prod/renamed")]);
-    assert!(rows.iter().filter(|row| row.is_wrong()).all(|row| row.reason == Some("BindingMismatch")), "{rows:?}");
+    assert!(
+        rows.iter().filter(|row| row.is_wrong()).all(|row| row.reason == Some("BindingMismatch")),
+        "{rows:?}"
+    );
     assert!(!scene.out("attacker").exists() && !scene.out("prod/renamed.yaml").exists());
 }
 
@@ -428,15 +448,22 @@ fn a_forged_state_skips_no_check() {
     let identities = scene.identities();
     let renderer = scene.open().unwrap();
     let key = super::Key::new("prod", "db").unwrap();
-    let version =
-        renderer.output.read(&key).unwrap().unwrap().target(&key, &Default::default(), &identities).resource_version;
+    let version = renderer
+        .output
+        .read(&key)
+        .unwrap()
+        .unwrap()
+        .target(&key, &Default::default(), &identities)
+        .resource_version;
     drop(renderer);
     let mut state = scene.state();
     state["objects"]["prod/db"]["applied"]["resourceVersion"] = version.into();
     fs::write(scene.out(".waxwing-status.json"), state.to_string()).unwrap();
     assert_eq!(scene.render()[0].what, What::Updated);
     assert_eq!(fs::read_to_string(&path).unwrap(), right);
-    for nonsense in ["", "{}", "[1]", "{\"version\":1,\"source\":\"\",\"objects\":{\"prod/db\":{\"keys\":7}}}"] {
+    for nonsense in
+        ["", "{}", "[1]", "{\"version\":1,\"source\":\"\",\"objects\":{\"prod/db\":{\"keys\":7}}}"]
+    {
         fs::write(scene.out(".waxwing-status.json"), nonsense).unwrap();
         assert!(!scene.render()[0].is_wrong(), "{nonsense}");
     }
@@ -449,8 +476,14 @@ fn no_value_is_in_the_rows_or_in_the_state() {
     let canary = "Canary-7f3a?&";
     let mut object = scene.seal(&object("prod", "db", Scope::Strict), &[("password", canary)]);
     object.spec.template = Some(SealedTemplate {
-        metadata: Some(TemplateMetadata { labels: BTreeMap::from([("team".into(), "db".into())]), ..Default::default() }),
-        data: BTreeMap::from([("url".into(), "pg://app:{{ password }}@db".into()), ("bad".into(), "{{ password.x.y }}".into())]),
+        metadata: Some(TemplateMetadata {
+            labels: BTreeMap::from([("team".into(), "db".into())]),
+            ..Default::default()
+        }),
+        data: BTreeMap::from([
+            ("url".into(), "pg://app:{{ password }}@db".into()),
+            ("bad".into(), "{{ password.x.y }}".into()),
+        ]),
     });
     scene.write("db.yaml", &text(&object));
     let mut rows = scene.render();
@@ -515,7 +548,8 @@ fn a_suspended_sealed_secret_leaves_its_secret_as_it_is() {
 fn a_secret_can_be_a_folder_with_a_file_for_each_key() {
     let mut scene = Scene::new();
     scene.layout = Layout::Files;
-    let both = scene.seal(&object("prod", "db.yaml", Scope::Strict), &[("password", "hunter2\n"), ("-u", "app")]);
+    let both =
+        scene.seal(&object("prod", "db.yaml", Scope::Strict), &[("password", "hunter2\n"), ("-u", "app")]);
     scene.write("db.yaml", &text(&both));
     scene.expect(&[(What::Created, "prod/db.yaml")]);
     let path = scene.out("prod/db.yaml/password");
@@ -693,7 +727,8 @@ fn watching_tells_every_change_once_and_stops_when_told() {
     other.now += 5;
     scene.write("db.yaml", &other.db("by another"));
     assert_eq!(watching.next(), db(What::Refused));
-    let both = [scene.identity.to_text(), other.identity.to_text()].map(|key| String::from_utf8(key.expose().to_vec()).unwrap());
+    let both = [scene.identity.to_text(), other.identity.to_text()]
+        .map(|key| String::from_utf8(key.expose().to_vec()).unwrap());
     fs::write(scene.home.path().join("identity.txt"), both.join("\n")).unwrap();
     assert_eq!(watching.next(), db(What::Updated));
     fs::remove_file(scene.source().join("db.yaml")).unwrap();

@@ -26,6 +26,8 @@ use crate::{
 
 /// Time between two polls.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(200);
+/// The longest time between two polls, however slow the file system is: Ctrl-C waits for it.
+const LONGEST: Duration = Duration::from_secs(2);
 /// Time after which to look though nothing changed: the clock alone can make a difference.
 const REGULAR: Duration = Duration::from_secs(60);
 /// Time after which to look when something could not be read or written.
@@ -66,6 +68,7 @@ pub(crate) fn watch(
             seen.extend(keys.snapshot());
             seen
         });
+        let polled = begun.elapsed();
         let settled = seen.as_ref().is_ok_and(|seen| *seen == last);
         let is_due = begun >= due;
         if let Ok(seen) = &seen {
@@ -74,7 +77,8 @@ pub(crate) fn watch(
         if is_due || (settled && looked.as_ref() != Some(&last)) {
             let now = clock();
             let first = looked.is_none();
-            let result = seen.and_then(|_| keys.reload(context)).and_then(|()| renderer.look(&keys.identities, now));
+            let result =
+                seen.and_then(|_| keys.reload(context)).and_then(|()| renderer.look(&keys.identities, now));
             let again = match result {
                 Ok(rows) => {
                     complaint.clear();
@@ -104,14 +108,15 @@ pub(crate) fn watch(
             looked = Some(last.clone());
             due = Instant::now() + again;
         }
-        thread::sleep(interval.max(begun.elapsed() * 20));
+        thread::sleep(interval.max(polled * 20).min(LONGEST));
     }
     Ok(())
 }
 
 impl Keys<'_> {
     fn load<'a>(options: &'a Options, context: &Context) -> Result<Keys<'a>> {
-        let mut keys = Keys { options, identities: Identities::default(), files: Vec::new(), seen: Snapshot::new() };
+        let mut keys =
+            Keys { options, identities: Identities::default(), files: Vec::new(), seen: Snapshot::new() };
         keys.read(context)?;
         Ok(keys)
     }
@@ -146,7 +151,8 @@ impl Keys<'_> {
 impl Renderer {
     fn snapshot(&self) -> Result<Snapshot> {
         let source = source::listing(&self.job.source, self.output.folder())?;
-        let mut seen: Snapshot = source.into_iter().map(|(path, metadata)| (path, stamp(&metadata))).collect();
+        let mut seen: Snapshot =
+            source.into_iter().map(|(path, metadata)| (path, stamp(&metadata))).collect();
         // Namespaces, Secrets, and the files of a Secret.
         add(&mut seen, self.output.folder(), 2)?;
         Ok(seen)

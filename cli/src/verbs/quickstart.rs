@@ -50,7 +50,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         from: args.from,
         keep: args.keep,
         #[cfg(feature = "cluster")]
-        cluster: args.cluster.then(|| ClusterWish { context: args.context, keyring: args.keyring, yes: args.yes }),
+        cluster: args.cluster.then(|| ClusterWish {
+            context: args.context,
+            keyring: args.keyring,
+            yes: args.yes,
+        }),
     };
     quickstart::run(&wish, context)
 }

@@ -26,7 +26,9 @@ use crate::{
 /// good Secret. Files that are not Waxwing's are never touched. What the output directory knows between two runs (no
 /// values) is in its .waxwing-status.json.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  waxwing render deploy --into /run/secrets\n  waxwing render deploy --into /run/secrets --watch")]
+#[command(
+    after_help = "Examples:\n  waxwing render deploy --into /run/secrets\n  waxwing render deploy --into /run/secrets --watch"
+)]
 pub(crate) struct Args {
     /// The directory with the manifests
     directory: PathBuf,
@@ -79,7 +81,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             Rollback::Warn => RollbackPolicy::Warn,
             Rollback::Deny => RollbackPolicy::Deny,
         },
-        cluster_scope: if args.allow_cluster_scope { ClusterScopePolicy::Allow } else { ClusterScopePolicy::Deny },
+        cluster_scope: if args.allow_cluster_scope {
+            ClusterScopePolicy::Allow
+        } else {
+            ClusterScopePolicy::Deny
+        },
         force: args.force,
     };
     let identities = args.identities.load(context)?;

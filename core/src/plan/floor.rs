@@ -13,8 +13,9 @@ use crate::{
     seal::{DataKey, Opened, Sealed, limits},
 };
 
-/// Keys that are remembered after they were removed. Enough for any real object, and few enough for an annotation.
-const REMEMBERED: usize = 512;
+/// Keys that are remembered after they were removed. With the present ones, and all names as long as they can be, they
+/// take 140 of the 256 KiB that the API server allows annotations.
+const REMEMBERED: usize = 256;
 
 /// The highest sequence number seen of each key.
 pub(super) fn floor(object: &Object<'_>, target: Option<&Target>, now: i64) -> BTreeMap<String, u64> {

@@ -164,6 +164,8 @@ pub struct Memory {
 pub struct Refused {
     /// The generation that was to be written.
     pub generation: Option<i64>,
+    /// The value of `waxwing.dev/refresh` then: a new one asks to try again.
+    pub refresh: Option<String>,
     /// The Secret that was to be written.
     pub secret_uid: String,
     /// Why it was refused.
@@ -365,6 +367,7 @@ fn restrain(input: &Input<'_>, memory: &Memory, touched: bool) -> Result<(), Fin
     let uid = input.target.map(|target| target.uid.as_str()).unwrap_or_default();
     if let Some(refused) = &memory.refused
         && refused.generation == input.object.generation
+        && refused.refresh.as_ref() == input.object.annotations.get(names::REFRESH)
         && refused.secret_uid == uid
         && is_within(input.now, refused.at, LOOK_INTERVAL)
     {

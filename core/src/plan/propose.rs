@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
-use waxwing_crds::{ProposedEnvelopes, names};
+use waxwing_crds::{EnvelopeSpec, ProposedEnvelopes, names};
 
 use super::Input;
 use crate::{
     keys::{KeyId, NamedRecipient},
-    seal::{Envelope, EnvelopeId, Sealed, Token},
+    seal::{Envelope, EnvelopeId, Sealed, Token, limits},
 };
 
 /// The proposal that the status shall hold, and whether it is new. `genuine` says that the status was written by us.
@@ -42,6 +42,13 @@ pub(super) fn propose(input: &Input<'_>, sealed: &Sealed, genuine: bool) -> (Opt
         .filter(|(id, _)| wanted.contains(id))
         .map(|(id, envelope)| (id.to_string(), envelope.spec()))
         .collect();
+    // Spec and status are one object to etcd, which takes 1.5 MiB.
+    let text = |envelope: &EnvelopeSpec| envelope.age.len() + envelope.to.iter().map(String::len).sum::<usize>();
+    let data: usize = sealed.tokens().values().map(|token| token.to_string().len()).sum();
+    let present: usize = sealed.envelopes().values().map(|envelope| text(&envelope.spec())).sum();
+    if data + present + envelopes.values().map(text).sum::<usize>() > limits::SPEC_BYTES {
+        return (None, false);
+    }
     (Some(ProposedEnvelopes { nonce: Some(nonce), recipients: digest, envelopes }), true)
 }
 

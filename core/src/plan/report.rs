@@ -1,6 +1,6 @@
 //! The second half of a decision: what the API server's answer means for status, events and the next look.
 
-use waxwing_crds::{ConditionType, Reason, Retry, SealedSecretStatus, conditions};
+use waxwing_crds::{ConditionType, Reason, Retry, SealedSecretStatus, conditions, names};
 
 use super::{CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, Write, applied, is_within, with_advice};
 
@@ -118,6 +118,7 @@ pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome
                 if reason.stalled() {
                     memory.refused = Some(Refused {
                         generation: input.object.generation,
+                        refresh: input.object.annotations.get(names::REFRESH).cloned(),
                         secret_uid: match &plan.write {
                             Write::Apply { uid, .. } => uid.clone(),
                             Write::Create(_) | Write::None => String::new(),

@@ -179,12 +179,12 @@ fn kept(
         }
     }
     let bytes: usize = kept.iter().map(|(key, value)| key.len() + value.len()).sum();
-    // The API server takes 256 KiB of annotations; our own take less than half of it.
-    if bytes > METADATA_BYTES { malformed("more than 128 KiB") } else { Ok(kept) }
+    if bytes > METADATA_BYTES { malformed("more than 64 KiB") } else { Ok(kept) }
 }
 
-/// Bytes of labels, and of annotations, that a template can set.
-const METADATA_BYTES: usize = 128 * 1024;
+/// Bytes of labels, and of annotations, that a template can set. The API server takes 256 KiB of annotations, and our
+/// own may need more than half of that.
+const METADATA_BYTES: usize = 64 * 1024;
 
 /// `[prefix/]name` as Kubernetes takes it for labels and annotations.
 fn is_qualified_name(text: &str) -> bool {

@@ -206,13 +206,15 @@ async fn tell(
         uid: object.metadata.uid.clone(),
         ..ObjectReference::default()
     };
+    let source = report.status.as_ref().unwrap_or(&object.status).source.as_ref();
+    let revision = source.map(|source| source.revision.as_str());
     for event in &report.events {
         let reason = event.reason.as_str();
         if event.warning {
-            warn!(object = %key, reason, "{}", event.note);
+            warn!(object = %key, reason, revision, "{}", event.note);
             ctx.events.warning(&about, event.reason, &event.note).await;
         } else {
-            info!(object = %key, reason, "{}", event.note);
+            info!(object = %key, reason, revision, "{}", event.note);
             ctx.events.normal(&about, event.reason, &event.note).await;
         }
     }

@@ -70,11 +70,15 @@ fn an_immutable_target_is_not_tried_again_and_again() {
 
 /// K14. Guard: the restraint is for this generation only.
 #[test]
-fn a_new_commit_is_tried_at_once() {
+fn a_new_commit_is_tried_at_once_and_so_is_who_asks_for_it() {
     let mut world = World::settled();
     world.set("password", "two");
     world.answer = Some(Outcome::Immutable { fields: vec!["data".to_owned()] });
     world.look();
+    refused(&world.plan(), Reason::ImmutableTarget);
+    world.annotate(names::REFRESH, "now");
+    assert!(matches!(world.plan().write, Write::Apply { .. }));
+    world.object.metadata.annotations = None;
     world.set("password", "three");
     assert!(matches!(world.plan().write, Write::Apply { .. }));
 }

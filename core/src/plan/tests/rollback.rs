@@ -136,7 +136,7 @@ fn only_so_many_removed_keys_are_remembered() {
     }
     world.look();
     let keys = &world.object.status.as_ref().unwrap().keys;
-    assert_eq!(keys.len(), 513);
+    assert_eq!(keys.len(), 257);
     // The ones that were forgotten are the oldest.
-    assert!(keys.iter().all(|key| key.seq >= 1488));
+    assert!(keys.iter().all(|key| key.seq >= 1744));
 }

@@ -14,7 +14,7 @@ use crate::{
     flags::Flags,
     lease::Leadership,
     metrics::{Counts, Metrics},
-    queue::Queue,
+    queue::{Class, Queue},
     records::{SealedRecord, SecretRecord},
     ring::Ring,
     sealed_secret::Memories,
@@ -56,6 +56,13 @@ impl Context {
     /// Unix seconds.
     pub fn now(&self) -> i64 {
         unix_now()
+    }
+
+    /// Puts an object into the queue, if this replica is the one that works. One that begins to work looks at all.
+    pub(crate) fn look(&self, key: &ObjectKey, class: Class) {
+        if self.leadership.is_held() {
+            self.queue.add(key, class);
+        }
     }
 
     /// The object is gone, and with it whatever was known of it besides its record.

@@ -15,7 +15,8 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::Semaphore,
     time::{sleep, timeout},
 };
@@ -67,7 +68,7 @@ pub(crate) async fn serve(listener: TcpListener, health: Arc<Health>) {
     }
 }
 
-async fn connection(stream: TcpStream, health: Arc<Health>) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, health: Arc<Health>) {
     let service = service_fn(move |request| {
         let health = health.clone();
         async move { Ok::<_, Infallible>(answer(&request, &health)) }
@@ -128,3 +129,88 @@ fn text(status: StatusCode, text: String) -> Response<Full<Bytes>> {
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::testing;
+
+    fn connect(synced: bool) -> DuplexStream {
+        let (context, _) = testing::context(testing::client(|_| (599, json!({}))), &[]);
+        let health = Health { context, synced: Synced::new(usize::from(!synced)) };
+        let (ours, theirs) = duplex(1 << 20);
+        tokio::spawn(connection(theirs, Arc::new(health)));
+        ours
+    }
+
+    async fn ask(synced: bool, request: &str) -> String {
+        let mut stream = connect(synced);
+        // The other side may stop listening in the middle.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn check(request: &str, code: u16, content: &str) {
+        let answer = ask(true, &format!("{request} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{request}: {answer}");
+        assert!(answer.contains(content), "{request}: {answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn three_paths_are_served_and_nothing_else() {
+        check("GET /healthz", 200, "ok").await;
+        check("GET /metrics", 200, "waxwing_objects{kind=\"SealedSecret\",ready=\"true\"} 0").await;
+        check("GET /metrics", 200, "content-type: application/openmetrics-text").await;
+        check("GET /readyz", 503, "KeyRingNotReady").await;
+        for path in ["/", "/v1/verify", "/debug/pprof", "/healthz/", "/metrics/x", "/../metrics"] {
+            check(&format!("GET {path}"), 404, "only /metrics").await;
+        }
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"] {
+            check(&format!("{method} /metrics"), 405, "allow: GET, HEAD").await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_is_not_ready_before_its_caches_are_filled() {
+        let answer = ask(false, "GET /readyz HTTP/1.1\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("caches"), "{answer}");
+    }
+
+    /// D11. Guard: `max_buf_size`, `max_headers`.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_too_large_is_refused() {
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(1 << 20));
+        assert!(ask(true, &long).await.starts_with("HTTP/1.1 4"));
+        let many = format!("GET /metrics HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(HEADERS + 1));
+        assert!(ask(true, &many).await.starts_with("HTTP/1.1 431"));
+    }
+
+    /// D11. Guard: `header_read_timeout`.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_trickles_in_is_cut_off() {
+        let mut stream = connect(true);
+        let begin = Instant::now();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
+        while stream.write_all(b"a").await.is_ok() && begin.elapsed() < CONNECTION {
+            sleep(Duration::from_secs(1)).await;
+        }
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer).await;
+        assert!(begin.elapsed() <= HEAD + Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert!(!answer.contains("waxwing_objects"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_serves_one_request() {
+        let answer = ask(true, "GET /healthz HTTP/1.1\r\n\r\nGET /metrics HTTP/1.1\r\n\r\n").await;
+        assert!(answer.contains("connection: close") && !answer.contains("waxwing_objects"), "{answer}");
+    }
+}

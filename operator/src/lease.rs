@@ -41,6 +41,12 @@ pub struct Leadership {
 }
 
 impl Leadership {
+    /// Held as long as the channel says.
+    #[cfg(test)]
+    pub(crate) fn of(until: watch::Receiver<Option<Instant>>) -> Self {
+        Self { until }
+    }
+
     /// Whether this replica may write now. It turns false by itself when the lease was not renewed in time.
     pub fn is_held(&self) -> bool {
         self.until.borrow().is_some_and(|until| Instant::now() < until)

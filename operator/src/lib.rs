@@ -21,5 +21,7 @@ pub mod ring;
 pub mod run;
 pub mod sealed_secret;
 pub mod store;
+#[cfg(test)]
+mod testing;
 mod watch;
 mod workers;

@@ -90,6 +90,8 @@ struct Entry {
     place: Place,
     failures: u32,
     bucket: Bucket,
+    /// It was forgotten while it was worked on.
+    gone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +203,7 @@ impl State {
         match entry.place {
             Place::Working(again) => {
                 entry.place = Place::Working(Some(again.map_or(class, |old| old.min(class))));
+                entry.gone = false;
             }
             Place::Waiting(old) if old <= class => {}
             Place::Waiting(_) | Place::Idle | Place::Delayed(..) => {
@@ -216,9 +219,12 @@ impl State {
     }
 
     fn done(&mut self, key: &ObjectKey, verdict: Verdict, now: Instant) {
-        // Forgotten while it was worked on.
         let Some(entry) = self.entries.get_mut(key) else { return };
         let Place::Working(again) = entry.place else { return };
+        if entry.gone {
+            self.entries.remove(key);
+            return;
+        }
         entry.failures = match verdict {
             Verdict::Done | Verdict::After(_) => 0,
             Verdict::Soon | Verdict::Backoff | Verdict::Ceiling => entry.failures.saturating_add(1),
@@ -235,7 +241,16 @@ impl State {
 
     fn forget(&mut self, key: &ObjectKey) {
         self.leave(key);
-        self.entries.remove(key);
+        match self.entries.get_mut(key) {
+            // Its worker is still at it: an object of the same name must wait for it.
+            Some(entry) if matches!(entry.place, Place::Working(_)) => {
+                entry.place = Place::Working(None);
+                entry.gone = true;
+            }
+            _ => {
+                self.entries.remove(key);
+            }
+        }
     }
 
     fn clear(&mut self) {
@@ -276,6 +291,7 @@ impl State {
             place: Place::Idle,
             failures: 0,
             bucket: Bucket { full_at: now },
+            gone: false,
         })
     }
 

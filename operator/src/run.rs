@@ -127,9 +127,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
 async fn look_again_when_the_ring_changes(context: Arc<Context>) {
     let mut ring = context.ring.clone();
     while ring.changed().await.is_ok() {
-        if context.leadership.is_held() {
-            context.sealed_secrets.keys().iter().for_each(|key| context.queue.add(key, Class::Changed));
-        }
+        context.sealed_secrets.keys().iter().for_each(|key| context.look(key, Class::Changed));
     }
 }
 

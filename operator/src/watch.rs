@@ -55,7 +55,8 @@ pub(crate) struct Synced {
 }
 
 impl Synced {
-    fn new(watches: usize) -> Self {
+    /// Of so many watches.
+    pub(crate) fn new(watches: usize) -> Self {
         Self { missing: Arc::new(AtomicUsize::new(watches)), all: Arc::new(watch::Sender::new(watches == 0)) }
     }
 
@@ -274,7 +275,7 @@ impl Fills for SealedSecrets {
         &self.context.sealed_secrets
     }
     fn changed(&self, key: &ObjectKey, is_new: bool) {
-        self.context.queue.add(key, if is_new { Class::New } else { Class::Changed });
+        self.context.look(key, if is_new { Class::New } else { Class::Changed });
     }
     fn gone(&self, key: &ObjectKey) {
         self.context.forget(key);
@@ -289,7 +290,7 @@ struct Secrets {
 impl Secrets {
     fn wake_owner(&self, key: &ObjectKey) {
         if self.context.sealed_secrets.get(key).is_some() {
-            self.context.queue.add(key, Class::Changed);
+            self.context.look(key, Class::Changed);
         }
     }
 }

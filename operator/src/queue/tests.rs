@@ -191,6 +191,19 @@ async fn a_forgotten_object_is_not_given_out_and_its_worker_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_object_made_anew_waits_until_the_work_on_the_old_one_has_ended() {
+    let queue = Queue::new();
+    let one = key("a", "one");
+    queue.add(&one, Class::New);
+    queue.take().await;
+    queue.forget(&one);
+    queue.add(&one, Class::New);
+    assert!(drain(&queue, NOW).await.is_empty());
+    queue.done(&one, Verdict::Done);
+    assert_eq!(drain(&queue, NOW).await, ["a/one"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_closed_queue_gives_out_nothing() {
     let queue = Queue::new();
     queue.add(&key("a", "one"), Class::New);

@@ -1,0 +1,60 @@
+//! For tests: a context whose API server is a function.
+
+use std::sync::Arc;
+
+use clap::Parser;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Bytes};
+use kube::{Client, client::Body};
+use serde_json::Value;
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    context::{Context, Terminating},
+    events::Events,
+    flags::Flags,
+    lease::Leadership,
+    metrics::Metrics,
+    queue::Queue,
+    ring::Ring,
+    sealed_secret::Memories,
+    store::Store,
+};
+
+/// A client whose requests are answered by `answer`: method, path and query in, code and body out. A body that is a
+/// string is sent as it is.
+pub(crate) fn client(answer: impl Fn(&str) -> (u16, Value) + Send + Sync + 'static) -> Client {
+    let answer = Arc::new(answer);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let line = format!("{} {}", request.method(), request.uri());
+        let (code, body) = answer(&line);
+        let text = match &body {
+            Value::String(text) => text.clone(),
+            body => body.to_string(),
+        };
+        let response = Response::builder().status(code).body(Full::from(Bytes::from(text)));
+        async move { response }
+    });
+    Client::new(service, "default")
+}
+
+/// A context with empty caches, and what says until when its replica works.
+pub(crate) fn context(client: Client, args: &[&str]) -> (Arc<Context>, watch::Sender<Option<Instant>>) {
+    let (sender, until) = watch::channel(None);
+    let base = ["waxwing-operator", "--operator-namespace=waxwing-system"];
+    let (_, ring) = watch::channel(Arc::new(Ring::unread("default")));
+    let context = Context {
+        events: Events::new(client.clone(), "me"),
+        client,
+        flags: Flags::parse_from(base.iter().chain(args)),
+        ring,
+        sealed_secrets: Store::default(),
+        secrets: Store::default(),
+        terminating: Terminating::default(),
+        queue: Queue::new(),
+        memories: Memories::default(),
+        metrics: Metrics::new(),
+        leadership: Leadership::of(until),
+    };
+    (Arc::new(context), sender)
+}

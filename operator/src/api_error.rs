@@ -63,7 +63,9 @@ fn unreachable(error: &(dyn std::error::Error + 'static)) -> String {
 /// As [`describe`], with the API server's message: only for reads, where nothing was sent that it could repeat.
 pub fn describe_read(error: &Error) -> String {
     match error {
-        Error::Api(status) if !status.message.is_empty() => format!("{}: {}", describe(error), status.message),
+        Error::Api(status) if !status.message.is_empty() => {
+            format!("{}: {}", describe(error), status.message)
+        }
         _ => describe(error),
     }
 }

@@ -28,7 +28,8 @@ pub(crate) struct Clients {
 impl Clients {
     /// From the kubeconfig if there is one, else from the pod's ServiceAccount.
     pub(crate) async fn connect() -> anyhow::Result<Self> {
-        let mut config = Config::infer().await.context("no kubeconfig and not in a pod: nothing to connect to")?;
+        let mut config =
+            Config::infer().await.context("no kubeconfig and not in a pod: nothing to connect to")?;
         config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
         config.connect_timeout = Some(Duration::from_secs(10));
         config.reset_reader_on_write = true;

@@ -25,7 +25,8 @@ pub struct Events {
 impl Events {
     /// Events of the replica `instance`.
     pub fn new(client: Client, instance: &str) -> Self {
-        let reporter = Reporter { controller: "waxwing-operator".into(), instance: Some(instance.to_owned()) };
+        let reporter =
+            Reporter { controller: "waxwing-operator".into(), instance: Some(instance.to_owned()) };
         Self { recorder: Recorder::new(client, reporter) }
     }
 
@@ -49,7 +50,11 @@ impl Events {
             secondary: None,
         };
         if let Err(error) = self.recorder.publish(&event, about).await {
-            debug!(reason = reason.as_str(), error = api_error::describe(&error), "an event could not be written");
+            debug!(
+                reason = reason.as_str(),
+                error = api_error::describe(&error),
+                "an event could not be written"
+            );
         }
     }
 }

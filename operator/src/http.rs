@@ -103,7 +103,9 @@ fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>>
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(OPEN_METRICS));
                 response
             }
-            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n".to_owned()),
+            Err(_) => {
+                text(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written\n".to_owned())
+            }
         },
         _ => text(StatusCode::NOT_FOUND, "only /metrics, /healthz and /readyz\n".to_owned()),
     }

@@ -5,9 +5,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use k8s_openapi::{
-    ByteString,
-    api::core::v1::Secret as ApiSecret,
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    ByteString, api::core::v1::Secret as ApiSecret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -57,7 +55,9 @@ pub(crate) async fn create(
     let secret = ApiSecret {
         metadata: ObjectMeta {
             name: Some(key_ring::secret_name(ring, identity.recipient())),
-            labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()),
+            labels: Some(
+                labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            ),
             ..ObjectMeta::default()
         },
         type_: Some(names::IDENTITY_TYPE.to_owned()),
@@ -115,7 +115,8 @@ impl<'de> Deserialize<'de> for IncomingIdentity {
             identity: Option<ByteString>,
         }
         let wire = Wire::deserialize(deserializer)?;
-        let meta = ObjectMeta { name: Some(wire.metadata.name), labels: wire.metadata.labels, ..Default::default() };
+        let meta =
+            ObjectMeta { name: Some(wire.metadata.name), labels: wire.metadata.labels, ..Default::default() };
         let key = wire.data.and_then(|data| data.identity).map(|bytes| Secret::from(Zeroizing::new(bytes.0)));
         Ok(Self { meta, key })
     }
@@ -172,9 +173,15 @@ mod tests {
     fn a_malformed_identity_is_read_as_none() {
         let utf16 = serde_json::to_value(ByteString(vec![0xff, 0xfe, 0x41])).unwrap();
         let text = serde_json::to_value(ByteString(b"AGE-SECRET-KEY-1NOPE".to_vec())).unwrap();
-        for data in [json!(null), json!({}), json!({"identity": null}), json!({"identity": ""}),
-            json!({"identity": utf16}), json!({"identity": text}), json!({"other": "AAAA"})]
-        {
+        for data in [
+            json!(null),
+            json!({}),
+            json!({"identity": null}),
+            json!({"identity": ""}),
+            json!({"identity": utf16}),
+            json!({"identity": text}),
+            json!({"other": "AAAA"}),
+        ] {
             let found = read(json!({"metadata": {"name": "broken"}, "data": data.clone()}));
             assert!(found.identity.is_none(), "{data}");
         }

@@ -128,7 +128,8 @@ impl KeyRingLoop {
             let steady = !plan.make && key_ring.status.as_ref() == Some(&plan.status);
             if steady || !self.context.leadership.is_held() {
                 self.publish(&key_ring, &found, &plan);
-                let again = plan.again.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+                let again =
+                    plan.again.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
                 return Ok(again.map_or(LOOK, |again| again.clamp(Duration::from_secs(1), LOOK)));
             }
             match self.step(&key_ring, plan.clone()).await {
@@ -169,7 +170,8 @@ impl KeyRingLoop {
         let flags = &self.context.flags;
         let mut found = identities::read_all(&self.context.client, &flags.operator_namespace).await?;
         found.retain(|secret| {
-            let is_known = secret.identity.as_ref().is_some_and(|own| known.contains(own.recipient().as_str()));
+            let is_known =
+                secret.identity.as_ref().is_some_and(|own| known.contains(own.recipient().as_str()));
             is_known || secret.ring.as_ref().is_none_or(|ring| *ring == flags.keyring)
         });
         found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -185,7 +187,8 @@ impl KeyRingLoop {
             })
             .collect();
         let status = key_ring.status.clone().unwrap_or_default();
-        let present: BTreeSet<_> = found.iter().filter_map(|found| found.recipient.as_ref()).map(ToString::to_string).collect();
+        let present: BTreeSet<_> =
+            found.iter().filter_map(|found| found.recipient.as_ref()).map(ToString::to_string).collect();
         let without_secret: BTreeSet<_> = status
             .keys
             .iter()
@@ -227,7 +230,8 @@ impl KeyRingLoop {
             spec: key_ring.spec.clone(),
             status: Some(plan.status.clone()),
         };
-        let written = self.api().replace_status(&key_ring.name_any(), &PostParams::default(), &object).await?;
+        let written =
+            self.api().replace_status(&key_ring.name_any(), &PostParams::default(), &object).await?;
         if let Some(identity) = identity {
             self.make(&written, &identity, begun).await?;
         }
@@ -255,13 +259,17 @@ impl KeyRingLoop {
         let mut result = Ok(());
         while Instant::now() < deadline && self.context.leadership.is_held() {
             let left = deadline.saturating_duration_since(Instant::now());
-            let create = identities::create(&self.context.client, &flags.operator_namespace, &flags.keyring, identity);
+            let create =
+                identities::create(&self.context.client, &flags.operator_namespace, &flags.keyring, identity);
             result = match timeout(left, create).await {
                 Ok(Ok(())) => {
                     let id = identity.id();
                     info!(key = %id, "a key was made");
                     let about = key_ring.object_ref(&());
-                    self.context.events.normal(&about, Reason::KeyCreated, &format!("key {id} was made")).await;
+                    self.context
+                        .events
+                        .normal(&about, Reason::KeyCreated, &format!("key {id} was made"))
+                        .await;
                     return Ok(());
                 }
                 // An earlier try that we had no answer to, or a name that somebody took: the next reading tells.
@@ -301,7 +309,11 @@ impl KeyRingLoop {
             rewrap_to,
             policy: Policy::from(&key_ring.spec),
             active_since: keys.iter().filter(|key| key.state == KeyState::Active).filter_map(made).max(),
-            unsaved_since: keys.iter().filter(|key| key.state.opens() && !saved(&key.recipient)).filter_map(made).min(),
+            unsaved_since: keys
+                .iter()
+                .filter(|key| key.state.opens() && !saved(&key.recipient))
+                .filter_map(made)
+                .min(),
             unusable: plan.unusable,
             identities,
         });
@@ -324,9 +336,15 @@ impl KeyRingLoop {
                 "the KeyRing does not exist: nothing is opened until somebody creates it (the Helm chart does)"
             ),
             Failure::Api(error) => {
-                error!(key_ring = ring, error = api_error::describe(error), "the ring could not be kept; trying again");
+                error!(
+                    key_ring = ring,
+                    error = api_error::describe(error),
+                    "the ring could not be kept; trying again"
+                );
             }
-            Failure::Restless => warn!(key_ring = ring, "somebody else changes the KeyRing all the time; trying again"),
+            Failure::Restless => {
+                warn!(key_ring = ring, "somebody else changes the KeyRing all the time; trying again")
+            }
         }
     }
 

@@ -202,7 +202,11 @@ impl Elector {
             Ok(Ok(false)) => self.lose(held),
             Ok(Err(error)) if api_error::is_conflict(&error) => {}
             Ok(Err(error)) => {
-                warn!(lease = self.name, error = api_error::describe_read(&error), "the lease could not be kept");
+                warn!(
+                    lease = self.name,
+                    error = api_error::describe_read(&error),
+                    "the lease could not be kept"
+                );
             }
             Err(_) => warn!(lease = self.name, "the API server does not answer in time for the lease"),
         }
@@ -281,9 +285,15 @@ impl Elector {
         match released.await {
             Ok(Ok(())) => info!(lease = self.name, "the lease is given back"),
             Ok(Err(error)) => {
-                warn!(lease = self.name, error = api_error::describe(&error), "the lease could not be given back");
+                warn!(
+                    lease = self.name,
+                    error = api_error::describe(&error),
+                    "the lease could not be given back"
+                );
             }
-            Err(_) => warn!(lease = self.name, "the API server does not answer: the lease runs out by itself"),
+            Err(_) => {
+                warn!(lease = self.name, "the API server does not answer: the lease runs out by itself")
+            }
         }
     }
 }

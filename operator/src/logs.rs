@@ -27,7 +27,9 @@ pub(crate) fn start(flags: &Flags) {
 }
 
 fn ours(level: LevelFilter) -> Targets {
-    OURS.iter().fold(Targets::new().with_default(LevelFilter::OFF), |targets, name| targets.with_target(*name, level))
+    OURS.iter().fold(Targets::new().with_default(LevelFilter::OFF), |targets, name| {
+        targets.with_target(*name, level)
+    })
 }
 
 #[cfg(test)]
@@ -41,7 +43,9 @@ mod tests {
     fn no_level_lets_the_lines_of_other_crates_through() {
         let filter = ours(LevelFilter::TRACE);
         assert!(filter.would_enable("waxwing_operator::watch", &Level::TRACE));
-        for target in ["kube_client::client", "kube_runtime::watcher", "hyper::proto", "rustls::client", "tower"] {
+        for target in
+            ["kube_client::client", "kube_runtime::watcher", "hyper::proto", "rustls::client", "tower"]
+        {
             assert!(!filter.would_enable(target, &Level::ERROR), "{target}");
         }
     }

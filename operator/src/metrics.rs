@@ -5,10 +5,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Mutex, PoisonError,
-        atomic::AtomicU64,
-    },
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -147,7 +144,11 @@ impl Metrics {
             "Looks at an object that did not bring it into effect, by reason",
             self.reconcile_errors.clone(),
         );
-        r.register("waxwing_objects", "Objects, by whether their present generation is in effect", self.objects.clone());
+        r.register(
+            "waxwing_objects",
+            "Objects, by whether their present generation is in effect",
+            self.objects.clone(),
+        );
         r.register(
             "waxwing_drift_corrected",
             "Produced Secrets that somebody had changed and that were restored",
@@ -163,7 +164,11 @@ impl Metrics {
             "Values that are older than one their object has already had",
             self.rolled_back_values.clone(),
         );
-        r.register("waxwing_active_key_age_seconds", "Age of the ring's active key", self.active_key_age.clone());
+        r.register(
+            "waxwing_active_key_age_seconds",
+            "Age of the ring's active key",
+            self.active_key_age.clone(),
+        );
         r.register(
             "waxwing_key_backup_age_seconds",
             "Age of the oldest key in use that nobody has backed up; 0 when all are",
@@ -179,9 +184,17 @@ impl Metrics {
             "Changes of the list of recipients that new seals are made for",
             self.recipients_changed.clone(),
         );
-        r.register("waxwing_watch_errors", "Failures of watches, each tried again", self.watch_errors.clone());
+        r.register(
+            "waxwing_watch_errors",
+            "Failures of watches, each tried again",
+            self.watch_errors.clone(),
+        );
         r.register("waxwing_queue_depth", "Objects that wait to be looked at", self.queue_depth.clone());
-        r.register("waxwing_leader", "1 on the replica that works, 0 on the one that waits", self.leader.clone());
+        r.register(
+            "waxwing_leader",
+            "1 on the replica that works, 0 on the one that waits",
+            self.leader.clone(),
+        );
     }
 
     /// One look at an object of `controller` is over; `failure` says why the object is not in effect.

@@ -363,7 +363,8 @@ mod tests {
 
     #[test]
     fn what_decisions_need_is_kept_and_managed_fields_are_not() {
-        let spec = json!({"format": "wax1", "scope": "strict", "type": "Opaque", "envelopes": {}, "data": {}});
+        let spec =
+            json!({"format": "wax1", "scope": "strict", "type": "Opaque", "envelopes": {}, "data": {}});
         let (key, record) = record(&object(&spec, &json!({})));
         assert_eq!(key, ObjectKey::new("apps", "db"));
         assert_eq!((record.uid(), record.version()), ("u", 7));
@@ -386,7 +387,11 @@ mod tests {
                 {"name": "a", "seq": 1, "keyId": "0a0b0c0d"},
                 {"name": "b", "seq": 1, "keyId": "0a0b0c0d", "removed": true},
             ]);
-            record(&object(&json!({}), &json!({"conditions": [condition], "observedGeneration": generation, "keys": keys}))).1
+            record(&object(
+                &json!({}),
+                &json!({"conditions": [condition], "observedGeneration": generation, "keys": keys}),
+            ))
+            .1
         };
         assert!(status("True", 3).is_ready());
         assert!(!status("True", 2).is_ready());

@@ -58,7 +58,8 @@ fn begin(flags: Flags) -> anyhow::Result<()> {
 async fn run(flags: Flags) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(wait_for_signal(stop)?);
-    let listener = http::bind(flags.listen).await.with_context(|| format!("cannot listen on {}", flags.listen))?;
+    let listener =
+        http::bind(flags.listen).await.with_context(|| format!("cannot listen on {}", flags.listen))?;
     let clients = Clients::connect().await?;
     let me = replica_name(&flags);
     info!(

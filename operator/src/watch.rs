@@ -91,7 +91,13 @@ pub(crate) fn start(
     for scope in scopes {
         let sealed = SealedSecrets { context: context.clone() };
         let api = served(client, scope.as_deref());
-        tasks.spawn(follow(api, page(), "sealedsecrets", context.clone(), Cache::new(scope.clone(), &synced, sealed)));
+        tasks.spawn(follow(
+            api,
+            page(),
+            "sealedsecrets",
+            context.clone(),
+            Cache::new(scope.clone(), &synced, sealed),
+        ));
         let secrets = Secrets { context: context.clone() };
         let api = served(client, scope.as_deref());
         tasks.spawn(follow(api, page(), "secrets", context.clone(), Cache::new(scope, &synced, secrets)));
@@ -179,7 +185,9 @@ fn explain(error: &watcher::Error) -> (&'static str, String) {
             let error = kube::Error::Api(status.clone());
             (api_error::cause(&error), api_error::describe_read(&error))
         }
-        watcher::Error::NoResourceVersion => ("undecodable", "an answer without a resource version".to_owned()),
+        watcher::Error::NoResourceVersion => {
+            ("undecodable", "an answer without a resource version".to_owned())
+        }
     }
 }
 
@@ -212,8 +220,9 @@ impl<F: Fills> Cache<F> {
     fn listed(&mut self, key: ObjectKey, record: F::Record) {
         let store = self.fills.store();
         let known = store.get(&key);
-        let is_same =
-            known.as_ref().is_some_and(|known| known.uid() == record.uid() && known.version() == record.version());
+        let is_same = known
+            .as_ref()
+            .is_some_and(|known| known.uid() == record.uid() && known.version() == record.version());
         if !is_same {
             store.replace(&key, record);
             self.fills.changed(&key, known.is_none());

@@ -3,11 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
-use tokio::{
-    sync::Semaphore,
-    task::JoinSet,
-    time::timeout,
-};
+use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::{
@@ -129,7 +125,8 @@ mod tests {
     fn context(objects: usize) -> (Arc<Context>, watch::Sender<Option<Instant>>) {
         let (context, leader) = testing::context(testing::client(|_| (599, json!({}))), &[]);
         for number in 0..objects {
-            let metadata = json!({"name": number.to_string(), "namespace": "a", "uid": "u", "resourceVersion": "1"});
+            let metadata =
+                json!({"name": number.to_string(), "namespace": "a", "uid": "u", "resourceVersion": "1"});
             let object: IncomingSealed = serde_json::from_value(json!({"metadata": metadata})).unwrap();
             let (key, record) = object.into();
             context.sealed_secrets.put(&key, record).unwrap();

@@ -285,8 +285,10 @@ fn activate(keys: &mut [RingKey], facts: &Facts<'_>, events: &mut Vec<RingEvent>
 /// Of the active keys only the newest one whose private key is there stays active: nothing may be sealed for a key
 /// that cannot open.
 fn keep_one_active(keys: &mut [RingKey], facts: &Facts<'_>) {
-    let present = keys.iter().enumerate().filter(|(_, key)| key.state == KeyState::Active && facts.has(&key.recipient));
-    let newest = present.max_by_key(|(place, key)| (created_at(key, i64::MIN), *place)).map(|(place, _)| place);
+    let present =
+        keys.iter().enumerate().filter(|(_, key)| key.state == KeyState::Active && facts.has(&key.recipient));
+    let newest =
+        present.max_by_key(|(place, key)| (created_at(key, i64::MIN), *place)).map(|(place, _)| place);
     for (place, key) in keys.iter_mut().enumerate() {
         if key.state == KeyState::Active && Some(place) != newest {
             key.state = KeyState::OpenOnly;
@@ -302,7 +304,8 @@ fn created_at(key: &RingKey, otherwise: i64) -> i64 {
 fn published_recipients(observed: &Observed<'_>, active: &[Recipient]) -> Vec<NamedRecipient> {
     let ring = if is_recipient_name(observed.ring) { observed.ring } else { "ring" };
     let own = active.iter().map(|recipient| (ring, Some(recipient.clone())));
-    let others = observed.spec.recipients.iter().map(|other| (other.name.as_str(), other.recipient.parse().ok()));
+    let others =
+        observed.spec.recipients.iter().map(|other| (other.name.as_str(), other.recipient.parse().ok()));
     own.chain(others).filter_map(|(name, recipient)| NamedRecipient::new(name, recipient?).ok()).collect()
 }
 

@@ -31,7 +31,7 @@ impl World {
         let (context, leader) = testing::context(testing::client(|_| (599, json!({}))), &[]);
         leader.send_replace(Some(Instant::now() + Duration::from_secs(1000)));
         let fills = SealedSecrets { context: context.clone() };
-        Self { cache: Cache::new(scope.map(str::to_owned), &Synced::new(1), fills), context, leader: leader }
+        Self { cache: Cache::new(scope.map(str::to_owned), &Synced::new(1), fills), context, leader }
     }
 
     fn list(&mut self, objects: &[(&str, u64)]) {
@@ -158,7 +158,10 @@ async fn whatever_goes_wrong_a_watch_is_tried_again_and_a_malformed_object_stops
             [sealed("a", "no-spec", 3, &json!(null)), sealed("a", "last", 4, &json!({}))]
         };
         let metadata = json!({"resourceVersion": "10", "continue": if first { "next" } else { "" }});
-        (200, json!({"kind": "SealedSecretList", "apiVersion": "waxwing.dev/v1alpha1", "metadata": metadata, "items": items}))
+        (
+            200,
+            json!({"kind": "SealedSecretList", "apiVersion": "waxwing.dev/v1alpha1", "metadata": metadata, "items": items}),
+        )
     });
     let (context, leader) = testing::context(client.clone(), &[]);
     leader.send_replace(Some(Instant::now() + Duration::from_secs(1000)));
@@ -178,6 +181,9 @@ async fn whatever_goes_wrong_a_watch_is_tried_again_and_a_malformed_object_stops
     sleep(Duration::from_secs(100)).await;
     let metrics = context.metrics.render(&context.counts()).unwrap();
     for cause in ["forbidden", "gone", "server_error", "throttled"] {
-        assert!(metrics.contains(&format!("{{resource=\"sealedsecrets\",cause=\"{cause}\"}}")), "{cause}: {metrics}");
+        assert!(
+            metrics.contains(&format!("{{resource=\"sealedsecrets\",cause=\"{cause}\"}}")),
+            "{cause}: {metrics}"
+        );
     }
 }

@@ -21,7 +21,9 @@ pub(super) fn conditions(
     let generation = observed.generation;
     let before = status.conditions.clone();
     match obstacle(status, observed, facts, make) {
-        Some((reason, message)) => conditions::failing(&mut status.conditions, reason, &message, generation, now),
+        Some((reason, message)) => {
+            conditions::failing(&mut status.conditions, reason, &message, generation, now)
+        }
         None => {
             let message = summary(status);
             conditions::ready(&mut status.conditions, Reason::Synced, &message, generation, now);
@@ -35,7 +37,8 @@ pub(super) fn conditions(
         None => conditions::remove(&mut status.conditions, ConditionType::Degraded),
     }
     for type_ in [ConditionType::Stalled, ConditionType::Degraded] {
-        let message = |list| conditions::get(list, type_).filter(|c| c.status == "True").map(|c| c.message.clone());
+        let message =
+            |list| conditions::get(list, type_).filter(|c| c.status == "True").map(|c| c.message.clone());
         let new = message(&status.conditions);
         if let Some(text) = new.filter(|text| message(&before).as_ref() != Some(text))
             && let Some(reason) = reason_of(status, type_)
@@ -81,7 +84,8 @@ fn obstacle(
         ));
     }
     if facts.all_missing(&status.keys) {
-        let message = "the Secrets of all listed keys are gone: restore them, or delete the KeyRing and create it anew";
+        let message =
+            "the Secrets of all listed keys are gone: restore them, or delete the KeyRing and create it anew";
         return Some((Reason::IdentityMissing, message.to_owned()));
     }
     if status.keys.iter().any(|key| key.state == KeyState::Active) {
@@ -89,7 +93,9 @@ fn obstacle(
     }
     let waiting = status.keys.iter().find(|key| key.state == KeyState::Pending && facts.has(&key.recipient));
     Some(match waiting {
-        Some(key) => (Reason::BackupAwaited, format!("key {} waits until spec.backedUp names it", key.key_id)),
+        Some(key) => {
+            (Reason::BackupAwaited, format!("key {} waits until spec.backedUp names it", key.key_id))
+        }
         None if make => (Reason::Progressing, "the first key is being made".to_owned()),
         None => (Reason::KeyRingNotReady, "a key is listed and its Secret is not there yet".to_owned()),
     })
@@ -121,19 +127,28 @@ fn malformed_spec(observed: &Observed<'_>) -> Option<String> {
 fn attention(status: &KeyRingStatus, facts: &Facts<'_>, full: bool) -> Option<(Reason, String)> {
     let mut found: Vec<(Reason, String)> = Vec::new();
     let keys = &status.keys;
-    let missing: Vec<_> =
-        keys.iter().filter(|key| key.state.opens() && !facts.has(&key.recipient)).map(|key| &*key.key_id).collect();
+    let missing: Vec<_> = keys
+        .iter()
+        .filter(|key| key.state.opens() && !facts.has(&key.recipient))
+        .map(|key| &*key.key_id)
+        .collect();
     if !missing.is_empty() {
         let names = names(missing.iter().copied());
-        found.push((Reason::IdentityMissing, format!("the Secrets of {} listed keys are gone: {names}", missing.len())));
+        found.push((
+            Reason::IdentityMissing,
+            format!("the Secrets of {} listed keys are gone: {names}", missing.len()),
+        ));
     }
     if !facts.malformed.is_empty() {
         let names = names(facts.malformed.iter().copied());
         let message = format!("{} Secrets hold no usable identity: {names}", facts.malformed.len());
         found.push((Reason::MalformedIdentity, message));
     }
-    let untrusted: Vec<_> =
-        facts.untrusted(keys).into_iter().filter_map(|recipient| facts.secrets.get(recipient).copied()).collect();
+    let untrusted: Vec<_> = facts
+        .untrusted(keys)
+        .into_iter()
+        .filter_map(|recipient| facts.secrets.get(recipient).copied())
+        .collect();
     if !untrusted.is_empty() && !facts.all_untrusted(keys) {
         let names = names(untrusted.iter().copied());
         let message = format!("{} identities are not trusted and not used: {names}", untrusted.len());
@@ -154,7 +169,8 @@ fn attention(status: &KeyRingStatus, facts: &Facts<'_>, full: bool) -> Option<(R
 
 /// What a ring in order is made of.
 fn summary(status: &KeyRingStatus) -> String {
-    let active = status.keys.iter().find(|key| key.state == KeyState::Active).map_or("none", |key| &key.key_id);
+    let active =
+        status.keys.iter().find(|key| key.state == KeyState::Active).map_or("none", |key| &key.key_id);
     let older = status.keys.iter().filter(|key| key.state == KeyState::OpenOnly).count();
     format!("active key {active}; {older} older keys open only")
 }

@@ -289,7 +289,8 @@ fn nothing_is_published_for_a_key_whose_secret_is_gone() {
 /// K12. Guard: `Facts::all_missing`.
 #[test]
 fn a_second_operator_in_another_namespace_makes_no_keys_against_the_first() {
-    let keys = vec![key(&recipient(), KeyState::OpenOnly, NOW - DAY), key(&recipient(), KeyState::Active, NOW)];
+    let keys =
+        vec![key(&recipient(), KeyState::OpenOnly, NOW - DAY), key(&recipient(), KeyState::Active, NOW)];
     let mut world = World::listing(keys);
     world.found.clear();
     let plan = world.settle(NOW + 100 * DAY);

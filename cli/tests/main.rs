@@ -1,6 +1,8 @@
 //! The tests of the command as a user runs it: transcripts from `tests/transcripts`, and what a
 //! transcript cannot say.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
+
 mod process;
 mod quickstart;
 mod reference;

@@ -178,7 +178,7 @@ fn perform(written: &str) -> String {
                 let binary = env!("CARGO_BIN_EXE_waxwing");
                 command.args(["-c", &format!("waxwing() {{ {binary} \"$@\"; }}\n{rest}")]);
                 let outcome = run(command, stdin.unwrap_or_default().as_bytes());
-                let _ = write!(out, "--- {title}\n");
+                let _ = writeln!(out, "--- {title}");
                 if let Some(stdin) = stdin {
                     let _ = write!(out, "--- stdin\n{stdin}");
                 }
@@ -189,7 +189,7 @@ fn perform(written: &str) -> String {
                         let _ = write!(out, "--- {name}\n{text}{end}");
                     }
                 }
-                let _ = write!(out, "--- status {}\n", outcome.status);
+                let _ = writeln!(out, "--- status {}", outcome.status);
             }
             "cat" => {
                 let text = fs::read_to_string(place.file(rest)).unwrap_or_else(|error| format!("({error})\n"));
@@ -251,7 +251,7 @@ impl Masks {
                 _ => blocks.push(vec![line]),
             }
         }
-        let age = |block: &Vec<&str>| block.iter().find_map(|line| line.trim().strip_prefix("age: ")).unwrap_or_default().to_owned();
+        let age = |block: &Vec<&str>| block.iter().find_map(|line| line.trim().strip_prefix("age: ")).unwrap_or_default().trim_matches('"').to_owned();
         blocks.sort_by_key(|block| self.names.get(&age(block)).cloned().unwrap_or_else(|| "new".to_owned()));
         format!("{head}  envelopes:\n{}{}", blocks.concat().concat(), &rest[end..])
     }
@@ -280,6 +280,8 @@ impl Masks {
         self.names.entry(text.to_owned()).or_insert_with(|| format!("{kind}{next}")).clone()
     }
 
+    /// Masks the words of a line, and drops the quotes around what is masked: whether a random text
+    /// needs them depends on how it begins.
     fn line(&mut self, line: &str) -> String {
         let is_word = |c: char| c.is_ascii_alphanumeric() || "-_+/=.".contains(c);
         let mut out = String::new();
@@ -287,9 +289,14 @@ impl Masks {
         while let Some(start) = rest.find(is_word) {
             out.push_str(&rest[..start]);
             let end = rest[start..].find(|c| !is_word(c)).map_or(rest.len(), |end| start + end);
-            let word = &rest[start..end];
-            out.push_str(&self.word(word, out.ends_with("commit: ")));
-            rest = &rest[end..];
+            let (word, behind) = (&rest[start..end], &rest[end..]);
+            let masked = self.word(word, out.trim_end_matches('"').ends_with("commit: "));
+            let quoted = masked != word && out.ends_with('"') && behind.starts_with('"');
+            if quoted {
+                out.pop();
+            }
+            out.push_str(&masked);
+            rest = if quoted { &behind[1..] } else { behind };
         }
         out + rest
     }

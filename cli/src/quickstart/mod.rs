@@ -24,7 +24,10 @@ use std::{
     time::Instant,
 };
 
-use signal_hook::{consts::TERM_SIGNALS, flag};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
 
 use crate::{
     args::Context,
@@ -75,10 +78,8 @@ pub(crate) fn run(wish: &Wish, context: &Context) -> Result {
     let mut place = Place::new(wish.folder.as_deref())?;
     say.line(format!("The folder of this run is {}", place.path.display()))?;
     let interrupted = Arc::new(AtomicBool::new(false));
-    for signal in TERM_SIGNALS {
-        // A second one ends the process the hard way.
-        flag::register_conditional_default(*signal, Arc::clone(&interrupted))?;
-        flag::register(*signal, Arc::clone(&interrupted))?;
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, Arc::clone(&interrupted))?;
     }
     let mut demo = Demo::new(&place.path, sample, Arc::clone(&interrupted), context)?;
     if demo.git.is_none() {

@@ -262,6 +262,22 @@ fn hand_edits_are_repaired_and_told() {
     scene.expect(&[]);
 }
 
+/// Guard: `Renderer::one` forgets when it last looked in vain, which another first identity makes it do.
+#[test]
+fn a_hand_edit_right_after_a_rotation_is_repaired_at_once() {
+    let scene = Scene::new();
+    scene.write("db.yaml", &scene.db("hunter2"));
+    let mut renderer = scene.open().unwrap();
+    renderer.look(&scene.identities(), NOW).unwrap();
+    let mut both = scene.identities();
+    while both.iter().next().unwrap().id() == scene.identity.id() {
+        both.insert(Identity::generate());
+    }
+    assert_eq!(renderer.look(&both, NOW).unwrap()[0].what, What::Unchanged);
+    fs::write(scene.out("prod/db.yaml"), "data: {").unwrap();
+    assert_eq!(renderer.look(&both, NOW + 1).unwrap()[0].what, What::Repaired);
+}
+
 /// K01, K02. Guards: `claim::Claim::of`; `Unit::target` drops the adoption, which files cannot answer.
 #[test]
 fn a_file_that_is_not_ours_is_a_conflict_and_stays() {

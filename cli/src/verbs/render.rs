@@ -9,7 +9,10 @@ use std::{
 
 use clap::ValueEnum;
 use serde::Serialize;
-use signal_hook::{consts::TERM_SIGNALS, flag};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
 use waxwing_crds::{ClusterScopePolicy, RollbackPolicy};
 
 use crate::{
@@ -95,10 +98,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         return tell(&rows, args.output, context);
     }
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in TERM_SIGNALS {
-        // A second one ends the process the hard way.
-        flag::register_conditional_default(*signal, Arc::clone(&stop))?;
-        flag::register(*signal, Arc::clone(&stop))?;
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, Arc::clone(&stop))?;
     }
     context.printer.note("watching; Ctrl-C ends it");
     let mut tell = |now, row: &Row| match args.output {

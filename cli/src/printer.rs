@@ -74,9 +74,11 @@ impl Printer {
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<()> {
         self.wipe_progress();
         let mut out = io::stdout().lock();
-        out.write_all(bytes)
-            .and_then(|()| out.flush())
-            .map_err(|error| Failure::from(error).at("standard output"))
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            // Whoever read has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(|error| Failure::from(error).at("standard output")),
+        }
     }
 
     /// One line of the result, for people.

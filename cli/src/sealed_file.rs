@@ -202,6 +202,10 @@ impl SealedFile {
         if !self.is_changed() {
             return Ok(None);
         }
+        // A person may have sat at a prompt since it was read.
+        if fs::read(&self.path).at(self.path.display())? != self.before.as_bytes() {
+            return Err(changed_meanwhile(&self.path));
+        }
         write::prepare(&self.path, self.text.as_bytes(), Mode::Keep).map(Some).at(self.path.display())
     }
 
@@ -222,6 +226,12 @@ impl SealedFile {
 /// `SealedSecret NAMESPACE/NAME`.
 pub(crate) fn title(namespace: &str, name: &str) -> String {
     if namespace.is_empty() { format!("SealedSecret {name}") } else { format!("SealedSecret {namespace}/{name}") }
+}
+
+/// The refusal to write over what somebody else has just written.
+pub(crate) fn changed_meanwhile(path: &Path) -> Failure {
+    Failure::new("somebody else changed it in the meantime; nothing was written").at(path.display())
+        .hint("run the command again")
 }
 
 fn names_of(object: &SealedSecret) -> (Option<&str>, String) {

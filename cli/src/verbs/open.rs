@@ -7,6 +7,7 @@ use serde::Serialize;
 use waxwing_core::{Secret, seal::{DataKey, Opened}, yaml};
 use zeroize::Zeroizing;
 
+use super::keys::work_tree;
 use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
@@ -74,6 +75,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         Some(path) => {
             write::replace(path, &out, Mode::Private).at(path.display())?;
             context.printer.note(format!("wrote plaintext to {} (mode 0600); remove it when you are done", path.display()));
+            if let Some(tree) = work_tree(path) {
+                context.printer.warning(format!("it lies inside the Git work tree {}: do not commit it", tree.display()));
+            }
         }
         None => context.printer.bytes(&out)?,
     }

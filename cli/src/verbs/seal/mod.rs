@@ -26,6 +26,7 @@ use crate::{
     error::{Exit, Explain, Failure, Result},
     identities,
     printer::count,
+    sealed_file::changed_meanwhile,
     write::{self, Mode},
 };
 
@@ -203,6 +204,9 @@ impl Args {
             let files = targets.iter().filter(changed).filter_map(|target| Some((target.path.as_ref()?, target)));
             let mut prepared = Vec::new();
             for (path, target) in files {
+                if existing(path)? != target.before {
+                    return Err(changed_meanwhile(path));
+                }
                 make_folder(path)?;
                 prepared.push((path, write::prepare(path, target.after.as_bytes(), Mode::Keep).at(path.display())?));
             }

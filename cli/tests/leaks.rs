@@ -1,0 +1,83 @@
+//! What went wrong is told without what was read.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use proptest::prelude::*;
+
+use crate::transcript::{Outcome, Place};
+
+/// Long enough to be found in any encoding, and with no meaning in any of them.
+const CANARY: &str = "Qz7vCanaryXw93";
+
+/// As it is, in base64 at each of the three offsets, in hex and reversed.
+fn encodings() -> Vec<String> {
+    let hex = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut all = vec![CANARY.to_owned(), hex, CANARY.chars().rev().collect()];
+    for offset in 0..3 {
+        let text = BASE64_STANDARD.encode(format!("{}{CANARY}", &"xyz"[..offset]));
+        // Without the characters at both ends that mix with their neighbours.
+        all.push(text[4..text.len() - 4].to_owned());
+    }
+    all
+}
+
+fn shown(outcome: &Outcome) -> bool {
+    encodings().iter().any(|text| outcome.stdout.contains(text) || outcome.stderr.contains(text))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// L01, L03. Guards: `yaml::Problem` and `ManifestError` quote nothing.
+    #[test]
+    fn a_damaged_manifest_is_refused_or_sealed_without_being_shown(
+        at in any::<prop::sample::Index>(),
+        cut in 0..3_usize,
+        put in prop::sample::select(vec!["", ":", "\"", "'", "{", "]", "\n", "\t", "&a ", "*a", "- ", "#", "\u{7}", "|", "? ", "%", "!!int "]),
+        base64 in any::<bool>(),
+    ) {
+        let place = Place::sealed();
+        let value = if base64 { BASE64_STANDARD.encode(CANARY) } else { CANARY.to_owned() };
+        let field = if base64 { "data" } else { "stringData" };
+        let good = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: x, namespace: web}}\n{field}:\n  one: {value}\n  two: {value}\n");
+        // Only behind the name: a value that has become the name of something is not a value any more.
+        let start = good.find("stringData").or_else(|| good.find("data:")).unwrap();
+        let at = start + at.index(good.len() - start);
+        let end = (at + cut).min(good.len());
+        let damaged = format!("{}{put}{}", &good[..at], &good[end..]);
+        let outcome = place.waxwing(&["-v", "seal", "-"], damaged.as_bytes());
+        prop_assert!(!shown(&outcome), "{damaged}\n{}\n{}", outcome.stdout, outcome.stderr);
+    }
+}
+
+/// L01. Guard: errors of `dotenv`, `tls`, `docker_config` and of the command line quote nothing.
+#[test]
+fn refused_values_are_not_shown() {
+    let place = Place::sealed();
+    place.write("a.env", &format!("KEY {CANARY}\n"));
+    place.write("b.env", &format!("KEY=\"{CANARY}\n"));
+    place.write("c.env", &format!("KEY=\"a\" {CANARY}\n"));
+    place.write("pem", CANARY);
+    place.write("identity", CANARY);
+    let canary = CANARY;
+    let equals = format!("password={canary}");
+    let option = format!("--value={canary}");
+    let refused: Vec<(Vec<&str>, &str)> = vec![
+        (vec!["seal", "--from-env-file", "a.env", "--name", "x", "-n", "web"], ""),
+        (vec!["seal", "--from-env-file", "b.env", "--name", "x", "-n", "web"], ""),
+        (vec!["seal", "--from-env-file", "c.env", "--name", "x", "-n", "web"], ""),
+        (vec!["seal", "--tls", "pem", "pem", "--name", "x", "-n", "web"], ""),
+        (vec!["set", "db.yaml", "password", canary], ""),
+        (vec!["set", "db.yaml", &equals], ""),
+        (vec!["set", "db.yaml", "password", &option], ""),
+        (vec!["--verbose", "set", "db.yaml", "password", &option], ""),
+        (vec!["set", "db.yaml", "a/b"], canary),
+        (vec!["set", "missing.yaml", "password"], canary),
+        (vec!["open", "db.yaml", "-i", "identity"], ""),
+        (vec!["init", "sub", "--recipient", &equals], ""),
+    ];
+    for (args, stdin) in refused {
+        let outcome = place.waxwing(&args, stdin.as_bytes());
+        assert_ne!(outcome.status, 0, "{args:?}");
+        assert!(!shown(&outcome), "{args:?}\n{}\n{}", outcome.stdout, outcome.stderr);
+    }
+}

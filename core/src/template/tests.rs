@@ -270,3 +270,55 @@ fn a_digest_tells_templates_apart() {
     assert!(digests.iter().all(Option::is_some));
     assert!(digests[0] != digests[1] && digests[1] != digests[2] && digests[0] != digests[2]);
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pieces that templates are made of, good ones and bad ones.
+    const PIECES: [&str; 50] = [
+        "{{", "}}", "{%", "%}", "{#", "#}", "{{-", "-}}", "{{+", "+}}", " ", "\n", "v", "w", "data", "[", "]", "(", ")",
+        ".", ",", "|", "=", "==", "'", "\"", "\\", "x", "7", "'v'", "\"w\"", "data['v']", "data.w", "|upper", "|trim",
+        "|b64encode", "|b64decode", "|tojson", "|urlencode", "|indent(3)", "|replace('a','bcd')", "|replace('a','')",
+        "|nope", "if", "in", "*", "~", "é", "{{ v }}", "{{ w | tojson }}",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        /// T01, T06. Whatever is written, nothing panics, and whether it works does not depend on what is in a value, as
+        /// long as that is text and base64.
+        #[test]
+        fn no_template_tells_anything_by_failing(
+            pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..14),
+            values in prop::array::uniform4("[a-zA-Z0-9+/]{48}"),
+        ) {
+            let source = pieces.concat();
+            let outcomes = [[&values[0], &values[1]], [&values[2], &values[3]]].map(|[v, w]| {
+                let decodes_to_text = [v, w].iter().all(|value| {
+                    let decoded = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, value.as_bytes());
+                    decoded.is_ok_and(|bytes| std::str::from_utf8(&bytes).is_ok())
+                });
+                let outcome = render(&source, &[("v", v.as_bytes()), ("w", w.as_bytes())]).map(|_| ());
+                (outcome, decodes_to_text)
+            });
+            let by_text = |(outcome, decodes): &(Result<(), TemplateError>, bool)| {
+                !decodes && outcome.as_ref().is_err_and(|error| error.fault == TemplateFault::NotText)
+            };
+            if !outcomes.iter().any(by_text) {
+                prop_assert_eq!(&outcomes[0].0, &outcomes[1].0, "{}", source);
+            }
+        }
+
+        /// T01. No fault shows the template's text or a value.
+        #[test]
+        fn no_fault_quotes_anything(name in "[a-z]{12}", tail in "[-a-z0-9 |.()\\[\\]'\"=*{}%#]{0,20}") {
+            let source = format!("{{{{ {name}{tail}");
+            if let Err(error) = render(&source, &[("v", b"canary")]) {
+                prop_assert!(!error.to_string().contains(&name), "{}", error);
+                prop_assert!(!error.to_string().contains("canary"), "{}", error);
+            }
+        }
+    }
+}

@@ -121,3 +121,50 @@ fn forged_proposals() {
         status.proposed_envelopes = Some(ProposedEnvelopes { nonce: None, recipients: String::new(), envelopes });
     });
 }
+
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// K15. Whatever stands in a status, a value that was sealed for another place is refused, and a genuine one is
+        /// opened or found in sync with the very Secret that we wrote.
+        #[test]
+        fn no_status_makes_a_moved_value_good(
+            mixed in prop::collection::vec((0_usize..8, any::<u64>(), "[a-z0-9]{0,8}"), 0..6),
+            moved in any::<bool>(),
+        ) {
+            let mut world = World::settled();
+            let secret = world.secret.clone();
+            if moved {
+                let token = world.object.spec.data.remove("password").unwrap();
+                world.object.spec.data.insert("user".to_owned(), token);
+            }
+            for (field, number, text) in mixed {
+                let status = world.status();
+                match field {
+                    0 => status.observed_generation = Some(number.cast_signed()),
+                    1 => status.keys.push(KeySeq { name: text, seq: number, ..KeySeq::default() }),
+                    2 => status.keys.clear(),
+                    3 => status.applied.get_or_insert_default().digest = text,
+                    4 => status.applied.get_or_insert_default().resource_version = number.to_string(),
+                    5 => conditions::ready(&mut status.conditions, Reason::Synced, &text, Some(1), NOW),
+                    6 => status.source = Some(Source { revision: text, ..Source::default() }),
+                    _ => status.proposed_envelopes = Some(ProposedEnvelopes { recipients: text, ..Default::default() }),
+                }
+            }
+            let look = world.look();
+            if moved {
+                prop_assert_eq!(look.report.failure, Some(Reason::BindingMismatch));
+            } else {
+                prop_assert_eq!(world.ready(), ("True", "Synced"));
+                prop_assert_eq!(world.value("password"), Some("one".to_owned()));
+            }
+            let values = |secret: Option<&Produced>| secret.map(|secret| secret.data.clone());
+            prop_assert_eq!(values(world.secret.as_ref()), values(secret.as_ref()));
+        }
+    }
+}

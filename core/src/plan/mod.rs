@@ -283,7 +283,8 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
     if let Some(reason) = input.ring.unusable {
         return Err(failing("no identity can be used", reason));
     }
-    let claim = Claim::of(object, input.target).map_err(|(reason, message)| Finding::Failing { reason, message })?;
+    let claim =
+        Claim::of(object, input.target).map_err(|(reason, message)| Finding::Failing { reason, message })?;
     let mark = applied::check(input, spec, input.target.filter(|_| claim != Claim::Adoptable));
     let touched = match mark {
         Mark::InSync => return Ok(in_sync(input, &checked)),
@@ -301,16 +302,15 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
     // After opening, so that a number that nobody sealed is not taken for a rollback.
     let rolled_back = match input.ring.rollback {
         RollbackPolicy::Allow => Vec::new(),
-        RollbackPolicy::Deny if !older.is_empty() => return Err(failing(&older_values(&older), Reason::RolledBack)),
+        RollbackPolicy::Deny if !older.is_empty() => {
+            return Err(failing(&older_values(&older), Reason::RolledBack));
+        }
         RollbackPolicy::Deny | RollbackPolicy::Warn => older,
     };
     let keys = floor::keys(&opened, &floor);
     let (proposed, newly_proposed) = propose::propose(input, &checked.sealed, touched);
-    let ownership = if claim.is_adopted() {
-        Ownership::Adopted
-    } else {
-        Ownership::Owned { uid: object.uid.to_owned() }
-    };
+    let ownership =
+        if claim.is_adopted() { Ownership::Adopted } else { Ownership::Owned { uid: object.uid.to_owned() } };
     let produced = produce(&checked, opened, ownership, &floor::annotation(&keys))
         .map_err(|error| failing(&error.to_string(), error.reason()))?;
     let write = match input.target {
@@ -376,7 +376,8 @@ fn restrain(input: &Input<'_>, memory: &Memory, touched: bool) -> Result<(), Fin
     if !touched {
         return Ok(());
     }
-    let within = |window| memory.corrected.iter().filter(move |at| is_within(input.now, **at, window)).count();
+    let within =
+        |window| memory.corrected.iter().filter(move |at| is_within(input.now, **at, window)).count();
     if within(CONTEST_WINDOW) >= CONTESTED && within(CONTEST_INTERVAL) > 0 {
         let what = format!("the Secret was put right {CONTESTED} times within an hour and is changed again");
         return Err(failing(&what, Reason::OwnershipContested));
@@ -384,7 +385,8 @@ fn restrain(input: &Input<'_>, memory: &Memory, touched: bool) -> Result<(), Fin
     // A Secret that is gone is made again at once.
     match memory.looked.filter(|at| is_within(input.now, *at, LOOK_INTERVAL)) {
         Some(at) if input.target.is_some() => {
-            let seconds = u64::try_from(at.saturating_add(LOOK_INTERVAL).saturating_sub(input.now)).unwrap_or(1);
+            let seconds =
+                u64::try_from(at.saturating_add(LOOK_INTERVAL).saturating_sub(input.now)).unwrap_or(1);
             Err(Finding::Waiting { seconds })
         }
         _ => Ok(()),

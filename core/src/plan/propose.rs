@@ -15,7 +15,11 @@ use crate::{
 };
 
 /// The proposal that the status shall hold, and whether it is new. `genuine` says that the status was written by us.
-pub(super) fn propose(input: &Input<'_>, sealed: &Sealed, genuine: bool) -> (Option<ProposedEnvelopes>, bool) {
+pub(super) fn propose(
+    input: &Input<'_>,
+    sealed: &Sealed,
+    genuine: bool,
+) -> (Option<ProposedEnvelopes>, bool) {
     let recipients = input.ring.rewrap_to;
     let nonce = input.object.annotations.get(names::PROPOSE_REWRAP).filter(|nonce| !nonce.is_empty());
     let Some(nonce) = nonce.filter(|_| !recipients.is_empty()) else { return (None, false) };
@@ -43,7 +47,8 @@ pub(super) fn propose(input: &Input<'_>, sealed: &Sealed, genuine: bool) -> (Opt
         .map(|(id, envelope)| (id.to_string(), envelope.spec()))
         .collect();
     // Spec and status are one object to etcd, which takes 1.5 MiB.
-    let text = |envelope: &EnvelopeSpec| envelope.age.len() + envelope.to.iter().map(String::len).sum::<usize>();
+    let text =
+        |envelope: &EnvelopeSpec| envelope.age.len() + envelope.to.iter().map(String::len).sum::<usize>();
     let data: usize = sealed.tokens().values().map(|token| token.to_string().len()).sum();
     let present: usize = sealed.envelopes().values().map(|envelope| text(&envelope.spec())).sum();
     if data + present + envelopes.values().map(text).sum::<usize>() > limits::SPEC_BYTES {
@@ -60,7 +65,8 @@ const NONCE_CHARACTERS: usize = 256;
 fn outdated(sealed: &Sealed, recipients: &[NamedRecipient]) -> impl Iterator<Item = EnvelopeId> {
     let used: BTreeSet<EnvelopeId> = sealed.tokens().values().map(Token::envelope).collect();
     let ids: BTreeSet<KeyId> = recipients.iter().map(|named| named.recipient().id()).collect();
-    let names_others = move |envelope: &Envelope| envelope.to().iter().map(|hint| hint.id).collect::<BTreeSet<_>>() != ids;
+    let names_others =
+        move |envelope: &Envelope| envelope.to().iter().map(|hint| hint.id).collect::<BTreeSet<_>>() != ids;
     let envelopes = sealed.envelopes().iter().filter(move |(id, _)| used.contains(id));
     envelopes.filter(move |(_, envelope)| names_others(envelope)).map(|(id, _)| *id)
 }

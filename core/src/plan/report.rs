@@ -2,7 +2,10 @@
 
 use waxwing_crds::{ConditionType, Reason, Retry, SealedSecretStatus, conditions, names};
 
-use super::{CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, Write, applied, is_within, with_advice};
+use super::{
+    CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, Write, applied, is_within,
+    with_advice,
+};
 
 /// What became of the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,7 +166,9 @@ fn written<'a>(good: &'a Good, outcome: &'a Outcome) -> Result<(&'a str, &'a str
             (Reason::ImmutableTarget, named("Kubernetes does not change these fields of the Secret", fields))
         }
         Outcome::Internal => (Reason::InternalError, "the API server's answer was not understood".to_owned()),
-        Outcome::NamespaceTerminating => (Reason::NamespaceTerminating, "the namespace is being deleted".to_owned()),
+        Outcome::NamespaceTerminating => {
+            (Reason::NamespaceTerminating, "the namespace is being deleted".to_owned())
+        }
         Outcome::Rejected { code, fields } => {
             (Reason::ApiRejected, named(&format!("the API server refused the Secret with {code}"), fields))
         }
@@ -248,7 +253,15 @@ fn succeeded(
             say(true, Reason::RolledBack, &note);
         }
         let (reason, generation) = (Reason::RolledBack, object.generation);
-        conditions::set(&mut status.conditions, ConditionType::Degraded, true, reason, &note, generation, input.now);
+        conditions::set(
+            &mut status.conditions,
+            ConditionType::Degraded,
+            true,
+            reason,
+            &note,
+            generation,
+            input.now,
+        );
     }
     status.keys.clone_from(&good.keys);
     status.proposed_envelopes.clone_from(&good.proposed);

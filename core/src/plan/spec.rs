@@ -169,7 +169,9 @@ fn kept(
             return malformed("a key is not a name of at most 63 characters with an optional DNS prefix");
         }
         if !is_value(value) {
-            return malformed("a value has more than 63 characters, or other ones than letters, digits, '-', '_' and '.'");
+            return malformed(
+                "a value has more than 63 characters, or other ones than letters, digits, '-', '_' and '.'",
+            );
         }
         let ours = key == names::MANAGED_BY || names::PRODUCED_ANNOTATIONS.iter().any(|(own, _)| own == key);
         if ours || names::is_dropped(key) {

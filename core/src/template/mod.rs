@@ -55,7 +55,9 @@ impl TemplateError {
     /// The reason that conditions and metrics show.
     pub fn reason(&self) -> Reason {
         match self.fault {
-            TemplateFault::TooLarge | TemplateFault::TooLong | TemplateFault::TooManySteps => Reason::TemplateLimit,
+            TemplateFault::TooLarge | TemplateFault::TooLong | TemplateFault::TooManySteps => {
+                Reason::TemplateLimit
+            }
             TemplateFault::BadArgument
             | TemplateFault::NotBase64
             | TemplateFault::NotEncoded
@@ -81,7 +83,9 @@ pub enum TemplateFault {
     #[error("b64decode of a value that is not base64")]
     NotBase64,
     /// The API server would look at the result and refuse it by what is in a value.
-    #[error("a JSON object belongs here: end each expression with tojson, or within quotes with b64encode or urlencode")]
+    #[error(
+        "a JSON object belongs here: end each expression with tojson, or within quotes with b64encode or urlencode"
+    )]
     NotEncoded,
     /// A value that is not UTF-8 is used as text; only `b64encode` takes any bytes. Depends on the value.
     #[error("a value that is not UTF-8 text; b64encode takes any bytes")]
@@ -163,7 +167,8 @@ impl Templates {
         let is_object = |value: &Secret| {
             serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(value.expose()).is_ok()
         };
-        match tried.into_iter().find(|(key, value)| templates.json == Some(key.as_str()) && !is_object(value)) {
+        match tried.into_iter().find(|(key, value)| templates.json == Some(key.as_str()) && !is_object(value))
+        {
             Some((key, _)) => Err(TemplateError { key, line: None, fault: TemplateFault::NotEncoded }),
             None => Ok(templates),
         }
@@ -210,7 +215,8 @@ impl Templates {
         if self.sources.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let texts = self.sizes.iter().filter_map(|(key, size)| Some((key.to_string(), Arc::new(value(key, *size)?))));
+        let texts =
+            self.sizes.iter().filter_map(|(key, size)| Some((key.to_string(), Arc::new(value(key, *size)?))));
         let names = Names::new(texts.collect());
         let budget = Budget::new(limits::OUTPUT_BYTES);
         let (plain, json) = (environment(&budget, false), environment(&budget, true));
@@ -256,7 +262,9 @@ fn fault(error: &minijinja::Error) -> TemplateFault {
         ErrorKind::TooManyArguments | ErrorKind::MissingArgument | ErrorKind::InvalidOperation => {
             TemplateFault::BadArgument
         }
-        ErrorKind::UnknownFunction | ErrorKind::UnknownMethod | ErrorKind::UnknownTest => TemplateFault::Operator,
+        ErrorKind::UnknownFunction | ErrorKind::UnknownMethod | ErrorKind::UnknownTest => {
+            TemplateFault::Operator
+        }
         _ => TemplateFault::Syntax,
     })
 }

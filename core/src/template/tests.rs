@@ -114,19 +114,33 @@ fn no_function_raises_with_a_value_and_no_error_shows_one() {
 #[test]
 fn an_error_names_template_and_line() {
     let error = render("one\ntwo\n{{ nope }}", &[("user", b"x")]).unwrap_err();
-    assert_eq!(error.to_string(), "template out, line 3: it uses a name that is not one of the keys in spec.data");
+    assert_eq!(
+        error.to_string(),
+        "template out, line 3: it uses a name that is not one of the keys in spec.data"
+    );
     let error = render("one\n{% if x %}", &[("user", b"x")]).unwrap_err();
     assert_eq!(error.line, Some(2));
-    assert!(error.to_string().ends_with("statements ({% … %}) are not supported; expressions ({{ … }}) and filters are"));
+    assert!(
+        error
+            .to_string()
+            .ends_with("statements ({% … %}) are not supported; expressions ({{ … }}) and filters are")
+    );
 }
 
 /// T02, T03. Guard: the engine is set up empty (`environment`), without loader, globals or functions.
 #[test]
 fn nothing_reads_files_network_environment_or_other_objects() {
-    for call in ["env('HOME')", "file('/etc/passwd')", "lookup('v1', 'Secret', 'kube-system', 'x')", "getHostByName('x')"] {
+    for call in [
+        "env('HOME')",
+        "file('/etc/passwd')",
+        "lookup('v1', 'Secret', 'kube-system', 'x')",
+        "getHostByName('x')",
+    ] {
         refused(&format!("{{{{ {call} }}}}"), TemplateFault::Operator);
     }
-    for statement in ["include 'x'", "import 'x' as y", "extends 'x'", "from 'x' import y", "block a", "macro m()"] {
+    for statement in
+        ["include 'x'", "import 'x' as y", "extends 'x'", "from 'x' import y", "block a", "macro m()"]
+    {
         refused(&format!("{{% {statement} %}}"), TemplateFault::Statement);
     }
 }
@@ -187,7 +201,11 @@ fn nothing_chooses_by_what_is_in_a_value() {
 /// T06. Guard: limits count bounds (`Text::bound`), not sizes.
 #[test]
 fn whether_a_limit_is_hit_does_not_depend_on_the_value() {
-    let sources = ["{{ v | replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa') }}", "{{ v | tojson }}", "{{ v | trim }}"];
+    let sources = [
+        "{{ v | replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa') }}",
+        "{{ v | tojson }}",
+        "{{ v | trim }}",
+    ];
     for source in sources {
         for times in [1, 20, 100, 400, 900] {
             let source = source.repeat(times);
@@ -242,7 +260,8 @@ fn whether_the_api_server_takes_a_docker_configuration_does_not_depend_on_a_valu
     let templates = parse(good).unwrap();
     for value in [&b"x"[..], b"\"", b"\\", b"}}", b"\n", b""] {
         let rendered = templates.render(&opened(&[("v", value)])).unwrap();
-        let json: serde_json::Value = serde_json::from_slice(rendered[&key(".dockerconfigjson")].expose()).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_slice(rendered[&key(".dockerconfigjson")].expose()).unwrap();
         assert!(json.is_object());
     }
     for source in [
@@ -278,10 +297,56 @@ mod properties {
 
     /// Pieces that templates are made of, good ones and bad ones.
     const PIECES: [&str; 50] = [
-        "{{", "}}", "{%", "%}", "{#", "#}", "{{-", "-}}", "{{+", "+}}", " ", "\n", "v", "w", "data", "[", "]", "(", ")",
-        ".", ",", "|", "=", "==", "'", "\"", "\\", "x", "7", "'v'", "\"w\"", "data['v']", "data.w", "|upper", "|trim",
-        "|b64encode", "|b64decode", "|tojson", "|urlencode", "|indent(3)", "|replace('a','bcd')", "|replace('a','')",
-        "|nope", "if", "in", "*", "~", "é", "{{ v }}", "{{ w | tojson }}",
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "{#",
+        "#}",
+        "{{-",
+        "-}}",
+        "{{+",
+        "+}}",
+        " ",
+        "\n",
+        "v",
+        "w",
+        "data",
+        "[",
+        "]",
+        "(",
+        ")",
+        ".",
+        ",",
+        "|",
+        "=",
+        "==",
+        "'",
+        "\"",
+        "\\",
+        "x",
+        "7",
+        "'v'",
+        "\"w\"",
+        "data['v']",
+        "data.w",
+        "|upper",
+        "|trim",
+        "|b64encode",
+        "|b64decode",
+        "|tojson",
+        "|urlencode",
+        "|indent(3)",
+        "|replace('a','bcd')",
+        "|replace('a','')",
+        "|nope",
+        "if",
+        "in",
+        "*",
+        "~",
+        "é",
+        "{{ v }}",
+        "{{ w | tojson }}",
     ];
 
     proptest! {

@@ -70,12 +70,18 @@ pub async fn write(client: &Client, write: &Write, before: Option<&str>) -> Resu
 
 async fn create(client: &Client, produced: &Produced) -> Result<ObjectMeta, Refusal> {
     let path = format!("{}?fieldManager={}", collection(&produced.namespace), escaped(&produced.manager));
-    ask(client, Ask { verb: "create", method: Method::POST, path: &path, content: JSON }, body::of(produced, None)).await
+    ask(
+        client,
+        Ask { verb: "create", method: Method::POST, path: &path, content: JSON },
+        body::of(produced, None),
+    )
+    .await
 }
 
 async fn apply(client: &Client, produced: &Produced, uid: &str) -> Result<ObjectMeta, Refusal> {
     let path = format!("{}?fieldManager={}&force=true", item(produced), escaped(&produced.manager));
-    let ask_for = Ask { verb: "patch", method: Method::PATCH, path: &path, content: "application/apply-patch+yaml" };
+    let ask_for =
+        Ask { verb: "patch", method: Method::PATCH, path: &path, content: "application/apply-patch+yaml" };
     ask(client, ask_for, body::of(produced, Some(uid))).await
 }
 
@@ -124,7 +130,9 @@ async fn json_patch(client: &Client, produced: &Produced, patch: &serde_json::Va
 /// When the API server refuses or does not answer; a Secret that is not there is none.
 pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<ObjectMeta>, Refusal> {
     let path = format!("{}/{}", collection(namespace), escaped(name));
-    match ask(client, Ask { verb: "get", method: Method::GET, path: &path, content: JSON }, Bytes::new()).await {
+    match ask(client, Ask { verb: "get", method: Method::GET, path: &path, content: JSON }, Bytes::new())
+        .await
+    {
         Err(Refusal::Api { status, .. }) if status.code == 404 => Ok(None),
         answer => answer.map(Some),
     }

@@ -61,7 +61,8 @@ pub(crate) async fn send<T: DeserializeOwned>(
     let code = response.status();
     let bytes = response.into_body().collect_bytes().await.map_err(Refusal::Client)?;
     if code.is_success() {
-        return serde_json::from_slice(&bytes).map_err(|error| Refusal::Client(kube::Error::SerdeError(error)));
+        return serde_json::from_slice(&bytes)
+            .map_err(|error| Refusal::Client(kube::Error::SerdeError(error)));
     }
     Err(Refusal::Api { verb: ask.verb, status: Box::new(refused(code, &bytes)) })
 }

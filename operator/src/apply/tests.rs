@@ -92,7 +92,8 @@ fn what_a_post_left_is_found_by_comparing_both_entries() {
 
 #[test]
 fn entries_of_others_are_not_ours() {
-    let other = ManagedFieldsEntry { manager: Some("kubectl".to_owned()), ..entry("Update", json!({"f:data": {}})) };
+    let other =
+        ManagedFieldsEntry { manager: Some("kubectl".to_owned()), ..entry("Update", json!({"f:data": {}})) };
     let metadata = metadata(vec![other, entry("Apply", json!({"f:data": {"f:a": {}}}))]);
     assert!(ownership::Entries::of(&metadata, "waxwing/sealedsecret/0a1b2c3d4e5f").is_none());
 }
@@ -103,7 +104,7 @@ fn answer(code: u16, causes: &[(&str, &str)]) -> Refusal {
         message: "Invalid value: \"canary-value\"".to_owned(),
         field: (*field).to_owned(),
     });
-        let details = StatusDetails {
+    let details = StatusDetails {
         name: String::new(),
         group: String::new(),
         kind: String::new(),

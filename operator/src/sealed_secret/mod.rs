@@ -17,7 +17,10 @@ use std::{
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use tracing::{debug, info, warn};
-use waxwing_core::plan::{Input, Memory, Next, Object, Outcome, Owner, Place, Plan, Report, Ring, Target, plan, report, wants_source};
+use waxwing_core::plan::{
+    Input, Memory, Next, Object, Outcome, Owner, Place, Plan, Report, Ring, Target, plan, report,
+    wants_source,
+};
 use waxwing_crds::names;
 
 use crate::{
@@ -176,7 +179,10 @@ fn target_of(record: &SecretRecord) -> Target {
     Target {
         uid: record.uid().to_owned(),
         resource_version: record.resource_version(),
-        annotations: [names::OWNED_BY, names::ADOPT, names::ADOPTED, names::SEQ].into_iter().filter_map(annotation).collect(),
+        annotations: [names::OWNED_BY, names::ADOPT, names::ADOPTED, names::SEQ]
+            .into_iter()
+            .filter_map(annotation)
+            .collect(),
         owners: owners.collect(),
     }
 }

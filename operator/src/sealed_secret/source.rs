@@ -169,7 +169,11 @@ fn synced(tracker: &Tracker, status: Status) -> Option<Synced> {
             let condition = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_);
             // While it applies, `Reconciling` says since when; after that, only `Ready` is left.
             let since = condition("Reconciling").or_else(|| condition("Ready"));
-            ("flux", status.last_attempted_revision?, since.map(|since| since.last_transition_time.0.as_second()))
+            (
+                "flux",
+                status.last_attempted_revision?,
+                since.map(|since| since.last_transition_time.0.as_second()),
+            )
         }
     };
     let name = format!("{}/{}", tracker.namespace, tracker.name);
@@ -225,13 +229,15 @@ mod tests {
             synced(&tracker, serde_json::from_value(status).unwrap())
         };
         let expected = |tool: &str, revision: &str| Synced {
-            source: Source { tool: tool.to_owned(), name: "ns/app".to_owned(), revision: revision.to_owned() },
+            source: Source {
+                tool: tool.to_owned(),
+                name: "ns/app".to_owned(),
+                revision: revision.to_owned(),
+            },
             since: Some(1_789_000_000),
         };
         let at = "2026-09-10T00:26:40Z";
-        let condition = |type_: &str, at: &str| {
-            json!({"type": type_, "status": "True", "reason": "X", "message": "", "lastTransitionTime": at})
-        };
+        let condition = |type_: &str, at: &str| json!({"type": type_, "status": "True", "reason": "X", "message": "", "lastTransitionTime": at});
         let status = json!({
             "lastAttemptedRevision": "main@sha1:abc",
             "conditions": [condition("Ready", "2026-01-01T00:00:00Z"), condition("Reconciling", at)],

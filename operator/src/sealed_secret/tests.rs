@@ -98,10 +98,12 @@ fn json_response(code: u16, body: &Value) -> Response<Full<Bytes>> {
     Response::builder().status(code).body(Full::from(body.to_string())).unwrap()
 }
 
-const CREATE: &str = "POST /api/v1/namespaces/apps/secrets?fieldManager=waxwing%2Fsealedsecret%2F7bdc25d1694e";
+const CREATE: &str =
+    "POST /api/v1/namespaces/apps/secrets?fieldManager=waxwing%2Fsealedsecret%2F7bdc25d1694e";
 const APPLY: &str =
     "PATCH /api/v1/namespaces/apps/secrets/db?fieldManager=waxwing%2Fsealedsecret%2F7bdc25d1694e&force=true";
-const PATCH: &str = "PATCH /api/v1/namespaces/apps/secrets/db?fieldManager=waxwing%2Fsealedsecret%2F7bdc25d1694e";
+const PATCH: &str =
+    "PATCH /api/v1/namespaces/apps/secrets/db?fieldManager=waxwing%2Fsealedsecret%2F7bdc25d1694e";
 const READ: &str = "GET /api/v1/namespaces/apps/secrets/db";
 const STATUS: &str =
     "PATCH /apis/waxwing.dev/v1alpha1/namespaces/apps/sealedsecrets/db/status?fieldManager=waxwing";
@@ -119,11 +121,17 @@ impl Stage {
     fn new() -> Self {
         let identity = Identity::generate();
         let (namespace, name) = ("apps".to_owned(), "db".to_owned());
-        let mut sealed =
-            Sealed::empty(Binding { scope: Scope::Strict, namespace, name, secret_type: "Opaque".to_owned() });
+        let mut sealed = Sealed::empty(Binding {
+            scope: Scope::Strict,
+            namespace,
+            name,
+            secret_type: "Opaque".to_owned(),
+        });
         let recipients = [NamedRecipient::new("test", identity.recipient().clone()).unwrap()];
         let value = Secret::new(b"one".to_vec());
-        sealed.seal(&[("password".parse().unwrap(), value)], &recipients, crate::context::unix_now()).unwrap();
+        sealed
+            .seal(&[("password".parse().unwrap(), value)], &recipients, crate::context::unix_now())
+            .unwrap();
         let mut spec = SealedSecretSpec::default();
         sealed.write_into(&mut spec);
 
@@ -131,7 +139,8 @@ impl Stage {
         let client = script.client();
         let ring = ring::Ring { identities: [identity].into_iter().collect(), ..ring::Ring::default() };
         let (_, ring) = watch::channel(Arc::new(ring));
-        let (_, leadership) = Elector::new(client.clone(), "waxwing-system", "default", "me", Arc::new(Notify::new()));
+        let (_, leadership) =
+            Elector::new(client.clone(), "waxwing-system", "default", "me", Arc::new(Notify::new()));
         let ctx = Context {
             events: Events::new(client.clone(), "me"),
             client,
@@ -193,7 +202,8 @@ impl Stage {
 
     fn ready(&self) -> String {
         let status = self.status();
-        let ready = waxwing_crds::conditions::get(&status.conditions, waxwing_crds::ConditionType::Ready).cloned();
+        let ready =
+            waxwing_crds::conditions::get(&status.conditions, waxwing_crds::ConditionType::Ready).cloned();
         ready.map(|ready| format!("{} {}", ready.status, ready.reason)).unwrap_or_default()
     }
 
@@ -222,7 +232,10 @@ fn refuses(code: u16) -> Answer {
 
 fn refuses_field(field: &str, reason: &str) -> Answer {
     let causes = json!([{"field": field, "reason": reason, "message": "canary"}]);
-    Answer::Json(422, json!({"kind": "Status", "code": 422, "reason": "Invalid", "details": {"causes": causes}}))
+    Answer::Json(
+        422,
+        json!({"kind": "Status", "code": 422, "reason": "Invalid", "details": {"causes": causes}}),
+    )
 }
 
 #[tokio::test]
@@ -259,14 +272,22 @@ async fn a_secret_that_the_caches_do_not_know_is_not_touched() {
     let mut stage = Stage::new();
     let foreign = json!({"uid": "s-9", "resourceVersion": "5", "name": "db", "namespace": "apps"});
     stage.script.will([refuses(409), answers(&foreign), stage.takes_status()]);
-    assert_eq!(stage.look().await, (Verdict::Ceiling, vec![CREATE.to_owned(), READ.to_owned(), STATUS.to_owned()]));
+    assert_eq!(
+        stage.look().await,
+        (Verdict::Ceiling, vec![CREATE.to_owned(), READ.to_owned(), STATUS.to_owned()])
+    );
     assert_eq!(stage.ready(), "False Conflict");
 }
 
 #[tokio::test]
 async fn our_own_secret_that_the_caches_do_not_know_yet_is_applied() {
     let mut stage = Stage::new();
-    stage.script.will([refuses(409), answers(&ours("s-1", 20)), answers(&ours("s-1", 21)), stage.takes_status()]);
+    stage.script.will([
+        refuses(409),
+        answers(&ours("s-1", 20)),
+        answers(&ours("s-1", 21)),
+        stage.takes_status(),
+    ]);
     let (verdict, lines) = stage.look().await;
     assert_eq!((verdict, lines), (Verdict::Done, [CREATE, READ, APPLY, STATUS].map(str::to_owned).to_vec()));
     assert_eq!(stage.ready(), "True Synced");
@@ -288,7 +309,11 @@ async fn a_secret_that_was_swapped_for_a_foreign_one_is_not_touched() {
     let mut stage = Stage::new();
     stage.put_secret(&ours("s-1", 20));
     let foreign = json!({"uid": "s-9", "resourceVersion": "30", "name": "db", "namespace": "apps"});
-    stage.script.will([refuses_field("metadata.uid", "FieldValueInvalid"), answers(&foreign), stage.takes_status()]);
+    stage.script.will([
+        refuses_field("metadata.uid", "FieldValueInvalid"),
+        answers(&foreign),
+        stage.takes_status(),
+    ]);
     let (verdict, lines) = stage.look().await;
     assert_eq!((verdict, lines), (Verdict::Ceiling, [APPLY, READ, STATUS].map(str::to_owned).to_vec()));
     assert_eq!(stage.ready(), "False Conflict");
@@ -384,10 +409,12 @@ async fn a_stale_owner_reference_is_removed_before_the_apply() {
 
 #[tokio::test]
 async fn the_commit_is_read_once_a_generation_and_its_absence_stops_nothing() {
-    let flux = "GET /apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/apps".to_owned();
-    for (answer, revision) in
-        [(Answer::Json(200, json!({"status": {"lastAttemptedRevision": "main@sha1:a"}})), Some("main@sha1:a")), (refuses(403), None)]
-    {
+    let flux =
+        "GET /apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/apps".to_owned();
+    for (answer, revision) in [
+        (Answer::Json(200, json!({"status": {"lastAttemptedRevision": "main@sha1:a"}})), Some("main@sha1:a")),
+        (refuses(403), None),
+    ] {
         let mut stage = Stage::new();
         let mut object = stage.object(1, &json!({}));
         object["metadata"]["resourceVersion"] = json!("12");
@@ -400,7 +427,10 @@ async fn the_commit_is_read_once_a_generation_and_its_absence_stops_nothing() {
         stage.version = 12;
         stage.script.will([answers(&ours("s-1", 20)), answer, stage.takes_status()]);
         let (verdict, lines) = stage.look().await;
-        assert_eq!((verdict, lines), (Verdict::Done, vec![CREATE.to_owned(), flux.clone(), STATUS.to_owned()]));
+        assert_eq!(
+            (verdict, lines),
+            (Verdict::Done, vec![CREATE.to_owned(), flux.clone(), STATUS.to_owned()])
+        );
         assert_eq!(stage.status().source.map(|source| source.revision).as_deref(), revision);
     }
 }

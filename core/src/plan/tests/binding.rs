@@ -76,7 +76,9 @@ fn a_wider_scope() {
 #[test]
 fn annotations_widen_nothing() {
     let mut world = World::new();
-    for key in ["waxwing.dev/scope", "waxwing.dev/cluster-wide", "waxwing.dev/adopt", "waxwing.dev/namespace-wide"] {
+    for key in
+        ["waxwing.dev/scope", "waxwing.dev/cluster-wide", "waxwing.dev/adopt", "waxwing.dev/namespace-wide"]
+    {
         world.annotate(key, "cluster");
         world.annotate(key, "true");
     }

@@ -45,13 +45,18 @@ fn forged_keys() {
 /// K15. Guard: `applied` is an HMAC under a key of the ring, over the Secret's uid and version.
 #[test]
 fn forged_applied() {
-    let applied = |forge: fn(&mut Applied)| move |status: &mut SealedSecretStatus| forge(status.applied.as_mut().unwrap());
+    let applied = |forge: fn(&mut Applied)| {
+        move |status: &mut SealedSecretStatus| forge(status.applied.as_mut().unwrap())
+    };
     is_looked_at_again("applied removed", |status| status.applied = None);
     is_looked_at_again("applied.digest", applied(|applied| applied.digest = "A".repeat(43)));
     is_looked_at_again("applied.digest empty", applied(|applied| applied.digest.clear()));
     is_looked_at_again("applied.keyId", applied(|applied| applied.key_id = "00000000".to_owned()));
     is_looked_at_again("applied.keyId malformed", applied(|applied| applied.key_id = "x".to_owned()));
-    is_looked_at_again("applied.resourceVersion", applied(|applied| applied.resource_version = "1".to_owned()));
+    is_looked_at_again(
+        "applied.resourceVersion",
+        applied(|applied| applied.resource_version = "1".to_owned()),
+    );
     is_looked_at_again("applied.secretUid", applied(|applied| applied.secret_uid = "x".to_owned()));
 }
 
@@ -118,7 +123,8 @@ fn forged_source() {
 fn forged_proposals() {
     is_looked_at_again("proposedEnvelopes", |status| {
         let envelopes = [("aaaaaaaa".to_owned(), EnvelopeSpec::default())].into();
-        status.proposed_envelopes = Some(ProposedEnvelopes { nonce: None, recipients: String::new(), envelopes });
+        status.proposed_envelopes =
+            Some(ProposedEnvelopes { nonce: None, recipients: String::new(), envelopes });
     });
 }
 

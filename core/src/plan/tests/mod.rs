@@ -13,8 +13,8 @@ mod writers;
 use std::collections::BTreeMap;
 
 use waxwing_crds::{
-    ClusterScopePolicy, Condition, ConditionType, Reason, RollbackPolicy, SealedSecret, SealedSecretStatus, conditions,
-    names,
+    ClusterScopePolicy, Condition, ConditionType, Reason, RollbackPolicy, SealedSecret, SealedSecretStatus,
+    conditions, names,
 };
 
 use super::*;
@@ -206,7 +206,8 @@ impl World {
     }
 
     fn follow(&mut self, write: &Write, outcome: &Outcome) {
-        let (Outcome::Created { uid, resource_version } | Outcome::Applied { uid, resource_version, .. }) = outcome
+        let (Outcome::Created { uid, resource_version } | Outcome::Applied { uid, resource_version, .. }) =
+            outcome
         else {
             return;
         };
@@ -243,7 +244,8 @@ impl World {
 
     /// Status and reason of `Ready`.
     fn ready(&self) -> (&str, &str) {
-        self.condition(ConditionType::Ready).map_or(("", ""), |ready| (ready.status.as_str(), ready.reason.as_str()))
+        self.condition(ConditionType::Ready)
+            .map_or(("", ""), |ready| (ready.status.as_str(), ready.reason.as_str()))
     }
 }
 
@@ -315,5 +317,8 @@ fn what_is_produced_shows_no_value() {
     let mut world = World::new();
     world.set("password", "canary-7Hq2");
     let shown = format!("{:?} {:#?}", world.plan(), world.look().plan);
-    assert!(shown.contains("password") && !shown.contains("canary") && !shown.contains("Y2FuYXJ5"), "{shown}");
+    assert!(
+        shown.contains("password") && !shown.contains("canary") && !shown.contains("Y2FuYXJ5"),
+        "{shown}"
+    );
 }

@@ -29,7 +29,10 @@ fn who_asks_gets_envelopes_that_hold_the_same_data_keys_and_open_with_the_new_ke
     let (mut world, new) = asked();
     let look = world.look();
     assert_eq!(look.plan.write, Write::None);
-    assert_eq!(look.report.events.iter().map(|event| event.reason).collect::<Vec<_>>(), [Reason::EnvelopesProposed]);
+    assert_eq!(
+        look.report.events.iter().map(|event| event.reason).collect::<Vec<_>>(),
+        [Reason::EnvelopesProposed]
+    );
     let proposal = proposed(&world).unwrap().clone();
     assert_eq!(proposal.nonce.as_deref(), Some("please-1"));
     let ids: Vec<_> = proposal.envelopes.keys().collect();
@@ -96,7 +99,8 @@ fn a_proposal_is_removed_when_the_spec_holds_it_or_nobody_asks_any_more() {
 #[test]
 fn names_and_order_of_recipients_are_the_repositorys_business() {
     let mut world = World::settled();
-    world.rewrap_to = vec![NamedRecipient::new("named-otherwise", world.identity.recipient().clone()).unwrap()];
+    world.rewrap_to =
+        vec![NamedRecipient::new("named-otherwise", world.identity.recipient().clone()).unwrap()];
     world.annotate(names::PROPOSE_REWRAP, "please");
     assert_eq!(world.look().report.status, None);
 }

@@ -21,7 +21,11 @@ fn check(answer: Outcome, reason: Reason, next: Next) {
 
     world.now += 400;
     world.look();
-    assert_eq!((world.value("password").as_deref(), world.ready()), (Some("two"), ("True", "Synced")), "{answer:?}");
+    assert_eq!(
+        (world.value("password").as_deref(), world.ready()),
+        (Some("two"), ("True", "Synced")),
+        "{answer:?}"
+    );
 }
 
 #[test]
@@ -44,9 +48,12 @@ fn messages_name_verb_and_fields() {
     world.answer = Some(Outcome::Forbidden { verb: "create" });
     world.look();
     assert!(world.condition(ConditionType::Ready).unwrap().message.contains("may not create Secrets"));
-    world.answer = Some(Outcome::Rejected { code: 422, fields: vec!["data".to_owned(), "metadata.labels".to_owned()] });
+    world.answer =
+        Some(Outcome::Rejected { code: 422, fields: vec!["data".to_owned(), "metadata.labels".to_owned()] });
     world.look();
-    assert!(world.condition(ConditionType::Ready).unwrap().message.contains("with 422 (data, metadata.labels)"));
+    assert!(
+        world.condition(ConditionType::Ready).unwrap().message.contains("with 422 (data, metadata.labels)")
+    );
 }
 
 /// K14, D06. Guard: `restrain` and `Memory::refused`.

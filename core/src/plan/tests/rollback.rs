@@ -99,7 +99,8 @@ fn a_removed_key_keeps_its_highest_number() {
     world.unset("user");
     world.look();
     assert_eq!(world.value("user"), None);
-    let key = world.object.status.as_ref().unwrap().keys.iter().find(|key| key.name == "user").unwrap().clone();
+    let key =
+        world.object.status.as_ref().unwrap().keys.iter().find(|key| key.name == "user").unwrap().clone();
     assert_eq!((key.seq, key.removed, key.key_id.as_str()), (NOW.unsigned_abs() + 100, Some(true), ""));
     world.object.spec = old;
     world.commit();

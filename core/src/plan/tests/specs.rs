@@ -26,7 +26,9 @@ fn refuses(reason: Reason, change: impl FnOnce(&mut World)) -> String {
 /// K07. Guard: `checked_type` and `names::is_refused_secret_type`.
 #[test]
 fn types_that_are_credentials_for_the_cluster() {
-    for type_ in ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "waxwing.dev/identity"] {
+    for type_ in
+        ["kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token", "waxwing.dev/identity"]
+    {
         refuses(Reason::TypeRefused, |world| world.seal_as(Scope::Strict, type_, &[("token", "x")]));
     }
 }
@@ -49,7 +51,9 @@ fn a_key_in_both_maps() {
 
 #[test]
 fn metadata_that_the_api_server_would_refuse() {
-    for (key, value) in [("a b", "x"), ("", "x"), ("x/", "x"), ("-x", "x"), ("UPPER/x", "x"), ("x", "no spaces"), ("x", "é")] {
+    for (key, value) in
+        [("a b", "x"), ("", "x"), ("x/", "x"), ("-x", "x"), ("UPPER/x", "x"), ("x", "no spaces"), ("x", "é")]
+    {
         refuses(Reason::InvalidSpec, |world| template(world, &[], &[(key, value)], &[]));
     }
     refuses(Reason::InvalidSpec, |world| template(world, &[], &[], &[("x", &"x".repeat(200_000))]));
@@ -62,7 +66,9 @@ fn metadata_that_the_api_server_would_refuse() {
 fn templates_that_cannot_work() {
     refuses(Reason::TemplateError, |world| template(world, &[("url", "{{ nope }}")], &[], &[]));
     refuses(Reason::TemplateError, |world| template(world, &[("url", "{% if x %}")], &[], &[]));
-    refuses(Reason::TemplateLimit, |world| template(world, &[("url", &"{{ password | tojson }}".repeat(900))], &[], &[]));
+    refuses(Reason::TemplateLimit, |world| {
+        template(world, &[("url", &"{{ password | tojson }}".repeat(900))], &[], &[])
+    });
     refuses(Reason::InvalidSpec, |world| template(world, &[("../url", "x")], &[], &[]));
 }
 
@@ -87,7 +93,12 @@ fn a_new_template_always_changes_the_secret_whether_or_not_its_result_is_another
     world.look();
     let version = world.target.as_ref().unwrap().resource_version.clone();
     for from in ["o", "z"] {
-        template(&mut world, &[("copy", &format!("{{{{ password | replace('{from}', '{from}') }}}}"))], &[], &[]);
+        template(
+            &mut world,
+            &[("copy", &format!("{{{{ password | replace('{from}', '{from}') }}}}"))],
+            &[],
+            &[],
+        );
         world.commit();
         world.look();
         assert_eq!(world.value("copy").as_deref(), Some("one"));
@@ -112,7 +123,11 @@ fn tracking_of_gitops_tools_is_dropped_and_our_own_marks_cannot_be_overruled() {
         &mut world,
         &[],
         &[("kustomize.toolkit.fluxcd.io/name", "apps"), ("app", "db"), (names::MANAGED_BY, "Helm")],
-        &[("argocd.argoproj.io/tracking-id", "x"), ("argocd.argoproj.io/sync-options", "Prune=true"), ("a", "b")],
+        &[
+            ("argocd.argoproj.io/tracking-id", "x"),
+            ("argocd.argoproj.io/sync-options", "Prune=true"),
+            ("a", "b"),
+        ],
     );
     world.look();
     let secret = world.secret.as_ref().unwrap();
@@ -146,7 +161,12 @@ fn a_spec_that_does_not_decode_is_reported_and_not_skipped() {
     let world = World::new();
     let (annotations, status) = Default::default();
     let plan = world.with_input(|input| {
-        let object = Object { spec: Err("spec.data: not of the expected type"), annotations: &annotations, status: &status, ..input.object };
+        let object = Object {
+            spec: Err("spec.data: not of the expected type"),
+            annotations: &annotations,
+            status: &status,
+            ..input.object
+        };
         plan(&Input { object, ..*input }, &Memory::default())
     });
     assert!(refused(&plan, Reason::InvalidSpec).contains("spec.data"));

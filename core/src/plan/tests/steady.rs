@@ -112,7 +112,11 @@ fn a_failure_is_told_once_and_so_is_the_recovery() {
 #[test]
 fn the_commit_is_read_when_the_generation_is_new_and_kept_after_that() {
     let source = |revision: &str| {
-        Some(Source { tool: "flux".to_owned(), name: "flux-system/apps".to_owned(), revision: revision.to_owned() })
+        Some(Source {
+            tool: "flux".to_owned(),
+            name: "flux-system/apps".to_owned(),
+            revision: revision.to_owned(),
+        })
     };
     let mut world = World::new();
     world.source = source("a");

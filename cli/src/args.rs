@@ -15,7 +15,10 @@ use crate::{
     error::{Exit, Result},
     printer::Printer,
     protect,
-    verbs::{compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, seal, set, unset, verify},
+    verbs::{
+        compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, seal, set,
+        unset, verify,
+    },
 };
 
 /// Seals secrets into resources that may lie in Git, and opens them again for those who hold a key.
@@ -137,7 +140,11 @@ fn called_as(args: &[OsString]) -> &'static str {
 /// must not come back on the screen and in the logs of a pipeline.
 fn complain(error: &clap::Error, args: &[OsString]) -> Exit {
     let printer = Printer::new(false);
-    let is_set = args.iter().skip(1).find(|arg| !arg.to_string_lossy().starts_with('-')).is_some_and(|arg| arg == "set");
+    let is_set = args
+        .iter()
+        .skip(1)
+        .find(|arg| !arg.to_string_lossy().starts_with('-'))
+        .is_some_and(|arg| arg == "set");
     if is_set && matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::TooManyValues) {
         let failure = set::value_in_arguments();
         printer.failure(&failure);

@@ -69,8 +69,11 @@ impl Cache {
             Failure::new("there is no state folder for the cache: neither $XDG_STATE_HOME nor $HOME is set")
         })?;
         if work_tree(&folder.join("seal-cache")).is_some_and(|tree| repository.starts_with(tree)) {
-            return Err(Failure::new(format!("the cache would lie inside this repository, at {}", folder.display()))
-                .hint("set $XDG_STATE_HOME to a folder outside, or leave out --cache"));
+            return Err(Failure::new(format!(
+                "the cache would lie inside this repository, at {}",
+                folder.display()
+            ))
+            .hint("set $XDG_STATE_HOME to a folder outside, or leave out --cache"));
         }
         let key = machine_key(&folder.join("seal-cache.key"))?;
         let path = folder.join("seal-cache");
@@ -119,7 +122,8 @@ impl Cache {
     }
 
     fn mac(&self, label: &[u8], token: &Token, value: &[u8]) -> String {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        let mut mac =
+            <Hmac<Sha256> as KeyInit>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
         let token = token.to_string();
         for part in [b"waxwing/cache/1".as_slice(), label, token.as_bytes(), value] {
             mac.update(&(part.len() as u64).to_be_bytes());
@@ -139,7 +143,8 @@ fn folder() -> Option<PathBuf> {
 fn machine_key(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     match fs::read(path) {
         Ok(key) if key.len() == 32 => Ok(Zeroizing::new(key)),
-        Ok(_) => Err(Failure::new("not a key of 32 bytes").at(path.display())
+        Ok(_) => Err(Failure::new("not a key of 32 bytes")
+            .at(path.display())
             .hint("remove it: the cache begins anew")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut key = Zeroizing::new(vec![0; 32]);

@@ -29,12 +29,15 @@ impl Cluster {
     pub(crate) fn connect(context: Option<&str>) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let kubeconfig = Kubeconfig::read().at("kubeconfig")?;
-        let name = context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
+        let name =
+            context.map(str::to_owned).or_else(|| kubeconfig.current_context.clone()).unwrap_or_default();
         let options = KubeConfigOptions { context: Some(name.clone()), ..KubeConfigOptions::default() };
-        let config = runtime
-            .block_on(Config::from_custom_kubeconfig(kubeconfig, &options))
-            .map_err(|error| Failure::from(error).at(format!("kubeconfig context {name}"))
-                .hint("kubectl config get-contexts lists the contexts"))?;
+        let config =
+            runtime.block_on(Config::from_custom_kubeconfig(kubeconfig, &options)).map_err(|error| {
+                Failure::from(error)
+                    .at(format!("kubeconfig context {name}"))
+                    .hint("kubectl config get-contexts lists the contexts")
+            })?;
         // The client starts its tasks on the runtime it is made in.
         let client = {
             let _inside = runtime.enter();
@@ -60,7 +63,9 @@ impl Cluster {
     pub(crate) fn live_value(&self, binding: &Binding, key: &DataKey, seq: u64) -> Result<Option<Plaintext>> {
         let Some(secret) = self.secret(&binding.namespace, &binding.name)? else { return Ok(None) };
         let annotations = secret.metadata.annotations.unwrap_or_default();
-        let made_from = annotations.get(names::SEQ).and_then(|text| serde_json::from_str::<BTreeMap<String, u64>>(text).ok());
+        let made_from = annotations
+            .get(names::SEQ)
+            .and_then(|text| serde_json::from_str::<BTreeMap<String, u64>>(text).ok());
         if made_from.and_then(|seqs| seqs.get(key.as_str()).copied()) != Some(seq) {
             return Ok(None);
         }

@@ -76,8 +76,10 @@ impl Options {
         }
         if let Some(list) = env::var_os(VARIABLE).filter(|list| !list.is_empty()) {
             if list.to_string_lossy().to_ascii_uppercase().contains("AGE-SECRET-KEY-") {
-                return Err(Failure::new(format!("${VARIABLE} holds a private key; it takes the paths of files"))
-                    .hint("other processes can read the environment: put the key into a file with mode 0600"));
+                return Err(Failure::new(format!(
+                    "${VARIABLE} holds a private key; it takes the paths of files"
+                ))
+                .hint("other processes can read the environment: put the key into a file with mode 0600"));
             }
             return Ok(env::split_paths(&list).filter(|path| !path.as_os_str().is_empty()).collect());
         }
@@ -111,14 +113,18 @@ pub(crate) fn none() -> Failure {
 }
 
 fn place() -> String {
-    folder().map_or_else(|| "identities/NAME.txt".to_owned(), |folder| folder.join("NAME.txt").display().to_string())
+    folder().map_or_else(
+        || "identities/NAME.txt".to_owned(),
+        |folder| folder.join("NAME.txt").display().to_string(),
+    )
 }
 
 /// The identities in one file.
 pub(crate) fn read(path: &Path) -> Result<Vec<Identity>> {
     let text = input::read(path)?;
     // Why exposed: to parse the keys.
-    let text = std::str::from_utf8(text.expose()).map_err(|_| KeyError::MalformedIdentity).at(path.display())?;
+    let text =
+        std::str::from_utf8(text.expose()).map_err(|_| KeyError::MalformedIdentity).at(path.display())?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let found = lines.map(Identity::parse).collect::<std::result::Result<Vec<_>, _>>().at(path.display())?;
     if found.is_empty() {

@@ -149,10 +149,14 @@ impl Printer {
         let text = error.render();
         if error.use_stderr() {
             let text = if self.colour_err { text.ansi().to_string() } else { text.to_string() };
-            self.err(text.strip_prefix("error: ").map_or_else(
-                || text.trim_end().to_owned(),
-                |rest| format!("waxwing: error: {}", rest.trim_end()),
-            ).as_str());
+            self.err(
+                text.strip_prefix("error: ")
+                    .map_or_else(
+                        || text.trim_end().to_owned(),
+                        |rest| format!("waxwing: error: {}", rest.trim_end()),
+                    )
+                    .as_str(),
+            );
             Exit::Usage
         } else {
             let text = if self.colour_out { text.ansi().to_string() } else { text.to_string() };

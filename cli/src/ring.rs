@@ -30,7 +30,8 @@ pub(crate) fn read(path: &Path) -> Result<KeyRing> {
 /// The ring's active key under `name`, and the further recipients that it publishes.
 pub(crate) fn members(ring: &KeyRing, name: &str) -> Result<Vec<Member>> {
     let active = active(ring)?;
-    let mut members = vec![Member { recipient: NamedRecipient::new(name, active)?, cluster: true, required: false }];
+    let mut members =
+        vec![Member { recipient: NamedRecipient::new(name, active)?, cluster: true, required: false }];
     for further in &ring.spec.recipients {
         let recipient = NamedRecipient::new(&further.name, further.recipient.parse()?)?;
         members.push(Member { recipient, cluster: false, required: further.required.unwrap_or(false) });
@@ -41,9 +42,11 @@ pub(crate) fn members(ring: &KeyRing, name: &str) -> Result<Vec<Member>> {
 /// The recipient that the ring publishes for new seals.
 pub(crate) fn active(ring: &KeyRing) -> Result<Recipient> {
     let status = ring.status.as_ref();
-    let mut active = status.iter().flat_map(|status| &status.keys).filter(|key| key.state == KeyState::Active);
+    let mut active =
+        status.iter().flat_map(|status| &status.keys).filter(|key| key.state == KeyState::Active);
     let key = active.next().ok_or_else(|| {
-        Failure::new("the KeyRing has no active key").hint("wait until its Ready condition is true, and take its status along")
+        Failure::new("the KeyRing has no active key")
+            .hint("wait until its Ready condition is true, and take its status along")
     })?;
     Ok(key.recipient.parse()?)
 }

@@ -131,24 +131,29 @@ impl SealedFile {
     pub(crate) fn choose(&self, choice: &Choice) -> Result<usize> {
         match self.choose_any(choice)?.as_slice() {
             [one] => Ok(*one),
-            _ => Err(Failure::usage("there are several SealedSecrets in it").at(self.path.display())
+            _ => Err(Failure::usage("there are several SealedSecrets in it")
+                .at(self.path.display())
                 .hint(format!("choose one with --name and --namespace: {}", self.titles()))),
         }
     }
 
     /// All resources that are meant, at least one. One that can't be read is a failure.
     pub(crate) fn choose_any(&self, choice: &Choice) -> Result<Vec<usize>> {
-        let found = self.items.iter().map(|item| item.as_ref().map_or_else(
-            |failure| Err(failure.clone().at(self.path.display())),
-            |item| Ok(choice.fits(item)),
-        ));
+        let found = self.items.iter().map(|item| {
+            item.as_ref().map_or_else(
+                |failure| Err(failure.clone().at(self.path.display())),
+                |item| Ok(choice.fits(item)),
+            )
+        });
         let found = found.collect::<Result<Vec<bool>>>()?;
         let chosen: Vec<usize> = (0..found.len()).filter(|index| found[*index]).collect();
         match (chosen.is_empty(), found.is_empty()) {
             (false, _) => Ok(chosen),
-            (true, true) => Err(Failure::new("there is no SealedSecret in it").at(self.path.display())
+            (true, true) => Err(Failure::new("there is no SealedSecret in it")
+                .at(self.path.display())
                 .hint("make one from a Secret manifest or an .env file with waxwing seal")),
-            (true, false) => Err(Failure::new("no SealedSecret in it has this name and namespace").at(self.path.display())
+            (true, false) => Err(Failure::new("no SealedSecret in it has this name and namespace")
+                .at(self.path.display())
                 .hint(format!("it holds {}", self.titles()))),
         }
     }
@@ -179,10 +184,16 @@ impl SealedFile {
     }
 
     /// As [`Self::update`], where other fields of the spec may differ, too.
-    pub(crate) fn update_object(&mut self, index: usize, mut object: SealedSecret, sealed: Sealed) -> Result<()> {
+    pub(crate) fn update_object(
+        &mut self,
+        index: usize,
+        mut object: SealedSecret,
+        sealed: Sealed,
+    ) -> Result<()> {
         let place = self.item(index)?.place.clone();
         sealed.write_into(&mut object.spec);
-        let (old, new) = (serde_json::to_value(&self.item(index)?.object.spec)?, serde_json::to_value(&object.spec)?);
+        let (old, new) =
+            (serde_json::to_value(&self.item(index)?.object.spec)?, serde_json::to_value(&object.spec)?);
         let mut edits = Vec::new();
         for field in ["format", "scope", "type", "envelopes", "data", "immutable", "template"] {
             let path = place.way.iter().cloned().chain(["spec".into(), field.into()]).collect();
@@ -225,12 +236,17 @@ impl SealedFile {
 
 /// `SealedSecret NAMESPACE/NAME`.
 pub(crate) fn title(namespace: &str, name: &str) -> String {
-    if namespace.is_empty() { format!("SealedSecret {name}") } else { format!("SealedSecret {namespace}/{name}") }
+    if namespace.is_empty() {
+        format!("SealedSecret {name}")
+    } else {
+        format!("SealedSecret {namespace}/{name}")
+    }
 }
 
 /// The refusal to write over what somebody else has just written.
 pub(crate) fn changed_meanwhile(path: &Path) -> Failure {
-    Failure::new("somebody else changed it in the meantime; nothing was written").at(path.display())
+    Failure::new("somebody else changed it in the meantime; nothing was written")
+        .at(path.display())
         .hint("run the command again")
 }
 
@@ -260,7 +276,9 @@ fn items_of(document: &Document, text: &str, namespace: Option<&str>) -> Vec<Res
     let Some(items) = list_items(&document.value) else { return Vec::new() };
     let sealed = items.iter().enumerate().filter(|(_, value)| is_sealed_secret(value));
     sealed
-        .map(|(index, value)| item(yaml::from_value(value), value, place(vec!["items".into(), index.into()]), namespace))
+        .map(|(index, value)| {
+            item(yaml::from_value(value), value, place(vec!["items".into(), index.into()]), namespace)
+        })
         .collect()
 }
 
@@ -282,7 +300,8 @@ fn item(
         return Err(Failure::new("metadata.name is missing").at(&title));
     }
     if namespace.is_empty() && object.spec.scope != Scope::Cluster.as_str() {
-        return Err(Failure::new("metadata.namespace is missing, and values are bound to it").at(&title)
+        return Err(Failure::new("metadata.namespace is missing, and values are bound to it")
+            .at(&title)
             .hint("write metadata.namespace into the file, or say --namespace"));
     }
     let sealed = Sealed::parse(&object.spec, namespace, &name).at(&title)?;

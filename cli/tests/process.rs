@@ -1,11 +1,6 @@
 //! What the operating system sees of a running command, and what a crash leaves behind.
 
-use std::{
-    fs,
-    io::Write,
-    os::unix::fs::MetadataExt,
-    process::Stdio,
-};
+use std::{fs, io::Write, os::unix::fs::MetadataExt, process::Stdio};
 
 use crate::transcript::{Place, run};
 
@@ -20,9 +15,11 @@ fn while_a_value_is_in_memory_nothing_outside_shows_it() {
     stdin.write_all(b"Canary-3b1f").unwrap();
     let process = |name: &str| format!("/proc/{}/{name}", child.id());
     // Until it has protected itself, at most for ten seconds.
-    let protected = || fs::read_to_string(process("limits")).unwrap().lines().any(|line| {
-        line.starts_with("Max core file size") && line.split_whitespace().skip(4).take(2).eq(["0", "0"])
-    });
+    let protected = || {
+        fs::read_to_string(process("limits")).unwrap().lines().any(|line| {
+            line.starts_with("Max core file size") && line.split_whitespace().skip(4).take(2).eq(["0", "0"])
+        })
+    };
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while !protected() {
         assert!(std::time::Instant::now() < deadline, "core files are not turned off");
@@ -36,7 +33,8 @@ fn while_a_value_is_in_memory_nothing_outside_shows_it() {
     if fs::metadata(place.path("work")).unwrap().uid() != 0 {
         assert_eq!(fs::metadata(process("environ")).unwrap().uid(), 0);
     }
-    let files: Vec<_> = fs::read_dir(place.path("work")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let files: Vec<_> =
+        fs::read_dir(place.path("work")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(files.len(), 3, "{files:?}");
     drop(stdin);
     assert!(child.wait().unwrap().success());

@@ -5,7 +5,6 @@ use std::fs;
 use crate::transcript::{Place, root};
 
 #[test]
-#[cfg(not(feature = "cluster"))]
 fn the_reference_page_is_current() {
     let path = root().join("docs/reference/cli.md");
     let current = Place::new().waxwing(&["reference"], b"").stdout;

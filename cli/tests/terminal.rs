@@ -65,7 +65,9 @@ fn colour_is_for_terminals_and_can_be_turned_off() {
     let place = Place::new();
     let failing = "waxwing open missing.yaml --show";
     assert!(on_a_terminal(&place, failing, "", b"").contains("\x1b[31;1merror:"));
-    assert!(!on_a_terminal(&place, &format!("NO_COLOR=1; export NO_COLOR; {failing}"), "", b"").contains('\x1b'));
+    assert!(
+        !on_a_terminal(&place, &format!("NO_COLOR=1; export NO_COLOR; {failing}"), "", b"").contains('\x1b')
+    );
     let outcome = place.waxwing(&["open", "missing.yaml"], b"");
     assert!(!outcome.stderr.contains('\x1b'), "{}", outcome.stderr);
 }

@@ -89,7 +89,10 @@ impl Place {
     /// With a configuration, a plaintext manifest and its sealed form.
     pub(crate) fn sealed() -> Self {
         let place = Self::new();
-        let config = format!("version: 1\nrecipients:\n  prod: {{key: {}, cluster: true}}\nrules:\n- recipients: [prod]\n", FIXED[0]);
+        let config = format!(
+            "version: 1\nrecipients:\n  prod: {{key: {}, cluster: true}}\nrules:\n- recipients: [prod]\n",
+            FIXED[0]
+        );
         place.write(".waxwing.yaml", &config);
         place.write("secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: web}\nstringData: {password: hunter2, user: admin}\n");
         let outcome = place.waxwing(&["seal", "secret.yaml", "-o", "db.yaml"], b"");
@@ -194,7 +197,8 @@ fn perform(written: &str) -> String {
                 let _ = writeln!(out, "--- status {}", outcome.status);
             }
             "cat" => {
-                let text = fs::read_to_string(place.file(rest)).unwrap_or_else(|error| format!("({error})\n"));
+                let text =
+                    fs::read_to_string(place.file(rest)).unwrap_or_else(|error| format!("({error})\n"));
                 let _ = write!(out, "--- {title}\n{}", masks.apply(&masks.in_order(&place.mask(&text))));
             }
             // What came out last time; it is written anew.
@@ -253,7 +257,14 @@ impl Masks {
                 _ => blocks.push(vec![line]),
             }
         }
-        let age = |block: &Vec<&str>| block.iter().find_map(|line| line.trim().strip_prefix("age: ")).unwrap_or_default().trim_matches('"').to_owned();
+        let age = |block: &Vec<&str>| {
+            block
+                .iter()
+                .find_map(|line| line.trim().strip_prefix("age: "))
+                .unwrap_or_default()
+                .trim_matches('"')
+                .to_owned()
+        };
         blocks.sort_by_key(|block| self.names.get(&age(block)).cloned().unwrap_or_else(|| "new".to_owned()));
         format!("{head}  envelopes:\n{}{}", blocks.concat().concat(), &rest[end..])
     }
@@ -269,7 +280,8 @@ impl Masks {
         }
         for (at, before) in text.match_indices("wax1.").chain(text.match_indices("envelope ")) {
             let id = text.get(at + before.len()..at + before.len() + 8).unwrap_or_default();
-            let ends = text.get(at + before.len() + 8..).is_some_and(|rest| rest.starts_with(['.', ':', ' ', ',']));
+            let ends =
+                text.get(at + before.len() + 8..).is_some_and(|rest| rest.starts_with(['.', ':', ' ', ',']));
             let base32 = |b: u8| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b);
             if id.len() == 8 && ends && id.bytes().all(base32) {
                 self.name("envelope", id);

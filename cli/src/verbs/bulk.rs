@@ -46,7 +46,9 @@ impl Paths {
         let mut prepared = Vec::new();
         for path in sealed_file::files(&self.paths, context)? {
             context.printer.progress(path.display().to_string());
-            let Some(mut file) = sealed_file::read_if_sealed(&path, self.paths.contains(&path))? else { continue };
+            let Some(mut file) = sealed_file::read_if_sealed(&path, self.paths.contains(&path))? else {
+                continue;
+            };
             let repository = Repository::of(&path, context);
             for index in 0..file.items.len() {
                 let result = match &repository {

@@ -9,7 +9,9 @@ use crate::{
 
 /// Print a completion script for a shell.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  waxwing completion bash > ~/.local/share/bash-completion/completions/waxwing")]
+#[command(
+    after_help = "Example:\n  waxwing completion bash > ~/.local/share/bash-completion/completions/waxwing"
+)]
 pub(crate) struct Args {
     /// The shell
     shell: Shell,

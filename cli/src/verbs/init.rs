@@ -94,13 +94,21 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         add(&mut members, member("recovery", identity.recipient().clone(), false, true)?)?;
     }
     if !members.iter().any(|member| member.required) {
-        context.printer.warning("there is no recovery recipient: if the cluster's keys are lost, so is everything sealed");
-        context.printer.hint("make one with waxwing keys generate, and add it to the file with required: true");
+        context.printer.warning(
+            "there is no recovery recipient: if the cluster's keys are lost, so is everything sealed",
+        );
+        context
+            .printer
+            .hint("make one with waxwing keys generate, and add it to the file with required: true");
     }
     let rule = Rule {
         path: None,
         namespace: None,
-        recipients: members.iter().filter(|member| !member.required).map(|member| member.recipient.name().to_owned()).collect(),
+        recipients: members
+            .iter()
+            .filter(|member| !member.required)
+            .map(|member| member.recipient.name().to_owned())
+            .collect(),
         scope: None,
     };
     let config = Config::new(members, vec![rule])?;
@@ -154,9 +162,16 @@ fn check(members: &[Member], recovery: bool) -> Result<()> {
         return Ok(());
     }
     if recovery && members.iter().any(|member| member.recipient.name() == "recovery") {
-        return Err(Failure::usage("a recipient is named recovery already; leave out --generate-recovery, or give it another name"));
+        return Err(Failure::usage(
+            "a recipient is named recovery already; leave out --generate-recovery, or give it another name",
+        ));
     }
-    let rule = Rule { path: None, namespace: None, recipients: vec![members[0].recipient.name().to_owned()], scope: None };
+    let rule = Rule {
+        path: None,
+        namespace: None,
+        recipients: vec![members[0].recipient.name().to_owned()],
+        scope: None,
+    };
     Config::new(members.to_vec(), vec![rule])?;
     Ok(())
 }

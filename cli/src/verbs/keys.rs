@@ -70,7 +70,9 @@ fn generate(args: Generate, context: &Context) -> Result {
             })?
             .join(format!("{name}.txt")),
         _ => {
-            return Err(Failure::usage("the name takes lower-case letters, digits and inner dashes, 40 at most"));
+            return Err(Failure::usage(
+                "the name takes lower-case letters, digits and inner dashes, 40 at most",
+            ));
         }
     };
     let identity = create(&path, args.force)?;
@@ -82,8 +84,12 @@ fn generate(args: Generate, context: &Context) -> Result {
 /// Makes an identity and writes it to a new file, 0600, outside of any Git work tree.
 pub(crate) fn create(path: &Path, force: bool) -> Result<Identity> {
     if let Some(tree) = work_tree(path).filter(|_| !force) {
-        return Err(Failure::new(format!("{} lies inside the Git work tree {}", path.display(), tree.display()))
-            .hint("choose a place where it can never be committed, or insist with --force"));
+        return Err(Failure::new(format!(
+            "{} lies inside the Git work tree {}",
+            path.display(),
+            tree.display()
+        ))
+        .hint("choose a place where it can never be committed, or insist with --force"));
     }
     let identity = Identity::generate();
     let key = identity.to_text();

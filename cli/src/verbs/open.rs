@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
-use waxwing_core::{Secret, seal::{DataKey, Opened}, yaml};
+use waxwing_core::{
+    Secret,
+    seal::{DataKey, Opened},
+    yaml,
+};
 use zeroize::Zeroizing;
 
 use super::keys::work_tree;
@@ -12,8 +16,7 @@ use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
     identities::Options,
-    origin,
-    repository,
+    origin, repository,
     sealed_file::{Choice, SealedFile},
     write::{self, Mode},
 };
@@ -55,7 +58,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         let item = file.item(index)?;
         let fail = |error| {
             let folders = repository::root_of(&args.file, context).into_iter().collect::<Vec<_>>();
-            origin::explain(error, &item.sealed, &identities, &folders, context).at(item.title()).at(args.file.display())
+            origin::explain(error, &item.sealed, &identities, &folders, context)
+                .at(item.title())
+                .at(args.file.display())
         };
         if let Some(key) = &key {
             let opened = item.sealed.open_key(key, &identities, context.now).map_err(fail)?;
@@ -74,9 +79,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     match &args.output {
         Some(path) => {
             write::replace(path, &out, Mode::Private).at(path.display())?;
-            context.printer.note(format!("wrote plaintext to {} (mode 0600); remove it when you are done", path.display()));
+            context.printer.note(format!(
+                "wrote plaintext to {} (mode 0600); remove it when you are done",
+                path.display()
+            ));
             if let Some(tree) = work_tree(path) {
-                context.printer.warning(format!("it lies inside the Git work tree {}: do not commit it", tree.display()));
+                context.printer.warning(format!(
+                    "it lies inside the Git work tree {}: do not commit it",
+                    tree.display()
+                ));
             }
         }
         None => context.printer.bytes(&out)?,

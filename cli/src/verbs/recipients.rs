@@ -83,7 +83,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     let repository = Repository::of(Path::new("."), context)?;
     let rings = args.rings()?;
     if rings.is_empty() {
-        return Err(Failure::usage("there is no KeyRing to compare with").hint("name one with --from-keyring FILE"));
+        return Err(
+            Failure::usage("there is no KeyRing to compare with").hint("name one with --from-keyring FILE")
+        );
     }
     let rows = compare(repository.config(), &rings)?;
     if args.output == Format::Json {
@@ -96,7 +98,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     let differs = rows.iter().any(|row| row.state != State::Same);
     if differs {
         context.printer.hint(format!(
-            "make sure that a change was meant, edit {}, then waxwing rewrap the files it concerns", repository.path().display()
+            "make sure that a change was meant, edit {}, then waxwing rewrap the files it concerns",
+            repository.path().display()
         ));
     }
     Ok(if differs { Exit::Found } else { Exit::Done })
@@ -134,7 +137,9 @@ fn compare(config: &Config, rings: &[(KeyRing, Option<String>)]) -> Result<Vec<R
     for member in config.members().iter().filter(|member| member.cluster) {
         let name = member.recipient.name();
         // A ring that was not given is not to blame.
-        let ours = |row: &Row| row.name == name || row.configured.as_deref() == Some(member.recipient.recipient().as_str());
+        let ours = |row: &Row| {
+            row.name == name || row.configured.as_deref() == Some(member.recipient.recipient().as_str())
+        };
         let given = rings.len() == config.members().iter().filter(|member| member.cluster).count();
         if given && !rows.iter().any(ours) {
             let configured = Some(member.recipient.recipient().to_string());
@@ -161,7 +166,8 @@ fn name_of(config: &Config, ring: &KeyRing) -> String {
 fn row(config: &Config, published: &Member) -> Row {
     let key = published.recipient.recipient();
     let same_key = config.members().iter().find(|member| member.recipient.recipient() == key);
-    let same_name = config.members().iter().find(|member| member.recipient.name() == published.recipient.name());
+    let same_name =
+        config.members().iter().find(|member| member.recipient.name() == published.recipient.name());
     let (state, found) = match (same_key, same_name) {
         (Some(found), _) if published.required && !found.required => (State::NotRequired, Some(found)),
         (Some(found), _) => (State::Same, Some(found)),

@@ -25,7 +25,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     #[cfg(feature = "cluster")]
     if let Some(name) = &args.from_cluster {
         let cluster = crate::cluster::Cluster::connect(Some(name.as_str()).filter(|name| !name.is_empty()))?;
-        return args.paths.each(context, "rewrapped", &|item, _, recipients| proposed(item, &cluster, recipients));
+        return args
+            .paths
+            .each(context, "rewrapped", &|item, _, recipients| proposed(item, &cluster, recipients));
     }
     let identities = args.identities.load(context)?;
     args.paths.each(context, "rewrapped", &|item, repository, recipients| {
@@ -57,7 +59,8 @@ fn proposed(
         return Ok(item.sealed.clone());
     }
     let live = cluster.sealed_secret(&binding.namespace, &binding.name)?;
-    let proposal = live.and_then(|live| live.status).and_then(|status| status.proposed_envelopes).unwrap_or_default();
+    let proposal =
+        live.and_then(|live| live.status).and_then(|status| status.proposed_envelopes).unwrap_or_default();
     for (id, envelope) in spec.envelopes.iter_mut().filter(|(_, envelope)| is_due(&envelope.to)) {
         let Some(new) = proposal.envelopes.get(id) else {
             return Err(Failure::new(format!("the operator proposes no envelope {id}")).hint(format!(
@@ -70,8 +73,12 @@ fn proposed(
                 .hint("do not take it; find out who can write the status of SealedSecrets"));
         }
         if new.to != wanted {
-            return Err(Failure::new(format!("the proposed envelope {id} is for {}, the rule says {}", new.to.join(", "), wanted.join(", ")))
-                .hint("waxwing recipients diff shows what the cluster publishes"));
+            return Err(Failure::new(format!(
+                "the proposed envelope {id} is for {}, the rule says {}",
+                new.to.join(", "),
+                wanted.join(", ")
+            ))
+            .hint("waxwing recipients diff shows what the cluster publishes"));
         }
         *envelope = new.clone();
     }

@@ -19,7 +19,9 @@ use crate::{
 /// Needs no private key. The value comes from a prompt without echo, from standard input (without
 /// its last line feed), or from a file.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  waxwing set secrets/db.yaml password\n  openssl rand -hex 24 | waxwing set secrets/db.yaml password\n  waxwing set secrets/db.yaml ca.crt --from-file ca.crt")]
+#[command(
+    after_help = "Examples:\n  waxwing set secrets/db.yaml password\n  openssl rand -hex 24 | waxwing set secrets/db.yaml password\n  waxwing set secrets/db.yaml ca.crt --from-file ca.crt"
+)]
 pub(crate) struct Args {
     /// The file with the SealedSecret
     file: PathBuf,
@@ -49,7 +51,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     let index = file.choose(&args.choice)?;
     let item = file.item(index)?;
     if item.template_has(&key) {
-        return Err(Failure::new(format!("key {key} is made by template.data already")).at(item.title())
+        return Err(Failure::new(format!("key {key} is made by template.data already"))
+            .at(item.title())
             .hint("a key is sealed or templated, not both: remove it from spec.template.data first"));
     }
     let repository = Repository::of(&args.file, context)?;
@@ -78,6 +81,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
 
 /// The refusal of what may be a value among the arguments; it does not repeat it.
 pub(crate) fn value_in_arguments() -> Failure {
-    Failure::usage("a value is never an argument: other processes and the shell's history can read it")
-        .hint("give it on standard input, with --from-file FILE, or at the prompt; if it was real, replace it")
+    Failure::usage("a value is never an argument: other processes and the shell's history can read it").hint(
+        "give it on standard input, with --from-file FILE, or at the prompt; if it was real, replace it",
+    )
 }

@@ -24,7 +24,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
-    let keys = args.keys.iter().map(|key| key.parse::<DataKey>()).collect::<std::result::Result<Vec<_>, _>>()?;
+    let keys =
+        args.keys.iter().map(|key| key.parse::<DataKey>()).collect::<std::result::Result<Vec<_>, _>>()?;
     let mut file = SealedFile::read(&args.file, args.choice.namespace())?;
     let index = file.choose(&args.choice)?;
     let item = file.item(index)?;
@@ -32,7 +33,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     let mut sealed = item.sealed.clone();
     for key in &keys {
         if !sealed.unset(key) {
-            return Err(Failure::new(format!("there is no key {key}")).at(&title).at(args.file.display())
+            return Err(Failure::new(format!("there is no key {key}"))
+                .at(&title)
+                .at(args.file.display())
                 .hint(format!("its keys are {}", keys_of(&item.sealed))));
         }
     }

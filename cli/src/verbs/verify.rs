@@ -100,9 +100,16 @@ impl Check<'_> {
     fn file(&mut self, path: &Path, named: bool) -> Result<()> {
         let bytes = fs::read(path).at(path.display())?;
         if contains(&bytes, b"AGE-SECRET-KEY-1") {
-            self.add(path, 1, "", "PrivateKey", "a private key lies here; it has to be replaced, wherever it was pushed to");
+            self.add(
+                path,
+                1,
+                "",
+                "PrivateKey",
+                "a private key lies here; it has to be replaced, wherever it was pushed to",
+            );
         }
-        let sealed = contains(&bytes, b"SealedSecret") && contains(&bytes, waxwing_crds::names::GROUP.as_bytes());
+        let sealed =
+            contains(&bytes, b"SealedSecret") && contains(&bytes, waxwing_crds::names::GROUP.as_bytes());
         if !sealed && !contains(&bytes, b"Secret") {
             return Ok(());
         }
@@ -152,7 +159,13 @@ impl Check<'_> {
         }
         self.resources += 1;
         if object.value["apiVersion"] != waxwing_crds::names::API_VERSION {
-            self.add(path, object.document.line, &title, "UnknownVersion", "not an apiVersion that this version knows");
+            self.add(
+                path,
+                object.document.line,
+                &title,
+                "UnknownVersion",
+                "not an apiVersion that this version knows",
+            );
             return;
         }
         let typed: std::result::Result<SealedSecret, YamlError> =
@@ -187,10 +200,14 @@ impl Check<'_> {
         }
         let unused = unused(&spec.sealed);
         if unused > 0 {
-            let message = format!("{} for no value; the next waxwing set or unset drops that", count(unused, "envelope"));
+            let message = format!(
+                "{} for no value; the next waxwing set or unset drops that",
+                count(unused, "envelope")
+            );
             self.add(path, line, title, "UnusedEnvelopes", &message);
         }
-        let wanted = Repository::of(path, self.context).and_then(|repository| repository.recipients(path, &namespace));
+        let wanted =
+            Repository::of(path, self.context).and_then(|repository| repository.recipients(path, &namespace));
         match wanted {
             Ok(wanted) => {
                 for message in recipients(&spec.sealed, &wanted) {
@@ -228,7 +245,9 @@ fn title(value: &Value) -> String {
 fn is_plaintext(value: &Value) -> bool {
     let filled = |field: &str| {
         let values = value[field].as_object();
-        values.is_some_and(|values| values.values().any(|value| value.as_str().is_some_and(|text| !text.is_empty())))
+        values.is_some_and(|values| {
+            values.values().any(|value| value.as_str().is_some_and(|text| !text.is_empty()))
+        })
     };
     value["kind"] == "Secret"
         && value["apiVersion"] == "v1"
@@ -249,13 +268,18 @@ fn recipients(sealed: &Sealed, wanted: &[NamedRecipient]) -> Vec<String> {
     let mut messages = Vec::new();
     for (id, envelope) in sealed.envelopes() {
         let named: Vec<String> = envelope.to().iter().map(ToString::to_string).collect();
-        let lacks: Vec<&str> = wanted.iter().filter(|hint| !named.contains(hint)).map(String::as_str).collect();
-        let extra: Vec<&str> = named.iter().filter(|hint| !wanted.contains(hint)).map(String::as_str).collect();
+        let lacks: Vec<&str> =
+            wanted.iter().filter(|hint| !named.contains(hint)).map(String::as_str).collect();
+        let extra: Vec<&str> =
+            named.iter().filter(|hint| !wanted.contains(hint)).map(String::as_str).collect();
         if !lacks.is_empty() {
             messages.push(format!("envelope {id} is not for {}; run waxwing rewrap", lacks.join(", ")));
         }
         if !extra.is_empty() {
-            messages.push(format!("envelope {id} is for {}, whom no rule names; run waxwing rewrap", extra.join(", ")));
+            messages.push(format!(
+                "envelope {id} is for {}, whom no rule names; run waxwing rewrap",
+                extra.join(", ")
+            ));
         }
     }
     messages

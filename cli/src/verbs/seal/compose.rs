@@ -22,7 +22,8 @@ pub(super) fn append(text: &mut String, document: &str) {
 /// Puts a document where one of the same identity stands, or at the end. Equal ones stay as they
 /// are, byte for byte.
 pub(super) fn pass_through(text: &mut String, document: &str, value: &Value) -> Result<(), YamlError> {
-    let found = yaml::each_document(text)?.into_iter().flatten().find(|old| is_same_object(&old.value, value));
+    let found =
+        yaml::each_document(text)?.into_iter().flatten().find(|old| is_same_object(&old.value, value));
     match found {
         None => append(text, document),
         Some(old) if old.value == *value => {}
@@ -53,7 +54,8 @@ fn begins_with_marker(document: &str) -> bool {
 }
 
 fn is_same_object(one: &Value, other: &Value) -> bool {
-    let metadata = |value: &Value| (value["metadata"]["namespace"].clone(), value["metadata"]["name"].clone());
+    let metadata =
+        |value: &Value| (value["metadata"]["namespace"].clone(), value["metadata"]["name"].clone());
     one["kind"] == other["kind"]
         && one["apiVersion"] == other["apiVersion"]
         && !metadata(one).1.is_null()

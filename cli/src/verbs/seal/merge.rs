@@ -48,8 +48,12 @@ pub(super) struct Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
-        let lists =
-            [("added", &self.added), ("changed", &self.changed), ("removed", &self.removed), ("not compared", &self.untold)];
+        let lists = [
+            ("added", &self.added),
+            ("changed", &self.changed),
+            ("removed", &self.removed),
+            ("not compared", &self.untold),
+        ];
         for (word, keys) in lists {
             if !keys.is_empty() {
                 parts.push(format!("{word} {}", keys.join(", ")));
@@ -60,7 +64,12 @@ impl fmt::Display for Outcome {
             kept if parts.is_empty() => parts.push(format!("{}, all as before", count(kept, "value"))),
             kept => parts.push(format!("{kept} as before")),
         }
-        write!(f, "{}: {}", self.title, if parts.is_empty() { "no values".to_owned() } else { parts.join("; ") })
+        write!(
+            f,
+            "{}: {}",
+            self.title,
+            if parts.is_empty() { "no values".to_owned() } else { parts.join("; ") }
+        )
     }
 }
 
@@ -75,9 +84,12 @@ impl Sealer<'_> {
             for plain in secrets {
                 let plain = self.placed(plain)?;
                 if sealed.find(&plain.namespace, &plain.name).is_some() {
-                    return Err(Failure::new(format!("{} stands beside its plaintext", title(&plain.namespace, &plain.name)))
-                        .at(path.display())
-                        .hint("seal the plaintext from a file of its own, with this file as --output"));
+                    return Err(Failure::new(format!(
+                        "{} stands beside its plaintext",
+                        title(&plain.namespace, &plain.name)
+                    ))
+                    .at(path.display())
+                    .hint("seal the plaintext from a file of its own, with this file as --output"));
                 }
                 compose::append(&mut made, &self.make(&plain, path)?);
             }
@@ -103,7 +115,8 @@ impl Sealer<'_> {
                         text = self.one_onto(text, &plain, path)?;
                     }
                     for other in others {
-                        compose::pass_through(&mut text, &yaml::to_string(&other)?, &other).at(path.display())?;
+                        compose::pass_through(&mut text, &yaml::to_string(&other)?, &other)
+                            .at(path.display())?;
                     }
                 }
             }
@@ -131,12 +144,16 @@ impl Sealer<'_> {
             (true, Some(namespace)) => plain.namespace = namespace.to_owned(),
             (false, Some(namespace)) if plain.namespace != namespace => {
                 return Err(Failure::usage(format!(
-                    "Secret {} says namespace {}, the command line says {namespace}", plain.name, plain.namespace
+                    "Secret {} says namespace {}, the command line says {namespace}",
+                    plain.name, plain.namespace
                 )));
             }
             (true, None) if self.scope != Some(Scope::Cluster) => {
-                return Err(Failure::new(format!("Secret {} has no namespace, and values are bound to it", plain.name))
-                    .hint("say --namespace NAMESPACE, or write metadata.namespace into the manifest"));
+                return Err(Failure::new(format!(
+                    "Secret {} has no namespace, and values are bound to it",
+                    plain.name
+                ))
+                .hint("say --namespace NAMESPACE, or write metadata.namespace into the manifest"));
             }
             _ => {}
         }
@@ -151,7 +168,10 @@ impl Sealer<'_> {
     fn scope_for(&self, plain: &Plain, path: &Path) -> Result<Scope> {
         match self.scope {
             Some(scope) => Ok(scope),
-            None => Ok(Repository::of(path, self.context)?.rule(path, &plain.namespace)?.scope.unwrap_or(Scope::Strict)),
+            None => Ok(Repository::of(path, self.context)?
+                .rule(path, &plain.namespace)?
+                .scope
+                .unwrap_or(Scope::Strict)),
         }
     }
 
@@ -192,8 +212,10 @@ impl Sealer<'_> {
         }
         object.spec.secret_type.clone_from(&plain.secret_type);
         // Under another type or scope no token opens any more: each value is sealed anew.
-        let rebound = item.object.spec.scope != object.spec.scope || item.object.spec.secret_type != object.spec.secret_type;
-        let mut sealed = Sealed::parse(&object.spec, &item.sealed.binding().namespace, &plain.name).at(&outcome.title)?;
+        let rebound = item.object.spec.scope != object.spec.scope
+            || item.object.spec.secret_type != object.spec.secret_type;
+        let mut sealed =
+            Sealed::parse(&object.spec, &item.sealed.binding().namespace, &plain.name).at(&outcome.title)?;
         for key in item.sealed.tokens().keys().filter(|key| !plain.data.contains_key(*key)) {
             sealed.unset(key);
             outcome.removed.push(key.to_string());

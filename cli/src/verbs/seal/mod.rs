@@ -109,7 +109,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         let index = match targets.iter().position(|target| target.path == path) {
             Some(_) if args.output_dir.is_some() => {
                 let path = path.unwrap_or_default();
-                return Err(Failure::usage(format!("two inputs would both be written to {}", path.display())));
+                return Err(Failure::usage(format!(
+                    "two inputs would both be written to {}",
+                    path.display()
+                )));
             }
             Some(index) => index,
             None => {
@@ -152,7 +155,9 @@ impl Args {
             return Err(Failure::usage("--in-place can't put anything in the place of standard input"));
         }
         if self.check && self.output.is_none() && self.output_dir.is_none() && !self.in_place {
-            return Err(Failure::usage("--check compares with an output: name it with --output, --output-dir or --in-place"));
+            return Err(Failure::usage(
+                "--check compares with an output: name it with --output, --output-dir or --in-place",
+            ));
         }
         Ok(sources)
     }
@@ -172,7 +177,12 @@ impl Args {
 
     fn evidence(&self, context: &Context) -> Result<Evidence> {
         let cache = self.cache.open(self.output.as_deref().unwrap_or(Path::new(".")), context)?;
-        Ok(Evidence { identities: self.identities.load_any(context)?, live: self.live()?, cache, now: context.now })
+        Ok(Evidence {
+            identities: self.identities.load_any(context)?,
+            live: self.live()?,
+            cache,
+            now: context.now,
+        })
     }
 
     #[cfg(feature = "cluster")]
@@ -201,14 +211,18 @@ impl Args {
             }
         }
         if !self.check {
-            let files = targets.iter().filter(changed).filter_map(|target| Some((target.path.as_ref()?, target)));
+            let files =
+                targets.iter().filter(changed).filter_map(|target| Some((target.path.as_ref()?, target)));
             let mut prepared = Vec::new();
             for (path, target) in files {
                 if existing(path)? != target.before {
                     return Err(changed_meanwhile(path));
                 }
                 make_folder(path)?;
-                prepared.push((path, write::prepare(path, target.after.as_bytes(), Mode::Keep).at(path.display())?));
+                prepared.push((
+                    path,
+                    write::prepare(path, target.after.as_bytes(), Mode::Keep).at(path.display())?,
+                ));
             }
             for (path, prepared) in prepared {
                 prepared.commit().at(path.display())?;
@@ -221,7 +235,10 @@ impl Args {
             }
         }
         if untold > 0 {
-            context.printer.warning(format!("{} not compared with what is sealed, and left as it was", count(untold, "value")));
+            context.printer.warning(format!(
+                "{} not compared with what is sealed, and left as it was",
+                count(untold, "value")
+            ));
             context.printer.hint("name those that changed with waxwing set, or seal all with --all; an identity, --compare-live or --cache can tell");
         }
         Ok(match (self.check && is_changed, untold > 0) {

@@ -65,16 +65,9 @@ enum What {
 /// A piece of an input.
 pub(super) enum Part<'a> {
     /// Nothing to seal in it.
-    Other {
-        text: &'a str,
-        value: Value,
-    },
+    Other { text: &'a str, value: Value },
     /// A Secret, or a list with Secrets among other things.
-    Secrets {
-        range: Range<usize>,
-        secrets: Vec<Plain>,
-        others: Vec<Value>,
-    },
+    Secrets { range: Range<usize>, secrets: Vec<Plain>, others: Vec<Value> },
 }
 
 /// A Secret to be sealed.
@@ -132,7 +125,11 @@ impl Source {
     /// Its documents, in order.
     pub(super) fn parts(&self) -> Result<Vec<Part<'_>>> {
         if let What::One(plain) = &self.what {
-            return Ok(vec![Part::Secrets { range: 0..0, secrets: vec![(**plain).clone()], others: Vec::new() }]);
+            return Ok(vec![Part::Secrets {
+                range: 0..0,
+                secrets: vec![(**plain).clone()],
+                others: Vec::new(),
+            }]);
         }
         let text = self.text()?;
         let objects = manifest::secrets(text).at(self.title())?;
@@ -141,7 +138,8 @@ impl Source {
             let place = object.place;
             if parts.last().is_none_or(|(document, _)| *document != place.document) {
                 let range = place.range.clone();
-                parts.push((place.document, Part::Secrets { range, secrets: Vec::new(), others: Vec::new() }));
+                parts
+                    .push((place.document, Part::Secrets { range, secrets: Vec::new(), others: Vec::new() }));
             }
             let Some((_, Part::Secrets { secrets, others, .. })) = parts.last_mut() else { continue };
             match object.content {
@@ -175,7 +173,9 @@ impl Literals {
         for path in &self.from_env_file {
             let text = input::read(path)?;
             // Why exposed: to be parsed.
-            let text = std::str::from_utf8(text.expose()).map_err(|_| Failure::new("not UTF-8 text")).at(path.display())?;
+            let text = std::str::from_utf8(text.expose())
+                .map_err(|_| Failure::new("not UTF-8 text"))
+                .at(path.display())?;
             values.extend(manifest::dotenv(text).at(path.display())?);
         }
         for given in &self.from_file {
@@ -189,7 +189,8 @@ impl Literals {
         if let (Some(server), Some(user)) = (&self.docker_registry, &self.docker_username) {
             default_type = manifest::DOCKER_CONFIG_TYPE;
             let password = input::value(&format!("Password of {user} at {server}"), false)?;
-            let config = manifest::docker_config(server, user, &password, self.docker_email.as_deref()).at("--docker-registry")?;
+            let config = manifest::docker_config(server, user, &password, self.docker_email.as_deref())
+                .at("--docker-registry")?;
             values.push((manifest::DOCKER_CONFIG_KEY.parse()?, config));
         }
         if values.is_empty() && self.from_env_file.is_empty() {
@@ -199,7 +200,10 @@ impl Literals {
                     .hint("see --from-env-file, --from-file, --tls and --docker-registry")),
             };
         }
-        let name = self.name.clone().ok_or_else(|| Failure::usage("a Secret from files needs a name: --name NAME"))?;
+        let name = self
+            .name
+            .clone()
+            .ok_or_else(|| Failure::usage("a Secret from files needs a name: --name NAME"))?;
         let mut data = BTreeMap::new();
         for (key, value) in values {
             if data.insert(key.clone(), value).is_some() {
@@ -241,7 +245,11 @@ impl From<SecretInput> for Plain {
             data: secret.values.into_iter().collect(),
             metadata: Some(Metadata {
                 labels: secret.labels.into_iter().filter(|(key, value)| is_carried(key, value)).collect(),
-                annotations: secret.annotations.into_iter().filter(|(key, value)| is_carried(key, value)).collect(),
+                annotations: secret
+                    .annotations
+                    .into_iter()
+                    .filter(|(key, value)| is_carried(key, value))
+                    .collect(),
                 immutable: secret.immutable,
             }),
         }
@@ -270,7 +278,8 @@ impl Plain {
         if spec.immutable.unwrap_or(false) != given.immutable {
             spec.immutable = given.immutable.then_some(true);
         }
-        let metadata = TemplateMetadata { labels: given.labels.clone(), annotations: given.annotations.clone() };
+        let metadata =
+            TemplateMetadata { labels: given.labels.clone(), annotations: given.annotations.clone() };
         let is_empty = metadata.labels.is_empty() && metadata.annotations.is_empty();
         let mut template = spec.template.take().unwrap_or_default();
         template.metadata = (!is_empty).then_some(metadata);

@@ -94,7 +94,15 @@ pub struct Envelope {
     commit: [u8; 32],
     to: Vec<Hint>,
     age: Vec<u8>,
-    stanzas: usize,
+    stanzas: Stanzas,
+}
+
+/// How many stanzas a header has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stanzas {
+    all: usize,
+    /// Those that are not the random one that age adds to keep readers tolerant.
+    readers: usize,
 }
 
 /// What may still be spent on curve operations for one object, in stanzas tried with one
@@ -120,6 +128,12 @@ impl Envelope {
     /// For whom it says it is.
     pub fn to(&self) -> &[Hint] {
         &self.to
+    }
+
+    /// How many can open it, by the count of its stanzas. An honest envelope names as many in [`Self::to`]; that the
+    /// numbers agree proves nothing.
+    pub fn readers(&self) -> usize {
+        self.stanzas.readers
     }
 
     /// Parses and checks the text of one envelope, without cryptography.
@@ -219,7 +233,7 @@ impl Envelope {
         let first = self.to.iter().flat_map(|hint| identities.with_id(hint.id));
         let rest = identities.iter().filter(|identity| !hinted(identity));
         for identity in first.chain(rest) {
-            tries.spend(self.stanzas)?;
+            tries.spend(self.stanzas.all)?;
             if let Some(dek) = self.unwrap_with(id, identity)? {
                 return Ok((dek, identity.id()));
             }
@@ -259,11 +273,11 @@ impl Envelope {
 }
 
 /// Walks the header's lines, counting stanzas, up to the MAC line. Linear, and no line is kept.
-fn count_stanzas(file: &[u8]) -> Result<usize, EnvelopeFault> {
+fn count_stanzas(file: &[u8]) -> Result<Stanzas, EnvelopeFault> {
     let mut rest = file
         .strip_prefix(b"age-encryption.org/v1\n")
         .ok_or(EnvelopeFault::NotAnAgeFile)?;
-    let mut stanzas = 0;
+    let mut stanzas = Stanzas::default();
     loop {
         let end = rest.iter().position(|&b| b == b'\n').ok_or(EnvelopeFault::NotAnAgeFile)?;
         let line = &rest[..end];
@@ -272,14 +286,16 @@ fn count_stanzas(file: &[u8]) -> Result<usize, EnvelopeFault> {
             break;
         }
         if let Some(stanza) = line.strip_prefix(b"-> ") {
-            stanzas += 1;
-            if stanzas > limits::STANZAS {
+            stanzas.all += 1;
+            let tag = stanza.split(|&b| b == b' ').next().unwrap_or_default();
+            stanzas.readers += usize::from(!tag.ends_with(b"-grease"));
+            if stanzas.all > limits::STANZAS {
                 return Err(EnvelopeFault::TooManyStanzas);
             }
-            if stanza == b"scrypt" || stanza.starts_with(b"scrypt ") {
+            if tag == b"scrypt" {
                 return Err(EnvelopeFault::Passphrase);
             }
         }
     }
-    if stanzas == 0 { Err(EnvelopeFault::NotAnAgeFile) } else { Ok(stanzas) }
+    if stanzas.all == 0 { Err(EnvelopeFault::NotAnAgeFile) } else { Ok(stanzas) }
 }

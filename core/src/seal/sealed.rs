@@ -140,7 +140,10 @@ impl Sealed {
                 let limit = limits::OPENED_BYTES;
                 return Err(SealError::Limit { what: "bytes of data", limit });
             }
-            let floor = next.tokens.get(key).map_or(0, |token| token.seq + 1);
+            // A number that no reader accepts is no floor: somebody wrote it into the text by hand, or a clock was
+            // wrong, and going on from it would make a value that nobody opens.
+            let known = next.tokens.get(key).map(|token| token.seq);
+            let floor = known.filter(|seq| *seq <= latest_seq(now)).map_or(0, |seq| seq + 1);
             let seq = floor.max(u64::try_from(now).unwrap_or(0));
             if seq >= limits::SEQ {
                 return Err(SealError::SeqExhausted { key: key.clone() });
@@ -220,8 +223,14 @@ impl Sealed {
         candidates.into_iter().find(|binding| dek.open(binding, key, token).is_some())
     }
 
+    /// The keys whose sequence number lies further ahead of `now` than any reader accepts.
+    pub fn keys_ahead_of(&self, now: i64) -> impl Iterator<Item = &DataKey> {
+        let latest = latest_seq(now);
+        self.tokens.iter().filter(move |(_, token)| token.seq > latest).map(|(key, _)| key)
+    }
+
     /// Wraps the same data keys to new recipients; tokens stay byte for byte. Envelopes that
-    /// already name exactly these recipients stay too. Says how many were changed.
+    /// already name exactly these recipients, and have as many stanzas, stay too. Says how many were changed.
     ///
     /// # Errors
     /// Nothing is changed if one envelope can't be opened.
@@ -236,7 +245,9 @@ impl Sealed {
         let mut changed = 0;
         for (id, envelope) in &mut next.envelopes {
             let hints = envelope.to().iter().map(ToString::to_string);
-            if hints.eq(recipients.iter().map(NamedRecipient::hint)) {
+            // As many stanzas as names: a further one would be a reader that nobody has named.
+            let honest = envelope.readers() == envelope.to().len();
+            if honest && hints.eq(recipients.iter().map(NamedRecipient::hint)) {
                 continue;
             }
             let (dek, _) = envelope.unwrap(*id, identities, &mut tries)?;
@@ -292,8 +303,7 @@ impl Sealed {
             .ok_or_else(|| OpenError::BindingMismatch { key: key.clone() })?;
         let value =
             padding::unpad(&plain).ok_or_else(|| OpenError::BadPadding { key: key.clone() })?;
-        let latest = u64::try_from(now).unwrap_or(0).saturating_add(limits::SEQ_AHEAD_SECONDS);
-        if token.seq > latest {
+        if token.seq > latest_seq(now) {
             return Err(OpenError::SeqInFuture { key: key.clone(), seq: token.seq });
         }
         Ok(value)
@@ -313,6 +323,11 @@ impl Sealed {
             _ => Ok(()),
         }
     }
+}
+
+/// The highest sequence number that a reader accepts at this time.
+fn latest_seq(now: i64) -> u64 {
+    u64::try_from(now).unwrap_or(0).saturating_add(limits::SEQ_AHEAD_SECONDS)
 }
 
 /// Sizes and counts, before anything is parsed.

@@ -488,6 +488,36 @@ fn sequence_numbers_always_rise_even_if_the_clock_goes_back() {
     assert_eq!(sealed.tokens()["b"].seq(), NOW as u64);
 }
 
+/// C07. Guard: `Sealed::seal` takes no floor from a number that no reader accepts.
+#[test]
+fn a_number_planted_far_ahead_does_not_spoil_the_next_sealing() {
+    let ring = Ring::new();
+    let mut spec = spec(&sealed(&ring));
+    let planted = spec.data["a"].replace(&NOW.to_string(), "9007199254740990");
+    spec.data.insert("a".to_owned(), planted);
+    let mut sealed = parse(&spec).unwrap();
+    assert_eq!(sealed.keys_ahead_of(NOW).map(DataKey::as_str).collect::<Vec<_>>(), ["a"]);
+    sealed.seal(&[(key("a"), value("new"))], &ring.recipients, NOW + 1).unwrap();
+    assert_eq!(sealed.tokens()["a"].seq(), NOW as u64 + 1);
+    assert_eq!(sealed.keys_ahead_of(NOW + 1).count(), 0);
+    assert!(sealed.open(&ring.identities(), NOW + 1).is_ok());
+}
+
+#[test]
+fn an_envelope_with_a_reader_that_it_does_not_name_is_rewrapped() {
+    let ring = Ring::new();
+    let hidden = named("hidden", &Identity::generate());
+    let mut two = Sealed::empty(binding(Scope::Strict));
+    two.seal(&[(key("a"), value("x"))], &[ring.recipients[0].clone(), hidden], NOW).unwrap();
+    let mut spec = spec(&two);
+    spec.envelopes.values_mut().for_each(|envelope| envelope.to.truncate(1));
+    let mut sealed = parse(&spec).unwrap();
+    let readers = |sealed: &Sealed| sealed.envelopes().values().map(Envelope::readers).collect::<Vec<_>>();
+    assert_eq!(readers(&sealed), [2]);
+    assert_eq!(sealed.rewrap(&ring.identities(), &ring.recipients), Ok(1));
+    assert_eq!(readers(&sealed), [1]);
+}
+
 #[test]
 fn changing_one_value_changes_one_token_and_adds_one_envelope() {
     let ring = Ring::new();

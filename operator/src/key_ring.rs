@@ -127,6 +127,7 @@ impl KeyRingLoop {
             let plan = self.plan(&key_ring, &found);
             let steady = !plan.make && key_ring.status.as_ref() == Some(&plan.status);
             if steady || !self.context.leadership.is_held() {
+                self.tell_retired(&key_ring, &plan).await;
                 self.publish(&key_ring, &found, &plan);
                 let again =
                     plan.again.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
@@ -282,6 +283,20 @@ impl KeyRingLoop {
         result
     }
 
+    /// Somebody has retired a key since the last snapshot.
+    async fn tell_retired(&self, key_ring: &KeyRing, plan: &RingPlan) {
+        let before = self.context.ring();
+        for key in plan.status.keys.iter().filter(|key| key.state == KeyState::Retired) {
+            let known =
+                key.recipient.parse().ok().and_then(|recipient| before.states.get(&recipient).copied());
+            if known.is_some_and(|state| state != KeyState::Retired) && self.context.leadership.is_held() {
+                let note = format!("key {} is no longer used", key.key_id);
+                info!(reason = Reason::KeyRetired.as_str(), "{note}");
+                self.context.events.normal(&key_ring.object_ref(&()), Reason::KeyRetired, &note).await;
+            }
+        }
+    }
+
     /// Sends a snapshot to the workers.
     fn publish(&self, key_ring: &KeyRing, found: &[IdentitySecret], plan: &RingPlan) {
         let flags = &self.context.flags;
@@ -366,3 +381,6 @@ impl Failure {
 
 /// The name of a recipient that only the operator's flag names.
 const FLAGGED: &str = "flag";
+
+#[cfg(test)]
+mod tests;

@@ -24,16 +24,26 @@ use crate::{
 /// A client whose requests are answered by `answer`: method, path and query in, code and body out. A body that is a
 /// string is sent as it is.
 pub(crate) fn client(answer: impl Fn(&str) -> (u16, Value) + Send + Sync + 'static) -> Client {
+    client_with_body(move |line, _| answer(line))
+}
+
+/// As [`client`], with the body of the request.
+pub(crate) fn client_with_body(
+    answer: impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
+) -> Client {
     let answer = Arc::new(answer);
     let service = tower::service_fn(move |request: Request<Body>| {
-        let line = format!("{} {}", request.method(), request.uri());
-        let (code, body) = answer(&line);
-        let text = match &body {
-            Value::String(text) => text.clone(),
-            body => body.to_string(),
-        };
-        let response = Response::builder().status(code).body(Full::from(Bytes::from(text)));
-        async move { response }
+        let answer = answer.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or_default();
+            let (code, answer) = answer(&format!("{} {}", parts.method, parts.uri), &body);
+            let text = match &answer {
+                Value::String(text) => text.clone(),
+                answer => answer.to_string(),
+            };
+            Response::builder().status(code).body(Full::from(Bytes::from(text)))
+        }
     });
     Client::new(service, "default")
 }

@@ -1,0 +1,144 @@
+//! The loop against an API server that is a function.
+
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+use waxwing_crds::names;
+
+use super::*;
+use crate::testing;
+
+/// A KeyRing and its identities behind a client, and every write in order.
+#[derive(Default)]
+struct Server {
+    key_ring: Option<Value>,
+    secrets: Vec<Value>,
+    writes: Vec<String>,
+    version: u64,
+}
+
+impl Server {
+    fn answer(&mut self, line: &str, body: &Value) -> (u16, Value) {
+        let (method, path) = line.split_once(' ').unwrap_or_default();
+        let is_write = method != "GET" && !path.contains("/events");
+        if is_write {
+            self.version += 1;
+            self.writes.push(format!("{method} {}", path.rsplit('/').next().unwrap_or_default()));
+        }
+        match (method, path) {
+            ("GET", path) if path.contains("/keyrings/") => self
+                .key_ring
+                .clone()
+                .map_or((404, json!({"kind": "Status", "code": 404})), |found| (200, found)),
+            ("PUT", path) if path.contains("/keyrings/") => {
+                let known = self.key_ring.as_mut().unwrap();
+                if body["metadata"]["resourceVersion"] != known["metadata"]["resourceVersion"] {
+                    return (409, json!({"kind": "Status", "code": 409}));
+                }
+                known["status"] = body["status"].clone();
+                known["metadata"]["resourceVersion"] = json!(self.version.to_string());
+                (200, known.clone())
+            }
+            ("POST", path) if path.ends_with("/secrets?") || path.ends_with("/secrets") => {
+                self.secrets.push(body.clone());
+                (201, body.clone())
+            }
+            ("GET", path) if path.contains("/secrets") => (
+                200,
+                json!({"kind": "SecretList", "apiVersion": "v1", "metadata": {}, "items": self.secrets}),
+            ),
+            _ => (201, body.clone()),
+        }
+    }
+}
+
+fn server(key_ring: Option<Value>) -> Arc<Mutex<Server>> {
+    Arc::new(Mutex::new(Server { key_ring, ..Server::default() }))
+}
+
+fn key_ring() -> Value {
+    json!({
+        "apiVersion": names::API_VERSION, "kind": "KeyRing",
+        "metadata": {"name": "default", "uid": "r", "generation": 1, "resourceVersion": "0"},
+        "spec": {},
+    })
+}
+
+/// A loop, what it publishes, and what says until when it leads.
+fn keeper(
+    server: &Arc<Mutex<Server>>,
+) -> (KeyRingLoop, watch::Receiver<Arc<Ring>>, watch::Sender<Option<Instant>>) {
+    let server = server.clone();
+    let client = testing::client_with_body(move |line, body| server.lock().unwrap().answer(line, body));
+    let (context, leader) = testing::context(client, &[]);
+    let (sender, ring) = watch::channel(Arc::new(Ring::unread("default")));
+    (KeyRingLoop::new(context, sender, Arc::default()), ring, leader)
+}
+
+fn lead(leader: &watch::Sender<Option<Instant>>) {
+    leader.send_replace(Some(Instant::now() + Duration::from_secs(1000)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_listed_then_made_then_published_by_three_writes() {
+    let server = server(Some(key_ring()));
+    let (mut keeper, ring, leader) = keeper(&server);
+    lead(&leader);
+    assert!(keeper.settle().await.is_ok());
+    assert_eq!(server.lock().unwrap().writes, ["PUT status?", "POST secrets?", "PUT status?"]);
+    assert!(ring.borrow().is_usable());
+    assert_eq!(ring.borrow().active.len(), 1);
+    assert!(keeper.settle().await.is_ok());
+    assert_eq!(server.lock().unwrap().writes.len(), 3, "a ring in order is not written again");
+}
+
+/// K12. Guard: `Leadership::is_held` in `settle`.
+#[tokio::test(start_paused = true)]
+async fn a_replica_without_the_lease_reads_and_writes_nothing() {
+    let server = server(Some(key_ring()));
+    let (mut keeper, ring, _leader) = keeper(&server);
+    assert!(keeper.settle().await.is_ok());
+    assert!(server.lock().unwrap().writes.is_empty());
+    assert!(!ring.borrow().is_usable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_key_ring_makes_no_key_and_ends_the_use_of_those_there_were() {
+    let server = server(Some(key_ring()));
+    let (mut keeper, ring, leader) = keeper(&server);
+    lead(&leader);
+    assert!(keeper.settle().await.is_ok());
+    server.lock().unwrap().key_ring = None;
+    assert!(matches!(keeper.settle().await, Err(Failure::Missing)));
+    assert!(!ring.borrow().is_usable());
+    assert_eq!(server.lock().unwrap().writes.len(), 3);
+}
+
+/// Whoever else lists a key in between is read first: one of the two keys is made.
+#[tokio::test(start_paused = true)]
+async fn of_two_replicas_that_make_a_key_at_once_one_makes_it() {
+    let server = server(Some(key_ring()));
+    let (mut one, _, first) = keeper(&server);
+    let (mut two, ring, second) = keeper(&server);
+    lead(&first);
+    lead(&second);
+    let (a, b) = tokio::join!(one.settle(), two.settle());
+    assert!(a.is_ok() && b.is_ok());
+    assert!(two.settle().await.is_ok());
+    assert_eq!(server.lock().unwrap().secrets.len(), 1);
+    assert_eq!(ring.borrow().active.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_looks_in_a_row_are_slowed_down() {
+    let mut pace = Pace::default();
+    let begin = Instant::now();
+    for _ in 0..Pace::BURST {
+        sleep(pace.pause()).await;
+    }
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    for _ in 0..10 {
+        sleep(pace.pause()).await;
+    }
+    assert!(begin.elapsed() >= Duration::from_secs(9), "{:?}", begin.elapsed());
+}

@@ -43,6 +43,10 @@ struct Global {
     verbose: bool,
 }
 
+/// Heading of the options that only a build with the feature has.
+#[cfg(feature = "cluster")]
+pub(crate) const CLUSTER: &str = "With a cluster (cargo feature `cluster`)";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 enum Verb {

@@ -6,7 +6,7 @@
 mod leaks;
 mod process;
 mod quickstart;
-#[cfg(not(feature = "cluster"))]
+#[cfg(feature = "cluster")]
 mod reference;
 mod render;
 mod reseal;

@@ -1,4 +1,4 @@
-//! `docs/reference/cli.md` says what `--help` says.
+//! `docs/reference/cli.md` says what `--help` says, in a build with every feature.
 
 use std::fs;
 

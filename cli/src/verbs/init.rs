@@ -42,11 +42,11 @@ pub(crate) struct Args {
     from_keyring: Vec<String>,
     /// A kubeconfig context whose cluster's KeyRing to read, and the name to give its key; may be repeated
     #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "CONTEXT[=NAME]")]
+    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "CONTEXT[=NAME]")]
     from_cluster: Vec<String>,
     /// Name of the KeyRing in the cluster
     #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "NAME", default_value = "default")]
     keyring: String,
     /// The folder to write .waxwing.yaml into
     #[arg(default_value = ".")]

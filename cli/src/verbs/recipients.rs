@@ -40,11 +40,11 @@ struct Diff {
     from_keyring: Vec<String>,
     /// A kubeconfig context whose cluster's KeyRing to read, and the name that its key has; may be repeated
     #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "CONTEXT[=NAME]")]
+    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "CONTEXT[=NAME]")]
     from_cluster: Vec<String>,
     /// Name of the KeyRing in the cluster
     #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "NAME", default_value = "default")]
     keyring: String,
     /// Form of the output
     #[arg(long, value_name = "FORMAT", default_value = "text")]

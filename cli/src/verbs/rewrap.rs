@@ -15,7 +15,7 @@ pub(crate) struct Args {
     /// Take the envelopes that the operator proposes in the status of each resource; needs no
     /// identity. Annotate a resource with waxwing.dev/propose-rewrap to ask for them
     #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "CONTEXT", conflicts_with = "identity", num_args = 0..=1, default_missing_value = "")]
+    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "CONTEXT", conflicts_with = "identity", num_args = 0..=1, default_missing_value = "")]
     from_cluster: Option<String>,
     #[command(flatten)]
     identities: Options,

@@ -72,11 +72,11 @@ pub(crate) struct Args {
     cache: cache::Options,
     /// Tell changed values by the live Secrets, which the current kubeconfig context may read
     #[cfg(feature = "cluster")]
-    #[arg(long)]
+    #[arg(long, help_heading = crate::args::CLUSTER)]
     compare_live: bool,
     /// The kubeconfig context for --compare-live
     #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "CONTEXT", requires = "compare_live")]
+    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "CONTEXT", requires = "compare_live")]
     context: Option<String>,
     #[command(flatten)]
     identities: identities::Options,

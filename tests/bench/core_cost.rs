@@ -3,7 +3,6 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use waxwing_tests::tools::root;
 
 use crate::peer;
 
@@ -18,16 +17,17 @@ pub(crate) struct OpenCost {
 
 /// Runs the benchmarks of both libraries.
 pub(crate) fn measure() -> Result<OpenCost> {
-    let args =
-        ["bench", "--quiet", "--locked", "-p", "waxwing-core", "--bench", "seal", "--", "open_three_values"];
-    let output = Command::new("cargo").args(args).current_dir(root()).output().context("cargo bench")?;
-    ensure!(output.status.success(), "cargo bench: {}", String::from_utf8_lossy(&output.stderr));
+    let program = std::env::var_os("WAXWING_BENCH_SEAL").context("WAXWING_BENCH_SEAL is not set")?;
+    let output = Command::new(program)
+        .args(["--bench", "open_three_values"])
+        .output()
+        .context("the core's benchmark")?;
+    ensure!(output.status.success(), "the core's benchmark: {}", String::from_utf8_lossy(&output.stderr));
     let table = String::from_utf8(output.stdout)?;
     let lines = peer::call(&["open", "1", "12", "120"], None)?;
     let (mut ours, mut peer) = ([0.0; 3], [0.0; 3]);
     for (place, count) in RINGS.into_iter().enumerate() {
-        ours[place] =
-            median(&table, count).with_context(|| format!("cargo bench has no row {count}:\n{table}"))?;
+        ours[place] = median(&table, count).with_context(|| format!("there is no row {count}:\n{table}"))?;
         let line = lines.lines().find_map(|line| line.strip_prefix(&format!("{count} ")));
         peer[place] = line.context("the peer's program has no such line")?.parse::<f64>()? / 1000.0;
     }

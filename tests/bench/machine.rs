@@ -29,7 +29,7 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             processor: field(&read("/proc/cpuinfo"), "model name"),
             memory_gib: (kib + (1 << 19)) >> 20,
-            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            kernel: read("/proc/sys/kernel/osrelease").split('.').take(2).collect::<Vec<_>>().join("."),
             rust: first_words("rustc", &["--version"], 2),
             go: first_words("go", &["version"], 3),
         }

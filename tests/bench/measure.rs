@@ -53,6 +53,8 @@ pub(crate) struct Latency {
     pub(crate) edits: usize,
     pub(crate) median: f64,
     pub(crate) p99: f64,
+    /// The median of the edit's own request, which is a part of it.
+    pub(crate) request: f64,
 }
 
 /// The objects are there, and the operator is started.
@@ -172,31 +174,29 @@ pub(crate) async fn latency<S: Side>(plane: &ControlPlane, edits: Vec<Edit>) -> 
             }
         }
     });
-    let mut took = Vec::with_capacity(edits.len());
+    let (mut took, mut requests) = (Vec::with_capacity(edits.len()), Vec::with_capacity(edits.len()));
     for edit in &edits {
-        took.push(
-            one_edit(plane, S::KIND, edit, &mut events)
-                .await
-                .with_context(|| format!("{}: an edit", S::NAME))?,
-        );
+        let one = one_edit(plane, S::KIND, edit, &mut events).await;
+        let (all, request) = one.with_context(|| format!("{}: an edit", S::NAME))?;
+        took.push(all);
+        requests.push(request);
     }
     watching.abort();
-    took.sort_by(f64::total_cmp);
     ensure!(!took.is_empty(), "there are edits");
-    Ok(Latency {
-        edits: took.len(),
-        median: took[took.len() / 2],
-        p99: took[(took.len() * 99 / 100).min(took.len() - 1)],
-    })
+    for values in [&mut took, &mut requests] {
+        values.sort_by(f64::total_cmp);
+    }
+    let at = |values: &[f64], percent: usize| values[values.len() * percent / 100];
+    Ok(Latency { edits: took.len(), median: at(&took, 50), p99: at(&took, 99), request: at(&requests, 50) })
 }
 
-/// From before the request to the event that shows the new value, in milliseconds.
+/// From before the request to the event that shows the new value, and to the request's answer, in milliseconds.
 async fn one_edit(
     plane: &ControlPlane,
     kind: Kind,
     edit: &Edit,
     events: &mut mpsc::UnboundedReceiver<(Instant, Secret)>,
-) -> Result<f64> {
+) -> Result<(f64, f64)> {
     let Place { namespace, name } = &edit.place;
     let (path, body) = (format!("{}/{name}", kind.path(namespace)), edit.patch.to_string());
     let is_it = |secret: &Secret| {
@@ -210,6 +210,7 @@ async fn one_edit(
     };
     let began = Instant::now();
     load::send(&plane.admin, "PATCH", path, "application/merge-patch+json", body).await?;
+    let request = began.elapsed();
     let arrived = async {
         while let Some((at, secret)) = events.recv().await {
             if is_it(&secret) {
@@ -219,5 +220,6 @@ async fn one_edit(
         None
     };
     let at = tokio::time::timeout(EDIT_WITHIN, arrived).await.context("it did not arrive")?;
-    Ok((at.context("the watch has ended")? - began).as_secs_f64() * 1000.0)
+    let all = at.context("the watch has ended")? - began;
+    Ok((all.as_secs_f64() * 1000.0, request.as_secs_f64() * 1000.0))
 }

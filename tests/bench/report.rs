@@ -310,13 +310,10 @@ impl Size {
         row("— writes but for leases", &|side| writes(&side.restart.writes));
         if self.ours.latency.is_some() {
             row("edit to Secret: median, p99", &|side| {
-                side.latency.map_or_else(String::new, |latency| {
-                    format!(
-                        "{}, {} ({} edits)",
-                        milliseconds(latency.median),
-                        milliseconds(latency.p99),
-                        latency.edits
-                    )
+                side.latency.map_or_else(String::new, |Latency { edits, median, p99, request }| {
+                    let (median, p99, request) =
+                        (milliseconds(median), milliseconds(p99), milliseconds(request));
+                    format!("{median}, {p99} ({edits} edits; of it {request} for the edit's own request)")
                 })
             });
         }

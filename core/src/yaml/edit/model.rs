@@ -23,7 +23,7 @@ fn expand(current: Option<&Value>, path: Vec<Step>, value: &Value, out: &mut Vec
     let deeper = |key: &String| path.iter().cloned().chain([Step::Key(key.clone())]).collect::<Vec<_>>();
     match (current, value) {
         (Some(current), value) if current == value => {}
-        (Some(Value::Object(old)), Value::Object(new)) if !old.is_empty() && !new.is_empty() => {
+        (Some(Value::Object(old)), Value::Object(new)) if !new.is_empty() => {
             for (key, value) in new {
                 expand(old.get(key), deeper(key), value, out);
             }

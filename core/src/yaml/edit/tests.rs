@@ -53,6 +53,11 @@ spec:
 ";
 
 #[test]
+fn an_empty_mapping_grows_into_a_block_also_when_it_is_set_whole() {
+    check("a: {}\nb: 1\n", &[set("a", json!({"p": "1", "q": "2"}))], "a:\n  p: \"1\"\n  q: \"2\"\nb: 1\n");
+}
+
+#[test]
 fn a_value_is_replaced_in_its_place() {
     check(
         SEALED,

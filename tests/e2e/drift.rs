@@ -3,6 +3,7 @@
 use anyhow::Result;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use futures::future::{Either, select};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -27,6 +28,28 @@ fn a_hand_edit_is_repaired_reported_and_counted() {
         wait::until_event(&scene.events(), "app", Reason::DriftCorrected).await;
         let after = scene.world().operator.metrics().await?.sum("waxwing_drift_corrected_total", &[]);
         assert!(after > before);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_field_that_is_taken_again_and_again_is_reported_and_fought_over_no_more() {
+    scene::shared(async |scene| -> Result<()> {
+        scene.sealed_and_ready("app", &[("k", "right")]).await?;
+        let (secrets, sealed) = (scene.secrets(), scene.sealed());
+        // Five times within an hour, or some more: an edit can fall into the repair of the one before.
+        for round in 0..12 {
+            scene.merge_secret("app", json!({"data": {"k": base64(&format!("wrong {round}"))}})).await?;
+            let repaired = |secret: &Secret| wait::value_of(secret, "k") == b"right";
+            let repaired = std::pin::pin!(wait::until_secret(&secrets, "app", "is repaired", repaired));
+            let given_up = std::pin::pin!(wait::until_failing(&sealed, "app", Reason::OwnershipContested));
+            if let Either::Right(_) = select(repaired, given_up).await {
+                assert!(round >= 5, "after {round} repairs");
+                break;
+            }
+        }
+        let failing = wait::until_failing(&scene.sealed(), "app", Reason::OwnershipContested).await;
+        assert!(wait::message(&failing).contains("5 times"), "{}", wait::message(&failing));
         Ok(())
     });
 }

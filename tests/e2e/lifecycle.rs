@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use waxwing_crds::names;
+use waxwing_crds::{KeyRing, KeyRingSpec, names};
 use waxwing_tests::operator::{Operator, Release};
 use waxwing_tests::scene::{self, Scene};
 use waxwing_tests::{scrape, wait};
@@ -77,6 +77,46 @@ fn what_changed_while_no_operator_ran_is_found_at_the_start() {
             .await;
         wait::until_secret(&scene.secrets(), "deleted", "is there again", |_| true).await;
         wait::until_secret(&scene.secrets(), "committed", "is new", |s| wait::value_of(s, "k") == b"2").await;
+        Ok(())
+    });
+}
+
+#[test]
+fn without_a_ring_it_is_not_ready_says_why_and_goes_on_when_there_is_one() {
+    scene::alone(&["keyring.create=false"], async |scene, release| -> Result<()> {
+        let mut operator = release.start("a")?;
+        scene.watch_log(&operator).await;
+        let began = std::time::Instant::now();
+        loop {
+            if let Ok((503, why)) = scrape::get(operator.port, "/readyz").await
+                && why.contains("KeyRing")
+            {
+                break;
+            }
+            assert!(began.elapsed() < wait::DEADLINE, "/readyz says why");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        operator.process_mut().check_alive()?;
+        let ring = KeyRing::new(&scene.ring, KeyRingSpec::default());
+        scene.rings().create(&PostParams::default(), &ring).await?;
+        operator.until_ready().await?;
+        scene.sealed_and_ready("app", &[("k", "v")]).await.map(drop)
+    });
+}
+
+#[test]
+fn another_ring_of_the_cluster_is_left_alone() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let mut operator = release.start("a")?;
+        scene.watch_log(&operator).await;
+        operator.until_ready().await?;
+        let name = format!("{}-other", scene.ring);
+        let other = KeyRing::new(&name, KeyRingSpec::default());
+        scene.rings().create(&PostParams::default(), &other).await?;
+        // Later work proves that the operator had time to see it.
+        scene.sealed_and_ready("app", &[("k", "v")]).await?;
+        let keys = scene.rings().get(&name).await?.status.unwrap_or_default().keys;
+        assert!(keys.is_empty(), "{keys:?}");
         Ok(())
     });
 }

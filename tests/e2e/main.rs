@@ -19,6 +19,8 @@ mod lifecycle;
 mod main_path;
 mod ownership;
 mod refused;
+mod rewrap;
+mod rights;
 mod rollback;
 mod status;
 mod targets;

@@ -79,7 +79,7 @@ fn is_ignored(tree: &Path, output: &Path) -> bool {
 
 /// The output directory, held by this process until it ends.
 pub(super) struct Lock {
-    _folder: File,
+    folder: File,
 }
 
 impl Lock {
@@ -92,7 +92,14 @@ impl Lock {
                     .hint("stop it, or wait until it is done"))
             }
             // A file system without locks: two at once are then nobody's to notice.
-            _ => Ok(Self { _folder: file }),
+            _ => Ok(Self { folder: file }),
         }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it is not enough: a child that was just forked holds it open until it runs its program.
+        let _ = flock(&self.folder, FlockOperation::Unlock);
     }
 }

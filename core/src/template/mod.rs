@@ -6,6 +6,7 @@
 //! take apart (`text`); and limits count the size that a value *could* have, from the length of its token, never the
 //! size that it has. What then still fails by content says one thing only: a value that is no text, or no base64.
 //! [`Templates::parse`] therefore tries every template with stand-ins, and finds all other faults without any key.
+//! Where the API server looks at a Secret's content, what it finds must not depend on a value either ([`Demand`]).
 //!
 //! No loader, include, macro, global function or random source exists in the engine that is set up here.
 //! `docs/TEMPLATES.md` is the page for users.
@@ -60,6 +61,7 @@ impl TemplateError {
             }
             TemplateFault::BadArgument
             | TemplateFault::NotBase64
+            | TemplateFault::MaybeEmpty
             | TemplateFault::NotEncoded
             | TemplateFault::NotText
             | TemplateFault::NotWritable
@@ -79,6 +81,9 @@ pub enum TemplateFault {
     /// A filter was given something that it does not take.
     #[error("a filter has a wrong argument, or b64decode does not stand directly behind a key")]
     BadArgument,
+    /// The API server refuses an empty text here, and whether it is empty would tell about a value.
+    #[error("it must not be empty whatever the values are: put text, or a line break, beside the expressions")]
+    MaybeEmpty,
     /// `b64decode` of a value that is not base64. Depends on the value.
     #[error("b64decode of a value that is not base64")]
     NotBase64,
@@ -132,8 +137,8 @@ impl fmt::Display for Line {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Templates {
     sources: BTreeMap<DataKey, String>,
-    /// The key that the API server wants to be JSON, by the Secret's type.
-    json: Option<&'static str>,
+    /// The key at whose content the API server looks, by the Secret's type, and what it wants to see there.
+    demanded: Option<(&'static str, Demand)>,
     /// The largest size that each key can have: a function of its token's length, which is public.
     sizes: BTreeMap<DataKey, usize>,
 }
@@ -151,8 +156,9 @@ impl Templates {
     ) -> Result<Self, TemplateError> {
         // A token is base64url of more bytes than the value, behind a prefix: three quarters are always enough.
         let sizes = token_lengths.into_iter().map(|(key, length)| (key, length / 4 * 3)).collect();
-        let json = JSON_KEYS.iter().find(|(of_type, _)| *of_type == secret_type).map(|(_, key)| *key);
-        let templates = Self { sources, json, sizes };
+        let demanded = DEMANDS.iter().find(|(of_type, ..)| *of_type == secret_type);
+        let demanded = demanded.map(|(_, key, demand)| (*key, *demand));
+        let templates = Self { sources, demanded, sizes };
         for (key, source) in &templates.sources {
             let fault = |line, fault| TemplateError { key: key.clone(), line, fault };
             if source.len() > limits::SOURCE_BYTES {
@@ -162,16 +168,19 @@ impl Templates {
         }
         // Base64 of text, so that every filter takes it.
         let stand_in = |size| Text::sealed(Secret::new(b"eHh4".to_vec()), size);
-        let tried = templates.run(|_, size| Some(stand_in(size)))?;
-        // The stand-in is valid nowhere in JSON but in a string, and so is whatever an encoded value can be.
-        let is_object = |value: &Secret| {
-            serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(value.expose()).is_ok()
-        };
-        match tried.into_iter().find(|(key, value)| templates.json == Some(key.as_str()) && !is_object(value))
-        {
-            Some((key, _)) => Err(TemplateError { key, line: None, fault: TemplateFault::NotEncoded }),
-            None => Ok(templates),
+        let tried = templates.run(true, |_, size| Some(stand_in(size)))?;
+        for (key, value) in tried {
+            if let Some(fault) = templates.demand(&key).fault(&value) {
+                return Err(TemplateError { key, line: None, fault });
+            }
         }
+        Ok(templates)
+    }
+
+    /// What the API server wants to see under a key.
+    fn demand(&self, key: &DataKey) -> Demand {
+        let demanded = self.demanded.filter(|(name, _)| *name == key.as_str());
+        demanded.map_or(Demand::Nothing, |(_, demand)| demand)
     }
 
     /// A digest of the templates' text, if there are any.
@@ -205,11 +214,13 @@ impl Templates {
         &self,
         values: &BTreeMap<DataKey, OpenedValue>,
     ) -> Result<BTreeMap<DataKey, Secret>, TemplateError> {
-        self.run(|key, size| values.get(key).map(|opened| Text::sealed(opened.value.clone(), size)))
+        self.run(false, |key, size| values.get(key).map(|opened| Text::sealed(opened.value.clone(), size)))
     }
 
+    /// `trial` writes marks in place of what depends on a value.
     fn run(
         &self,
+        trial: bool,
         value: impl Fn(&DataKey, usize) -> Option<Text>,
     ) -> Result<BTreeMap<DataKey, Secret>, TemplateError> {
         if self.sources.is_empty() {
@@ -219,13 +230,15 @@ impl Templates {
             self.sizes.iter().filter_map(|(key, size)| Some((key.to_string(), Arc::new(value(key, *size)?))));
         let names = Names::new(texts.collect());
         let budget = Budget::new(limits::OUTPUT_BYTES);
-        let (plain, json) = (environment(&budget, false), environment(&budget, true));
+        let engine = |demand| environment(&budget, demand, trial);
+        let (plain, demanding) =
+            (engine(Demand::Nothing), engine(self.demanded.map_or(Demand::Nothing, |(_, demand)| demand)));
         let mut rendered = BTreeMap::new();
         for (key, source) in &self.sources {
             let failed = |line, fault| TemplateError { key: key.clone(), line, fault };
             budget.spend(source.len()).map_err(|found| failed(None, found))?;
             let mut output = Output::default();
-            let environment = if self.json == Some(key.as_str()) { &json } else { &plain };
+            let environment = if self.demand(key) == Demand::Nothing { &plain } else { &demanding };
             environment
                 .template_from_str(source)
                 .and_then(|template| template.render_captured_to(names.root(), &mut output))
@@ -236,19 +249,48 @@ impl Templates {
     }
 }
 
-/// The types whose content the API server looks at, and the key that it wants to be a JSON object. If a value could
-/// make that fail, the refusal would tell about the value.
-const JSON_KEYS: [(&str, &str); 2] =
-    [("kubernetes.io/dockercfg", ".dockercfg"), ("kubernetes.io/dockerconfigjson", ".dockerconfigjson")];
+/// What the API server wants to see under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Demand {
+    /// A JSON object.
+    Json,
+    /// Anything but nothing.
+    NotEmpty,
+    /// It does not look.
+    Nothing,
+}
 
-/// An engine that has nothing but our filters; `encoded` has it write encoded values only.
-fn environment<'source>(budget: &Budget, encoded: bool) -> Environment<'source> {
+impl Demand {
+    /// What is wrong with a trial's output, in which marks stand for everything that depends on a value.
+    fn fault(self, tried: &Secret) -> Option<TemplateFault> {
+        // Why exposed: it is made of the template's own text and marks.
+        let tried = tried.expose();
+        let is_object =
+            || serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(tried).is_ok();
+        match self {
+            Self::Json if !is_object() => Some(TemplateFault::NotEncoded),
+            Self::NotEmpty if tried.is_empty() => Some(TemplateFault::MaybeEmpty),
+            Self::Json | Self::NotEmpty | Self::Nothing => None,
+        }
+    }
+}
+
+/// The types whose content the API server looks at, and the key. If a value could make that fail, the refusal would
+/// tell about the value. Of other types it wants keys to be there, which the spec alone decides.
+const DEMANDS: [(&str, &str, Demand); 3] = [
+    ("kubernetes.io/dockercfg", ".dockercfg", Demand::Json),
+    ("kubernetes.io/dockerconfigjson", ".dockerconfigjson", Demand::Json),
+    ("kubernetes.io/ssh-auth", "ssh-privatekey", Demand::NotEmpty),
+];
+
+/// An engine that has nothing but our filters, and writes nothing by which a demand could fail because of a value.
+fn environment<'source>(budget: &Budget, demand: Demand, trial: bool) -> Environment<'source> {
     let mut environment = Environment::empty();
     let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
     environment.set_syntax(syntax.expect("the engine's own delimiters are valid"));
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(limits::FUEL));
-    text::install(&mut environment, budget, encoded);
+    text::install(&mut environment, budget, demand, trial);
     environment
 }
 

@@ -249,7 +249,7 @@ fn literal_delimiters_can_be_written() {
     check("{{ \"{{\" }}{{ '{%' }}{{ '{#' }}{{ '}}' }}", "{{{%{#}}");
 }
 
-/// T06. Guard: `JSON_KEYS`, `Origin::Encoded`. The API server refuses such a key when it is no JSON object.
+/// T06. Guards: `DEMANDS`, `Text::mark`. The API server refuses such a key when it is no JSON object.
 #[test]
 fn whether_the_api_server_takes_a_docker_configuration_does_not_depend_on_a_value() {
     let parse = |source: &str| {
@@ -270,11 +270,44 @@ fn whether_the_api_server_takes_a_docker_configuration_does_not_depend_on_a_valu
         r#"{"a": {{ v | tojson | replace('\"', '') }}}"#,
         r#"{"a": {{ v | b64encode }}}"#,
         r#"{"a": 1{{ v | urlencode }}}"#,
+        // Which stand-in a trial uses is no secret, so a template can be written for it.
+        r#"{"a": {{ v | replace('eHh4', '1') | urlencode }}}"#,
+        r#"{"a": {{ v | replace('eHh4', '1') | b64encode }}}"#,
+        r#"{"a": "\u000{{ v | urlencode }}"}"#,
+        r#"{"a": "\{{ v | replace('eHh4', 'n') | urlencode }}"}"#,
         r#"{"a": "{{ v | tojson }}"}"#,
         r#"[{{ v | tojson }}]"#,
         "{",
     ] {
         assert_eq!(parse(source).map_err(|error| error.fault), Err(TemplateFault::NotEncoded), "{source}");
+    }
+}
+
+/// T06. Guards: `DEMANDS`, `Text::mark`. The API server refuses such a key when it is empty, and `replace` and `trim` can
+/// make it empty for one value alone.
+#[test]
+fn whether_the_api_server_takes_an_ssh_key_does_not_depend_on_a_value() {
+    let parse = |name: &str, source: &str| {
+        let sources = BTreeMap::from([(key(name), source.to_owned())]);
+        Templates::parse(sources, "kubernetes.io/ssh-auth", [(key("v"), 123)])
+    };
+    for source in [
+        "",
+        "{{ v | replace('guess', '') }}",
+        "{{ v | replace('guess', '') | b64encode }}",
+        "{{ v | trim }}{{ v | replace('eHh4', 'x') | trim }}",
+        "{{ '' }}{{ v | b64decode }}",
+        // Padding hides how long a value is.
+        "{{ v }}",
+    ] {
+        let refused = parse("ssh-privatekey", source).map_err(|error| error.fault);
+        assert_eq!(refused, Err(TemplateFault::MaybeEmpty), "{source}");
+        assert!(parse("other", source).is_ok(), "{source}");
+    }
+    for source in ["{{ v }}\n", "# {{ v | trim }}", "{{ v | tojson }}", "{{ 'x' }}{{ v }}"] {
+        let templates = parse("ssh-privatekey", source).unwrap();
+        let rendered = templates.render(&opened(&[("v", b"")])).unwrap();
+        assert!(!rendered[&key("ssh-privatekey")].is_empty(), "{source}");
     }
 }
 

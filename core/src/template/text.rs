@@ -21,7 +21,7 @@ use minijinja::{
 };
 use zeroize::Zeroizing;
 
-use super::{TemplateFault, limits};
+use super::{Demand, TemplateFault, limits};
 use crate::Secret;
 
 /// A value on its way through a template.
@@ -34,12 +34,14 @@ pub(super) struct Text {
 /// Where a value comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// A filter whose result breaks no JSON, whatever it was given.
+    /// A filter whose result breaks no JSON string, whatever it was given.
     Encoded,
     /// The template itself.
     Literal,
     /// Another filter.
     Made,
+    /// A filter whose result is a JSON string, quotes included, whatever it was given.
+    Quoted,
     /// A key, untouched.
     Sealed,
 }
@@ -48,6 +50,18 @@ impl Text {
     /// An opened value that can't be larger than `size`.
     pub(super) fn sealed(bytes: Secret, size: usize) -> Self {
         Self { bytes, bound: size, origin: Origin::Sealed }
+    }
+
+    /// What a trial writes in its place: something that stands for all that it could be. A tilde is right nowhere in
+    /// JSON but within a string, not even behind a backslash. What may be empty stands for nothing.
+    fn mark(&self, demand: Demand) -> Result<&str, Error> {
+        match (self.origin, demand) {
+            (Origin::Literal, _) => self.as_str(),
+            (Origin::Quoted, _) => Ok("\"~\""),
+            (Origin::Encoded, Demand::Json) => Ok("~"),
+            (Origin::Made | Origin::Sealed, Demand::Json) => Err(failed(TemplateFault::NotEncoded)),
+            (Origin::Encoded | Origin::Made | Origin::Sealed, Demand::NotEmpty | Demand::Nothing) => Ok(""),
+        }
     }
 
     /// Why exposed: a filter or the formatter writes it on, into the Secret.
@@ -153,7 +167,7 @@ impl io::Write for Output {
 }
 
 /// Adds the filters, and the only way by which anything is written.
-pub(super) fn install(environment: &mut Environment<'_>, budget: &Budget, encoded: bool) {
+pub(super) fn install(environment: &mut Environment<'_>, budget: &Budget, demand: Demand, trial: bool) {
     environment.add_filter("b64decode", b64decode);
     environment.add_filter("b64encode", b64encode);
     environment.add_filter("indent", indent);
@@ -166,11 +180,9 @@ pub(super) fn install(environment: &mut Environment<'_>, budget: &Budget, encode
     let budget = budget.clone();
     environment.set_formatter(move |out, _state, value| {
         let text = text(value)?;
-        if encoded && matches!(text.origin, Origin::Made | Origin::Sealed) {
-            return Err(failed(TemplateFault::NotEncoded));
-        }
+        let mark = text.mark(demand)?;
         budget.spend(text.bound).map_err(failed)?;
-        out.write_str(text.as_str()?).map_err(Error::from)
+        out.write_str(if trial { mark } else { text.as_str()? }).map_err(Error::from)
     });
 }
 
@@ -293,7 +305,7 @@ fn replace(value: &Value, from: &str, to: &str) -> Result<Value, Error> {
 /// A JSON string, quotes included; also a double-quoted string of YAML.
 fn tojson(value: &Value) -> Result<Value, Error> {
     let text = text(value)?;
-    made(text.bound.saturating_mul(6).saturating_add(2), Origin::Encoded, |out| {
+    made(text.bound.saturating_mul(6).saturating_add(2), Origin::Quoted, |out| {
         serde_json::to_writer(out, text.as_str()?).map_err(|_| failed(TemplateFault::NotText))
     })
 }

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+#[cfg(feature = "cluster")]
+mod cluster;
 mod leaks;
 mod process;
 mod quickstart;

@@ -89,11 +89,7 @@ impl Place {
     /// With a configuration, a plaintext manifest and its sealed form.
     pub(crate) fn sealed() -> Self {
         let place = Self::new();
-        let config = format!(
-            "version: 1\nrecipients:\n  prod: {{key: {}, cluster: true}}\nrules:\n- recipients: [prod]\n",
-            FIXED[0]
-        );
-        place.write(".waxwing.yaml", &config);
+        place.write(".waxwing.yaml", &config(&[("prod", keys::CLUSTER)]));
         place.write("secret.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: web}\nstringData: {password: hunter2, user: admin}\n");
         let outcome = place.waxwing(&["seal", "secret.yaml", "-o", "db.yaml"], b"");
         assert_eq!(outcome.status, 0, "{}", outcome.stderr);
@@ -328,7 +324,10 @@ impl Masks {
         if commit && word.len() == 43 {
             return self.name("commit", word);
         }
-        if word.starts_with("age1") && word.len() == 62 && !FIXED.contains(&word) {
+        if word.starts_with("age1")
+            && word.len() == 62
+            && ![keys::CLUSTER, keys::SECOND, keys::RECOVERY].contains(&word)
+        {
             return self.name("recipient", word);
         }
         self.names.get(word).cloned().unwrap_or_else(|| word.to_owned())
@@ -336,11 +335,19 @@ impl Masks {
 }
 
 /// The recipients of the keys under `tests/transcripts/keys`.
-const FIXED: [&str; 3] = [
-    "age1ge9hs2thcxuepja3nhngm998qrpmx0hkryluwytlqw3787vkevlsy0wkr3",
-    "age14jxrcpf9cakhqyjfm478lshjdkc04a7cn6xf4984qmucy4paveaqde55lw",
-    "age1v3xs0uwqt7efkrnqq8elpm9qyt0pamzgg9m6llea8hj794zd2qmqed32kx",
-];
+pub(crate) mod keys {
+    pub(crate) const CLUSTER: &str = "age1ge9hs2thcxuepja3nhngm998qrpmx0hkryluwytlqw3787vkevlsy0wkr3";
+    pub(crate) const SECOND: &str = "age14jxrcpf9cakhqyjfm478lshjdkc04a7cn6xf4984qmucy4paveaqde55lw";
+    pub(crate) const RECOVERY: &str = "age1v3xs0uwqt7efkrnqq8elpm9qyt0pamzgg9m6llea8hj794zd2qmqed32kx";
+}
+
+/// A configuration by which these clusters can open everything.
+pub(crate) fn config(clusters: &[(&str, &str)]) -> String {
+    let recipients: String =
+        clusters.iter().map(|(name, key)| format!("  {name}: {{key: {key}, cluster: true}}\n")).collect();
+    let names: Vec<&str> = clusters.iter().map(|(name, _)| *name).collect();
+    format!("version: 1\nrecipients:\n{recipients}rules:\n- recipients: [{}]\n", names.join(", "))
+}
 
 fn difference(written: &str, happened: &str) -> String {
     let (old, new): (Vec<_>, Vec<_>) = (written.lines().collect(), happened.lines().collect());

@@ -24,13 +24,14 @@ impl Memories {
 
     pub(super) fn set(&self, key: &ObjectKey, memory: Memory) {
         if memory == Memory::default() {
-            self.forget(key);
+            self.lock().remove(key);
         } else {
             self.lock().insert(key.clone(), memory);
         }
     }
 
     pub(crate) fn forget(&self, key: &ObjectKey) {
+        self.sources.forget(key);
         self.lock().remove(key);
     }
 

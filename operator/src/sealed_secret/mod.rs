@@ -33,6 +33,7 @@ use crate::{
 };
 
 pub use memories::Memories;
+use source::Commit;
 
 /// How often a plan is made anew within one look, because the Secret was another one than the caches said.
 const ATTEMPTS: u32 = 3;
@@ -47,7 +48,7 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
     };
     let object = record.decode();
     let memory = ctx.memories.of(key);
-    let report = look(ctx, key, &object, &memory).await;
+    let (report, again) = look(ctx, key, &object, &memory).await;
     if memory != report.memory {
         ctx.memories.set(key, report.memory.clone());
     }
@@ -58,7 +59,7 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
         // Without the status, the next look does not know what this one has done.
         (Err(status::NotSaid::Refused), _) => Verdict::Backoff,
         (Err(status::NotSaid::Rejected), _) => Verdict::Ceiling,
-        (Ok(()), Next::OnChange) => Verdict::Done,
+        (Ok(()), Next::OnChange) => again.map_or(Verdict::Done, Verdict::After),
         (Ok(()), Next::After(seconds)) => Verdict::After(Duration::from_secs(seconds)),
         (Ok(()), Next::Soon) => Verdict::Soon,
         (Ok(()), Next::Backoff) => Verdict::Backoff,
@@ -66,8 +67,14 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
     }
 }
 
-/// Plans and applies, until the plan was made for the Secret that is really there.
-async fn look(ctx: &Context, key: &ObjectKey, object: &DecodedSealed, memory: &Memory) -> Report {
+/// Plans and applies, until the plan was made for the Secret that is really there. Also says when to look again for
+/// nothing but the commit.
+async fn look(
+    ctx: &Context,
+    key: &ObjectKey,
+    object: &DecodedSealed,
+    memory: &Memory,
+) -> (Report, Option<Duration>) {
     let ring = ctx.ring();
     let none = BTreeMap::new();
     let input = Input {
@@ -97,11 +104,17 @@ async fn look(ctx: &Context, key: &ObjectKey, object: &DecodedSealed, memory: &M
         now: ctx.now(),
     };
     // The commit decides nothing, so reading it delays nothing.
-    let synced = async {
-        let tracker = source::tracker(key, &object.metadata).filter(|_| wants_source(&input))?;
-        source::of(ctx, &ctx.memories.sources, tracker).await
+    let (sources, generation) = (&ctx.memories.sources, input.object.generation);
+    let commit = async {
+        let is_wanted = wants_source(&input) || sources.waits(key, generation);
+        match source::tracker(key, &object.metadata).filter(|_| is_wanted) {
+            Some(tracker) => source::of(ctx, sources, key, tracker).await,
+            None => Commit::Unknown,
+        }
     };
-    let (acted, synced) = futures::join!(act(ctx, key, &input, memory), synced);
+    let (acted, commit) = futures::join!(act(ctx, key, &input, memory), commit);
+    let again = sources.note(key, generation, &commit);
+    let synced = if let Commit::Known(synced) = commit { Some(synced) } else { None };
     let Acted { target, plan, outcome } = acted;
     let is_applied = matches!(outcome, Outcome::Created { .. } | Outcome::Applied { .. });
     if let Some(since) = synced.as_ref().and_then(|synced| synced.since).filter(|_| is_applied) {
@@ -109,7 +122,8 @@ async fn look(ctx: &Context, key: &ObjectKey, object: &DecodedSealed, memory: &M
         ctx.metrics.commit_applied(Duration::from_secs(seconds));
     }
     let source = synced.as_ref().map(|synced| &synced.source);
-    report(&Input { target: target.as_ref(), source, ..input }, memory, &plan, &outcome)
+    let report = report(&Input { target: target.as_ref(), source, ..input }, memory, &plan, &outcome);
+    (report, again)
 }
 
 /// A plan, for what Secret it was made, and what became of it.

@@ -1,12 +1,15 @@
 //! The commit that a GitOps tool had synced when it changed an object: for people, metrics and logs. Nothing is decided
 //! by it, and where it can't be read, it is unknown.
 //!
-//! Flux labels what it applies with the Kustomization's name, Argo CD annotates it with the Application's. Many objects
-//! change with one commit, so an answer is kept for a few seconds, and a refusal for longer.
+//! Flux labels what it applies with the Kustomization's name, Argo CD annotates it with the Application's. Anybody can
+//! write such a mark, so a commit counts only if the tool's own status lists the object: nobody learns by a mark what
+//! goes on in another namespace. Flux lists a new object only after it has applied all others, so it is asked again.
+//!
+//! Many objects change with one commit, so an answer is kept for a few seconds, and a refusal for longer.
 
 use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -31,6 +34,8 @@ use crate::{
 const FRESH: Duration = Duration::from_secs(3);
 /// How long a refusal is: most likely nobody has allowed the operator to read it.
 const REFUSED: Duration = Duration::from_secs(60);
+/// When a tool that does not list a new object yet is asked again, after the looks before.
+const AGAIN: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
 /// So many answers are kept.
 const KEPT: usize = 1000;
 /// Where Argo CD's Applications are, unless the annotation says otherwise.
@@ -59,35 +64,98 @@ enum Tool {
     Flux,
 }
 
-/// Answers that are still good.
-#[derive(Default)]
-pub(super) struct Sources(Mutex<HashMap<Tracker, (Instant, Option<Synced>)>>);
+/// What a tool says.
+#[derive(Clone, Debug, PartialEq)]
+struct Told {
+    synced: Synced,
+    /// The SealedSecrets that it has applied, as `namespace/name`.
+    applied: Arc<HashSet<String>>,
+}
 
-/// The commit that this tool has synced, as far as it can be found out.
-pub(super) async fn of(ctx: &Context, sources: &Sources, tracker: Tracker) -> Option<Synced> {
-    if let Some(known) = sources.get(&tracker) {
-        return known;
+/// What is known of an object's commit.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Commit {
+    /// The tool lists the object.
+    Known(Synced),
+    /// The tool does not list it: not yet, or it is not the tool's.
+    Unlisted,
+    /// The tool can't be read, or has synced nothing.
+    Unknown,
+}
+
+/// Answers that are still good, and the objects for which a tool is asked again.
+#[derive(Default)]
+pub(super) struct Sources {
+    answers: Mutex<HashMap<Tracker, (Instant, Option<Told>)>>,
+    /// By object: its generation, and how often it was not listed.
+    unlisted: Mutex<HashMap<ObjectKey, (Option<i64>, usize)>>,
+}
+
+/// The commit at which this tool has synced an object, as far as it can be found out.
+pub(super) async fn of(ctx: &Context, sources: &Sources, key: &ObjectKey, tracker: Tracker) -> Commit {
+    let told = match sources.get(&tracker) {
+        Some(known) => known,
+        None => {
+            let told = read(ctx, &tracker).await;
+            sources.put(tracker, told.clone());
+            told
+        }
+    };
+    match told {
+        None => Commit::Unknown,
+        Some(told) if told.applied.contains(&key.to_string()) => Commit::Known(told.synced),
+        Some(_) => Commit::Unlisted,
     }
-    let synced = read(ctx, &tracker).await;
-    sources.put(tracker, synced.clone());
-    synced
 }
 
 impl Sources {
-    fn get(&self, tracker: &Tracker) -> Option<Option<Synced>> {
-        let answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, synced) = answers.get(tracker)?;
-        let good_for = if synced.is_some() { FRESH } else { REFUSED };
-        (at.elapsed() < good_for).then(|| synced.clone())
+    fn get(&self, tracker: &Tracker) -> Option<Option<Told>> {
+        let answers = lock(&self.answers);
+        let (at, told) = answers.get(tracker)?;
+        let good_for = if told.is_some() { FRESH } else { REFUSED };
+        (at.elapsed() < good_for).then(|| told.clone())
     }
 
-    fn put(&self, tracker: Tracker, synced: Option<Synced>) {
-        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn put(&self, tracker: Tracker, told: Option<Told>) {
+        let mut answers = lock(&self.answers);
         if answers.len() >= KEPT {
             answers.clear();
         }
-        answers.insert(tracker, (Instant::now(), synced));
+        answers.insert(tracker, (Instant::now(), told));
     }
+
+    /// Whether an object's tool is to be asked again.
+    pub(super) fn waits(&self, key: &ObjectKey, generation: Option<i64>) -> bool {
+        lock(&self.unlisted)
+            .get(key)
+            .is_some_and(|(known, times)| *known == generation && *times <= AGAIN.len())
+    }
+
+    /// Takes note of an answer; says when to ask again.
+    pub(super) fn note(
+        &self,
+        key: &ObjectKey,
+        generation: Option<i64>,
+        commit: &Commit,
+    ) -> Option<Duration> {
+        let mut unlisted = lock(&self.unlisted);
+        if *commit != Commit::Unlisted {
+            unlisted.remove(key);
+            return None;
+        }
+        let entry = unlisted.entry(key.clone()).or_insert((generation, 0));
+        let times = if entry.0 == generation { entry.1 } else { 0 };
+        *entry = (generation, times.saturating_add(1));
+        AGAIN.get(times).copied()
+    }
+
+    pub(super) fn forget(&self, key: &ObjectKey) {
+        lock(&self.unlisted).remove(key);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whose an object is, by the marks that the tool has put on it.
@@ -126,6 +194,51 @@ struct Status {
     operation_state: Option<Operation>,
     /// Argo CD.
     sync: Option<Revision>,
+    /// Flux.
+    inventory: Option<Inventory>,
+    /// Argo CD.
+    resources: Vec<Resource>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Inventory {
+    entries: Vec<Entry>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Entry {
+    /// `NAMESPACE_NAME_GROUP_KIND`.
+    id: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Resource {
+    group: String,
+    kind: String,
+    namespace: String,
+    name: String,
+}
+
+impl Status {
+    /// The SealedSecrets that the tool has applied.
+    fn applied(&self, tool: Tool) -> HashSet<String> {
+        let in_inventory = |entry: &Entry| {
+            let rest = entry.id.strip_suffix(SEALED_SECRET)?.strip_suffix('_')?;
+            let (namespace, name) = rest.strip_suffix(names::GROUP)?.strip_suffix('_')?.split_once('_')?;
+            Some(format!("{namespace}/{name}"))
+        };
+        let entries = self.inventory.iter().flat_map(|inventory| &inventory.entries);
+        let is_sealed =
+            |resource: &&Resource| resource.group == names::GROUP && resource.kind == SEALED_SECRET;
+        let resources = self.resources.iter().filter(is_sealed);
+        match tool {
+            Tool::ArgoCd => resources.map(|one| format!("{}/{}", one.namespace, one.name)).collect(),
+            Tool::Flux => entries.filter_map(in_inventory).collect(),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -141,7 +254,7 @@ struct Revision {
     revision: String,
 }
 
-async fn read(ctx: &Context, tracker: &Tracker) -> Option<Synced> {
+async fn read(ctx: &Context, tracker: &Tracker) -> Option<Told> {
     let (group_version, plural) = match tracker.tool {
         Tool::ArgoCd => ("argoproj.io/v1alpha1", "applications"),
         Tool::Flux => ("kustomize.toolkit.fluxcd.io/v1", "kustomizations"),
@@ -150,7 +263,10 @@ async fn read(ctx: &Context, tracker: &Tracker) -> Option<Synced> {
     let path = format!("/apis/{group_version}/namespaces/{namespace}/{plural}/{name}");
     let ask = Ask { verb: "get", method: Method::GET, path: &path, content: JSON };
     match send::<Answer>(&ctx.client, ask, JSON, Bytes::new()).await {
-        Ok(answer) => synced(tracker, answer.status),
+        Ok(answer) => {
+            let applied = Arc::new(answer.status.applied(tracker.tool));
+            synced(tracker, answer.status).map(|synced| Told { synced, applied })
+        }
         Err(refusal) => {
             debug!(plural, answer = refusal.describe(), "the commit of a synced object is unknown");
             None
@@ -247,5 +363,48 @@ mod tests {
         assert_eq!(read(Tool::ArgoCd, status), Some(expected("argocd", "def")));
         assert_eq!(read(Tool::Flux, json!({})), None);
         assert_eq!(read(Tool::ArgoCd, json!({})), None);
+    }
+
+    #[test]
+    fn each_tool_lists_what_it_has_applied() {
+        let list = |tool, status| {
+            let mut applied: Vec<_> =
+                serde_json::from_value::<Status>(status).unwrap().applied(tool).into_iter().collect();
+            applied.sort();
+            applied
+        };
+        let status = json!({
+            "inventory": {"entries": [
+                {"id": "apps_db_waxwing.dev_SealedSecret", "v": "v1alpha1"},
+                {"id": "apps_a.b_waxwing.dev_SealedSecret", "v": "v1alpha1"},
+                {"id": "apps_db_bitnami.com_SealedSecret", "v": "v1"},
+                {"id": "apps_db__Secret", "v": "v1"},
+                {"id": "_waxwing.dev_SealedSecret"},
+                {"id": ""},
+            ]},
+            "resources": [
+                {"group": "waxwing.dev", "kind": "SealedSecret", "namespace": "shop", "name": "db"},
+                {"group": "bitnami.com", "kind": "SealedSecret", "namespace": "shop", "name": "x"},
+                {"kind": "Secret", "namespace": "shop", "name": "y", "version": "v1"},
+            ],
+        });
+        assert_eq!(list(Tool::Flux, status.clone()), ["apps/a.b", "apps/db"]);
+        assert_eq!(list(Tool::ArgoCd, status), ["shop/db"]);
+    }
+
+    #[test]
+    fn an_object_that_is_not_listed_is_asked_for_again_and_not_for_ever() {
+        let (sources, key) = (Sources::default(), ObjectKey::new("apps", "db"));
+        let note = |generation| sources.note(&key, Some(generation), &Commit::Unlisted);
+        assert!(!sources.waits(&key, Some(1)));
+        for delay in AGAIN {
+            assert_eq!(note(1), Some(delay));
+            assert!(sources.waits(&key, Some(1)) && !sources.waits(&key, Some(2)));
+        }
+        assert_eq!((note(1), sources.waits(&key, Some(1))), (None, false));
+        assert_eq!((note(1), sources.waits(&key, Some(1))), (None, false));
+        assert_eq!(note(2), Some(AGAIN[0]));
+        sources.note(&key, Some(2), &Commit::Unknown);
+        assert!(!sources.waits(&key, Some(2)));
     }
 }

@@ -108,6 +108,16 @@ const READ: &str = "GET /api/v1/namespaces/apps/secrets/db";
 const STATUS: &str =
     "PATCH /apis/waxwing.dev/v1alpha1/namespaces/apps/sealedsecrets/db/status?fieldManager=waxwing";
 
+const FLUX: &str = "GET /apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/apps";
+
+/// A Kustomization that has applied these SealedSecrets.
+fn kustomization(applied: &[&str]) -> Answer {
+    let entries: Vec<_> =
+        applied.iter().map(|id| json!({"id": format!("{id}_waxwing.dev_SealedSecret"), "v": "v1"})).collect();
+    let status = json!({"lastAttemptedRevision": "main@sha1:a", "inventory": {"entries": entries}});
+    Answer::Json(200, json!({"status": status}))
+}
+
 /// One object in the caches.
 struct Stage {
     ctx: Context,
@@ -174,6 +184,19 @@ impl Stage {
     fn put_object(&mut self, generation: i64, status: &Value) {
         self.version += 1;
         let object: IncomingSealed = serde_json::from_value(self.object(generation, status)).unwrap();
+        let (key, record) = object.into();
+        self.ctx.sealed_secrets.put(&key, record).unwrap();
+    }
+
+    /// The object as it is, with the marks of a Kustomization.
+    fn put_labelled(&mut self) {
+        let status = serde_json::to_value(self.status()).unwrap();
+        self.version += 1;
+        let mut object = self.object(1, &status);
+        object["metadata"]["labels"] = json!({
+            "kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
+        });
+        let object: IncomingSealed = serde_json::from_value(object).unwrap();
         let (key, record) = object.into();
         self.ctx.sealed_secrets.put(&key, record).unwrap();
     }
@@ -409,30 +432,47 @@ async fn a_stale_owner_reference_is_removed_before_the_apply() {
 
 #[tokio::test]
 async fn the_commit_is_read_once_a_generation_and_its_absence_stops_nothing() {
-    let flux =
-        "GET /apis/kustomize.toolkit.fluxcd.io/v1/namespaces/flux-system/kustomizations/apps".to_owned();
-    for (answer, revision) in [
-        (Answer::Json(200, json!({"status": {"lastAttemptedRevision": "main@sha1:a"}})), Some("main@sha1:a")),
-        (refuses(403), None),
-    ] {
+    for (answer, revision) in [(kustomization(&["apps_db"]), Some("main@sha1:a")), (refuses(403), None)] {
         let mut stage = Stage::new();
-        let mut object = stage.object(1, &json!({}));
-        object["metadata"]["resourceVersion"] = json!("12");
-        object["metadata"]["labels"] = json!({
-            "kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
-        });
-        let object: IncomingSealed = serde_json::from_value(object).unwrap();
-        let (key, record) = object.into();
-        stage.ctx.sealed_secrets.put(&key, record).unwrap();
-        stage.version = 12;
+        stage.put_labelled();
         stage.script.will([answers(&ours("s-1", 20)), answer, stage.takes_status()]);
         let (verdict, lines) = stage.look().await;
         assert_eq!(
             (verdict, lines),
-            (Verdict::Done, vec![CREATE.to_owned(), flux.clone(), STATUS.to_owned()])
+            (Verdict::Done, vec![CREATE.to_owned(), FLUX.to_owned(), STATUS.to_owned()])
         );
         assert_eq!(stage.status().source.map(|source| source.revision).as_deref(), revision);
     }
+}
+
+/// K17. Guard: `source::of` takes a commit only from a tool that lists this very object.
+#[tokio::test]
+async fn a_mark_that_anybody_can_write_tells_nothing_of_another_namespaces_commits() {
+    let lists: [&[&str]; 4] = [&[], &["other_db"], &["apps_other"], &["apps_d", "apps_db_db"]];
+    for listed in lists {
+        let mut stage = Stage::new();
+        stage.put_labelled();
+        stage.script.will([answers(&ours("s-1", 20)), kustomization(listed), stage.takes_status()]);
+        let (verdict, lines) = stage.look().await;
+        assert_eq!((verdict, lines.len()), (Verdict::After(Duration::from_secs(5)), 3), "{listed:?}");
+        assert_eq!(stage.status().source, None, "{listed:?}");
+    }
+}
+
+/// Flux lists a new object after it has applied everything else.
+#[tokio::test(start_paused = true)]
+async fn the_commit_of_a_new_object_is_read_once_more_when_its_tool_lists_it() {
+    let mut stage = Stage::new();
+    stage.put_labelled();
+    stage.script.will([answers(&ours("s-1", 20)), kustomization(&[]), stage.takes_status()]);
+    let (Verdict::After(delay), _) = stage.look().await else { panic!("it is not asked again") };
+    tokio::time::advance(delay).await;
+    stage.put_labelled();
+    stage.script.will([kustomization(&["apps_db"]), stage.takes_status()]);
+    assert_eq!(stage.look().await, (Verdict::Done, vec![FLUX.to_owned(), STATUS.to_owned()]));
+    assert_eq!(stage.status().source.map(|source| source.revision).as_deref(), Some("main@sha1:a"));
+    stage.put_labelled();
+    assert_eq!(stage.look().await, (Verdict::Done, vec![]));
 }
 
 #[tokio::test]

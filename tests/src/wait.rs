@@ -4,7 +4,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use futures::TryStreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::api::events::v1::Event;
 use kube::runtime::watcher::{Config, watch_object};
@@ -14,6 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use waxwing_crds::{ConditionType, KeyRing, Reason, SealedSecret, conditions};
+
+use crate::process::POLL;
 
 /// How long a test waits for one thing. Generous: a machine may be busy, and a test that passes does not wait for it.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -51,13 +53,13 @@ where
     let mut last = None;
     let watching = async {
         let mut states = std::pin::pin!(watch_object(api.clone(), name));
-        while let Some(state) = states.try_next().await.expect("the object can be watched") {
+        loop {
+            let Some(state) = next(&mut states).await else { continue };
             if wanted(state.as_ref()) {
                 return state;
             }
             last = state;
         }
-        panic!("a watch does not end");
     };
     match tokio::time::timeout(deadline, watching).await {
         Ok(state) => state,
@@ -65,6 +67,17 @@ where
             "{name}: not so within {deadline:?}: {what}; it is now:\n{}",
             last.as_ref().map_or("absent".into(), shown)
         ),
+    }
+}
+
+/// The next thing that a watch brings. What it reports as an error it mends by itself: a test may have changed the CRD.
+async fn next<T>(watch: &mut (impl Stream<Item = watcher::Result<T>> + Unpin)) -> Option<T> {
+    match watch.next().await.expect("a watch does not end") {
+        Ok(item) => Some(item),
+        Err(_) => {
+            tokio::time::sleep(POLL).await;
+            None
+        }
     }
 }
 
@@ -108,10 +121,9 @@ pub async fn until_event(api: &Api<Event>, about: &str, reason: Reason) -> Event
     let watching = async {
         let mut events = std::pin::pin!(watcher(api.clone(), Config::default()).applied_objects());
         loop {
-            let event =
-                events.try_next().await.expect("events can be watched").expect("a watch does not end");
-            if fits(&event) {
-                return event;
+            match next(&mut events).await {
+                Some(event) if fits(&event) => return event,
+                _ => {}
             }
         }
     };

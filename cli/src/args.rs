@@ -12,7 +12,7 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
-    error::{Exit, Result},
+    error::{Exit, Failure, Result},
     printer::Printer,
     protect,
     verbs::{
@@ -106,6 +106,11 @@ pub(crate) struct Context {
 /// Runs one command line and says with what code to exit.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
+    if args.iter().any(is_private_key) {
+        let failure = private_key_in_arguments();
+        Printer::new(false).failure(&failure);
+        return failure.code();
+    }
     let parsed = command(called_as(&args))
         .try_get_matches_from(&args)
         .and_then(|matches| Arguments::from_arg_matches(&matches));
@@ -155,6 +160,18 @@ fn complain(error: &clap::Error, args: &[OsString]) -> Exit {
         return failure.code();
     }
     printer.parser_says(error)
+}
+
+/// Whether an argument holds a private key, where the path of its file was meant, or in a name. No
+/// verb takes one, so each is stopped before anything could repeat it.
+fn is_private_key(arg: &OsString) -> bool {
+    arg.to_string_lossy().to_ascii_uppercase().contains("AGE-SECRET-KEY-")
+}
+
+fn private_key_in_arguments() -> Failure {
+    Failure::usage("an argument holds a private key; options take the path of the file that it is in")
+        .hint("put the key into a file with mode 0600, and name that with --identity FILE")
+        .hint("other processes and the shell's history can read arguments: if the key is in use, replace it")
 }
 
 fn now() -> i64 {

@@ -81,3 +81,44 @@ fn refused_values_are_not_shown() {
         assert!(!shown(&outcome), "{args:?}\n{}\n{}", outcome.stdout, outcome.stderr);
     }
 }
+
+/// L01. Guard: `args::run` looks for private keys before anything else reads an argument.
+#[test]
+fn a_private_key_among_the_arguments_is_not_repeated() {
+    let place = Place::sealed();
+    let key = format!("AGE-SECRET-KEY-1{CANARY}");
+    let (lower, named) = (key.to_lowercase(), format!("{key}=prod"));
+    let (option, keyed) = (format!("--identity={key}"), format!("a={key}"));
+    let refused: Vec<Vec<&str>> = vec![
+        vec!["open", "db.yaml", "-i", &key],
+        vec!["open", "db.yaml", "-i", &lower],
+        vec!["open", "db.yaml", &option],
+        vec!["open", &key],
+        vec!["-v", "open", "db.yaml", "-o", &key, "-i", "x"],
+        vec!["seal", &key],
+        vec!["seal", "--from-file", &keyed, "--name", "x"],
+        vec!["seal", "--from-env-file", &key, "--name", "x"],
+        vec!["seal", "--tls", &key, &key, "--name", "x"],
+        vec!["set", &key, "a"],
+        vec!["unset", "db.yaml", &key],
+        vec!["rewrap", &key],
+        vec!["compact", "-i", &key],
+        vec!["verify", &key],
+        vec!["render", &key],
+        vec!["keys", "list", "-i", &key],
+        vec!["keys", "generate", &key],
+        vec!["keys", "generate", "--file", &key],
+        vec!["init", "--from-keyring", &named],
+        vec!["init", "--recovery", &key],
+        vec!["init", &key],
+        vec!["--config", &key, "verify"],
+        vec![&key],
+    ];
+    for args in refused {
+        let outcome = place.waxwing(&args, b"");
+        assert_eq!(outcome.status, 2, "{args:?}");
+        let said = format!("{}{}", outcome.stdout, outcome.stderr).to_lowercase();
+        assert!(!said.contains(&CANARY.to_lowercase()), "{args:?}\n{said}");
+        assert!(said.contains("an argument holds a private key"), "{args:?}\n{said}");
+    }
+}

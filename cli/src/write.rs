@@ -1,16 +1,22 @@
 //! Every write of a file: a new file beside the old one, synced, renamed over it.
 //!
 //! Two steps, so that a verb over many files prepares them all before it replaces the first. A
-//! crash at any point leaves each file as it was or as it shall be, never in between.
+//! crash at any point leaves each file as it was or as it shall be, never in between. Whoever reads
+//! a file to write it again holds a [`Lock`] meanwhile, so that no other writer's change is lost.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File, Permissions},
     io::{self, Write},
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
-use tempfile::NamedTempFile;
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
+use tempfile::TempPath;
 
 /// Who may read the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +29,49 @@ pub(crate) enum Mode {
 
 /// A file that is complete on disk under a temporary name.
 pub(crate) struct Prepared {
-    temporary: NamedTempFile,
+    /// Closed already: a verb may hold more of them than files can be open.
+    temporary: TempPath,
     target: PathBuf,
+}
+
+/// Keeps other commands from writing files in some folders, until it is dropped or the process
+/// ends. It lies on the folders, because the files are renamed over, and leaves nothing behind.
+pub(crate) struct Lock {
+    _folders: Vec<File>,
+}
+
+impl Lock {
+    /// Waits until nobody else writes beside these files. Not to be held while a person is asked or
+    /// a pipe is read, which may wait for another command.
+    ///
+    /// A file system without locks goes without: there the comparison before each write remains.
+    pub(crate) fn beside<'a>(paths: impl IntoIterator<Item = &'a Path>) -> io::Result<Self> {
+        // One order for everybody, so that no two commands wait for each other.
+        let mut folders = BTreeSet::new();
+        for path in paths {
+            folders.insert(existing_folder(&follow(path)?)?);
+        }
+        let mut locked = Vec::new();
+        for folder in folders {
+            let folder = File::open(folder)?;
+            loop {
+                match flock(&folder, FlockOperation::LockExclusive) {
+                    Err(Errno::INTR) => {}
+                    Ok(()) | Err(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            locked.push(folder);
+        }
+        Ok(Self { _folders: locked })
+    }
+}
+
+/// The folder of a path, or the nearest one above that exists.
+fn existing_folder(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let found = path.ancestors().skip(1).find_map(|folder| folder.canonicalize().ok());
+    Ok(found.unwrap_or_else(|| PathBuf::from("/")))
 }
 
 /// Writes and syncs the new content beside `path`. A symbolic link is followed, so that it still
@@ -55,7 +102,7 @@ pub(crate) fn prepare(path: &Path, content: &[u8], mode: Mode) -> io::Result<Pre
     }
     temporary.write_all(content)?;
     temporary.as_file().sync_all()?;
-    Ok(Prepared { temporary, target })
+    Ok(Prepared { temporary: temporary.into_temp_path(), target })
 }
 
 impl Prepared {

@@ -58,3 +58,29 @@ fn a_command_that_is_killed_while_it_writes_leaves_the_old_file() {
     assert_ne!(outcome.status, 0);
     assert_eq!(place.read("db.yaml"), before);
 }
+
+/// Guard: `write::Lock` in `set`.
+#[test]
+fn writers_side_by_side_lose_nothing() {
+    let place = Place::sealed();
+    let children: Vec<_> = (0..8)
+        .map(|number| {
+            let mut command = place.command(env!("CARGO_BIN_EXE_waxwing"));
+            command.args(["set", "db.yaml", &format!("key{number}")]);
+            let mut child =
+                command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(format!("value{number}").as_bytes()).unwrap();
+            child
+        })
+        .collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    for number in 0..8 {
+        assert_eq!(place.open("db.yaml", &format!("key{number}")), format!("value{number}"));
+    }
+    assert_eq!(place.open("db.yaml", "password"), "hunter2");
+    // The lock leaves nothing behind.
+    assert_eq!(fs::read_dir(place.path("work")).unwrap().count(), 3);
+}

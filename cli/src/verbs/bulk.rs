@@ -14,6 +14,7 @@ use crate::{
     printer::count,
     repository::Repository,
     sealed_file::{self, Item, SealedFile},
+    write::Lock,
 };
 
 /// Options of both verbs.
@@ -43,7 +44,7 @@ impl Paths {
     /// before the first is replaced; a resource that fails is named and stays as it is.
     pub(super) fn each(&self, context: &Context, done: &str, change: &Change<'_>) -> Result {
         let mut tally = Tally::default();
-        let mut prepared = Vec::new();
+        let mut changed = Vec::new();
         for path in sealed_file::files(&self.paths, context)? {
             context.printer.progress(path.display().to_string());
             let Some(mut file) = sealed_file::read_if_sealed(&path, self.paths.contains(&path))? else {
@@ -58,9 +59,12 @@ impl Paths {
                 tally.count(result, &file, context);
             }
             if file.is_changed() && !self.check {
-                prepared.push((path, file.prepare()?));
+                changed.push(file);
             }
         }
+        let _lock = Lock::beside(changed.iter().map(SealedFile::path))?;
+        let prepared: Vec<_> =
+            changed.iter().map(|file| Ok((file.path(), file.prepare()?))).collect::<Result<_>>()?;
         for (path, prepared) in prepared {
             if let Some(prepared) = prepared {
                 prepared.commit().at(path.display())?;

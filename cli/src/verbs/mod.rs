@@ -10,6 +10,8 @@ pub(crate) mod quickstart;
 pub(crate) mod recipients;
 pub(crate) mod reference;
 pub(crate) mod render;
+#[cfg(feature = "cluster")]
+mod proposal;
 pub(crate) mod rewrap;
 pub(crate) mod seal;
 pub(crate) mod set;

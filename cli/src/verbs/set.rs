@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use waxwing_core::seal::DataKey;
+use waxwing_core::{Secret, keys::NamedRecipient, seal::DataKey};
 
 use crate::{
     args::Context,
@@ -12,6 +12,7 @@ use crate::{
     input,
     repository::Repository,
     sealed_file::{Choice, SealedFile},
+    write::Lock,
 };
 
 /// Seal one value into a file: one that is added, or takes the place of the old one.
@@ -47,24 +48,15 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         return Err(value_in_arguments());
     }
     let key: DataKey = args.key.parse()?;
-    let mut file = SealedFile::read(&args.file, args.choice.namespace())?;
-    let index = file.choose(&args.choice)?;
-    let item = file.item(index)?;
-    if item.template_has(&key) {
-        return Err(Failure::new(format!("key {key} is made by template.data already"))
-            .at(item.title())
-            .hint("a key is sealed or templated, not both: remove it from spec.template.data first"));
-    }
-    let repository = Repository::of(&args.file, context)?;
-    let recipients = repository.recipients(&args.file, &item.sealed.binding().namespace)?;
-    let title = item.title();
-    let mut sealed = item.sealed.clone();
-    let existed = sealed.tokens().contains_key(&key);
+    // Everything that can be wrong is found before somebody is asked.
+    let title = args.target(&key, context)?.title()?;
+    let value = args.value(&key, &title)?;
 
-    let value = match &args.from_file {
-        Some(path) => input::read(path)?,
-        None => input::value(&format!("Value of {key} in {title}"), args.keep_newline)?,
-    };
+    let _lock = Lock::beside([args.file.as_path()]).at(args.file.display())?;
+    let Target { mut file, index, recipients } = args.target(&key, context)?;
+    let title = file.item(index)?.title();
+    let mut sealed = file.item(index)?.sealed.clone();
+    let existed = sealed.tokens().contains_key(&key);
     let mut cache = args.cache.open(&args.file, context)?;
     let values = [(key.clone(), value)];
     sealed.seal(&values, &recipients, context.now).at(&title)?;
@@ -77,6 +69,43 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     let what = if existed { "replaced" } else { "added" };
     context.printer.note(format!("{what} {key} in {title} ({})", args.file.display()));
     Ok(Exit::Done)
+}
+
+/// What the value goes into.
+struct Target {
+    file: SealedFile,
+    index: usize,
+    recipients: Vec<NamedRecipient>,
+}
+
+impl Target {
+    fn title(&self) -> Result<String> {
+        Ok(self.file.item(self.index)?.title())
+    }
+}
+
+impl Args {
+    /// The resource as it is now, and who shall open the value.
+    fn target(&self, key: &DataKey, context: &Context) -> Result<Target> {
+        let file = SealedFile::read(&self.file, self.choice.namespace())?;
+        let index = file.choose(&self.choice)?;
+        let item = file.item(index)?;
+        if item.template_has(key) {
+            return Err(Failure::new(format!("key {key} is made by template.data already"))
+                .at(item.title())
+                .hint("a key is sealed or templated, not both: remove it from spec.template.data first"));
+        }
+        let repository = Repository::of(&self.file, context)?;
+        let recipients = repository.recipients(&self.file, &item.sealed.binding().namespace)?;
+        Ok(Target { file, index, recipients })
+    }
+
+    fn value(&self, key: &DataKey, title: &str) -> Result<Secret> {
+        match &self.from_file {
+            Some(path) => input::read(path),
+            None => input::value(&format!("Value of {key} in {title}"), self.keep_newline),
+        }
+    }
 }
 
 /// The refusal of what may be a value among the arguments; it does not repeat it.

@@ -6,9 +6,10 @@ use waxwing_core::seal::DataKey;
 
 use crate::{
     args::Context,
-    error::{Exit, Failure, Result},
+    error::{Exit, Explain, Failure, Result},
     origin::keys_of,
     sealed_file::{Choice, SealedFile},
+    write::Lock,
 };
 
 /// Remove sealed values from a file. Needs no key; the operator removes them from the Secret.
@@ -26,6 +27,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Result {
     let keys =
         args.keys.iter().map(|key| key.parse::<DataKey>()).collect::<std::result::Result<Vec<_>, _>>()?;
+    let _lock = Lock::beside([args.file.as_path()]).at(args.file.display())?;
     let mut file = SealedFile::read(&args.file, args.choice.namespace())?;
     let index = file.choose(&args.choice)?;
     let item = file.item(index)?;

@@ -27,7 +27,7 @@ use crate::{
     identities,
     printer::count,
     sealed_file::changed_meanwhile,
-    write::{self, Mode},
+    write::{self, Lock, Mode},
 };
 
 /// Seal Secret manifests, .env files or single files into resources that may lie in Git.
@@ -94,7 +94,14 @@ struct Target {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
+    // What is replaced in place is read under the lock; a pipe is not, which may wait for others.
+    let in_place = args.in_place && !args.check;
+    let before = in_place.then(|| Lock::beside(args.files.iter().map(PathBuf::as_path))).transpose()?;
     let sources = args.sources()?;
+    let lock = match before {
+        Some(lock) => lock,
+        None => args.lock(&sources)?,
+    };
     let mut sealer = Sealer {
         evidence: args.evidence(context)?,
         all: args.all,
@@ -130,7 +137,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             sealer.onto(std::mem::take(&mut target.after), &source, &place)?
         };
     }
-    args.finish(&targets, sealer, context)
+    let exit = args.finish(&targets, sealer, context);
+    drop(lock);
+    exit
 }
 
 impl Args {
@@ -173,6 +182,15 @@ impl Args {
                 .hint("use --output FILE")
         })?;
         Ok(Some(folder.join(name)))
+    }
+
+    /// Keeps others from writing where this will write.
+    fn lock(&self, sources: &[Source]) -> Result<Lock> {
+        let mut paths = Vec::new();
+        for source in sources.iter().filter(|_| !self.check) {
+            paths.extend(self.target(source)?);
+        }
+        Ok(Lock::beside(paths.iter().map(PathBuf::as_path))?)
     }
 
     fn evidence(&self, context: &Context) -> Result<Evidence> {

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 use waxwing_core::{
-    keys::{Identities, Identity, NamedRecipient},
+    keys::{Identities, Identity, NamedRecipient, Recipient},
     plan::key_ring::{self, Found, MAKE_WITHIN, Observed, RingPlan},
 };
 use waxwing_crds::{KeyRing, KeyState, Reason};
@@ -306,13 +306,7 @@ impl KeyRingLoop {
             .filter(|identity| plan.usable.contains(identity.recipient()))
             .cloned()
             .collect();
-        let own = plan.published.iter().filter(|named| plan.active.contains(named.recipient())).cloned();
-        let flagged = flags.rewrap_recipients.iter().map(|recipient| {
-            let published = plan.published.iter().find(|named| named.recipient() == recipient).cloned();
-            published.or_else(|| NamedRecipient::new(FLAGGED, recipient.clone()).ok())
-        });
-        let mut rewrap_to: Vec<_> = own.chain(flagged.flatten()).collect();
-        rewrap_to.dedup();
+        let rewrap_to = rewrap_recipients(&plan.active, &plan.published, &flags.rewrap_recipients);
         let keys = &plan.status.keys;
         let made = |key: &waxwing_crds::RingKey| key.created_at.as_ref().map(|time| time.0.as_second());
         let saved = |recipient: &String| key_ring.spec.backed_up.contains(recipient);
@@ -379,7 +373,29 @@ impl Failure {
     }
 }
 
-/// The name of a recipient that only the operator's flag names.
+/// To whom an existing data key may be wrapped again: the ring's own active keys and those of the operator's flag, each
+/// once and under a name of its own. The names are for people; what a file calls them is its repository's business.
+fn rewrap_recipients(
+    active: &[Recipient],
+    published: &[NamedRecipient],
+    flagged: &[Recipient],
+) -> Vec<NamedRecipient> {
+    let mut all: Vec<NamedRecipient> = Vec::new();
+    for recipient in active.iter().chain(flagged) {
+        let is_new = |named: &NamedRecipient| all.iter().all(|other| other.name() != named.name());
+        let known =
+            published.iter().find(|named| named.recipient() == recipient).filter(|named| is_new(named));
+        let named = known.cloned().or_else(|| {
+            NamedRecipient::new(&format!("{FLAGGED}-{}", recipient.id()), recipient.clone()).ok()
+        });
+        if all.iter().all(|other| other.recipient() != recipient) {
+            all.extend(named);
+        }
+    }
+    all
+}
+
+/// What the name of a recipient that only the operator's flag names begins with.
 const FLAGGED: &str = "flag";
 
 #[cfg(test)]

@@ -6,12 +6,12 @@ pub(crate) mod completion;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod open;
+#[cfg(feature = "cluster")]
+mod proposal;
 pub(crate) mod quickstart;
 pub(crate) mod recipients;
 pub(crate) mod reference;
 pub(crate) mod render;
-#[cfg(feature = "cluster")]
-mod proposal;
 pub(crate) mod rewrap;
 pub(crate) mod seal;
 pub(crate) mod set;

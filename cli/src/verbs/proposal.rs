@@ -4,11 +4,11 @@
 //! repository's business, so the rule's own hints are written. Whether an envelope holds what it says, only an identity
 //! can tell; the operator does when it opens it, and the old envelope stays in Git.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use waxwing_core::{
     keys::{KeyId, NamedRecipient},
-    seal::{Envelope, Sealed},
+    seal::{Envelope, EnvelopeId, Sealed, Token},
 };
 use waxwing_crds::{ProposedEnvelopes, SealedSecretSpec};
 
@@ -20,9 +20,19 @@ fn is_due(envelope: &Envelope, recipients: &[NamedRecipient]) -> bool {
     !envelope.to().iter().map(ToString::to_string).eq(hints()) || envelope.readers() != recipients.len()
 }
 
+/// The envelopes in use that are to be replaced.
+fn due<'a>(
+    sealed: &'a Sealed,
+    recipients: &[NamedRecipient],
+) -> impl Iterator<Item = (&'a EnvelopeId, &'a Envelope)> {
+    let used: BTreeSet<EnvelopeId> = sealed.tokens().values().map(Token::envelope).collect();
+    let envelopes = sealed.envelopes().iter().filter(move |(id, _)| used.contains(id));
+    envelopes.filter(|(_, envelope)| is_due(envelope, recipients))
+}
+
 /// Whether a resource has an envelope that is to be replaced.
 pub(super) fn is_wanted(sealed: &Sealed, recipients: &[NamedRecipient]) -> bool {
-    sealed.envelopes().values().any(|envelope| is_due(envelope, recipients))
+    due(sealed, recipients).next().is_some()
 }
 
 /// The sealed part with the proposed envelopes in place of those that are due.
@@ -41,7 +51,7 @@ pub(super) fn take(
     };
     let mut spec = SealedSecretSpec::default();
     sealed.write_into(&mut spec);
-    for (id, envelope) in sealed.envelopes().iter().filter(|(_, envelope)| is_due(envelope, recipients)) {
+    for (id, envelope) in due(sealed, recipients) {
         let mut new = if names_them(envelope) {
             // Nothing but names or their order has changed.
             envelope.spec()

@@ -1,9 +1,9 @@
 //! `waxwing rewrap`: the same data keys for the recipients that the rules name now. Envelope lines
 //! change, tokens don't.
 
+use super::bulk::{self, Paths};
 #[cfg(feature = "cluster")]
 use super::proposal;
-use super::bulk::{self, Paths};
 use crate::{args::Context, error::Result, identities::Options};
 
 /// Wrap the data keys of sealed files to the recipients that .waxwing.yaml names now.

@@ -37,6 +37,7 @@ use applied::Mark;
 use claim::Claim;
 
 pub use produced::{Data, KIND, Owner, Ownership, Produced, produce};
+pub use propose::Answer;
 pub use report::{Event, Next, Outcome, Report, report};
 pub use spec::{Spec, SpecError};
 
@@ -235,8 +236,8 @@ pub struct Good {
     pub rolled_back: Vec<DataKey>,
     /// Envelopes for the ring's present recipients, where somebody asked.
     pub proposed: Option<ProposedEnvelopes>,
-    /// Whether they were made just now.
-    pub newly_proposed: bool,
+    /// Whether they were made just now, or could not be.
+    pub answer: Answer,
     /// Whether the Secret becomes ours with this write, by adoption.
     pub adopts: bool,
     /// Whether nothing but the Secret itself had changed.
@@ -308,7 +309,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
         RollbackPolicy::Deny | RollbackPolicy::Warn => older,
     };
     let keys = floor::keys(&opened, &floor);
-    let (proposed, newly_proposed) = propose::propose(input, &checked.sealed, touched);
+    let (proposed, answer) = propose::propose(input, &checked.sealed, touched);
     let ownership =
         if claim.is_adopted() { Ownership::Adopted } else { Ownership::Owned { uid: object.uid.to_owned() } };
     let produced = produce(&checked, opened, ownership, &floor::annotation(&keys))
@@ -322,7 +323,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
         },
     };
     let adopts = claim == Claim::Adoptable;
-    let good = Good { keys, rolled_back, proposed, newly_proposed, adopts, touched, in_sync: None };
+    let good = Good { keys, rolled_back, proposed, answer, adopts, touched, in_sync: None };
     Ok(Plan { write, finding: Finding::Good(Box::new(good)) })
 }
 
@@ -350,12 +351,12 @@ fn in_sync(input: &Input<'_>, spec: &Spec) -> Plan {
         RollbackPolicy::Allow => Vec::new(),
         RollbackPolicy::Warn | RollbackPolicy::Deny => floor::rolled_back(&spec.sealed, &seen),
     };
-    let (proposed, newly_proposed) = propose::propose(input, &spec.sealed, true);
+    let (proposed, answer) = propose::propose(input, &spec.sealed, true);
     Plan::without_write(Finding::Good(Box::new(Good {
         keys: status.keys.clone(),
         rolled_back,
         proposed,
-        newly_proposed,
+        answer,
         adopts: false,
         touched: false,
         in_sync: input.target.map(|target| (target.uid.clone(), target.resource_version.clone())),

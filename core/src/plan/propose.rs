@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
-use waxwing_crds::{EnvelopeSpec, ProposedEnvelopes, names};
+use waxwing_crds::{EnvelopeSpec, ProposedEnvelopes, Reason, names};
 
 use super::Input;
 use crate::{
@@ -14,32 +14,62 @@ use crate::{
     seal::{Envelope, EnvelopeId, Sealed, Token, limits},
 };
 
-/// The proposal that the status shall hold, and whether it is new. `genuine` says that the status was written by us.
+/// What became of the question.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// Nobody asked, or it is answered already.
+    #[default]
+    Old,
+    /// Envelopes were made just now.
+    Made,
+    /// None can be made.
+    Failed {
+        /// Why.
+        reason: Reason,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// The proposal that the status shall hold, and whether it is new. `genuine` says that the status was written by us. A
+/// proposal without envelopes says that none could be made: for the same spec the same question is not tried again.
 pub(super) fn propose(
     input: &Input<'_>,
     sealed: &Sealed,
     genuine: bool,
-) -> (Option<ProposedEnvelopes>, bool) {
-    let recipients = input.ring.rewrap_to;
-    let nonce = input.object.annotations.get(names::PROPOSE_REWRAP).filter(|nonce| !nonce.is_empty());
-    let Some(nonce) = nonce.filter(|_| !recipients.is_empty()) else { return (None, false) };
+) -> (Option<ProposedEnvelopes>, Answer) {
+    let (object, recipients) = (&input.object, input.ring.rewrap_to);
+    let nonce = object.annotations.get(names::PROPOSE_REWRAP).filter(|nonce| !nonce.is_empty());
+    let Some(nonce) = nonce.filter(|_| !recipients.is_empty()) else { return (None, Answer::Old) };
     let wanted: BTreeSet<EnvelopeId> = outdated(sealed, recipients).collect();
     if wanted.is_empty() {
-        return (None, false);
+        return (None, Answer::Old);
     }
     let nonce: String = nonce.chars().take(NONCE_CHARACTERS).collect();
     let digest = digest(recipients);
-    if let Some(known) = input.object.status.proposed_envelopes.as_ref().filter(|_| genuine) {
+    if let Some(known) = object.status.proposed_envelopes.as_ref().filter(|_| genuine) {
         let covers = known.envelopes.keys().map(String::as_str).eq(wanted.iter().map(EnvelopeId::as_str));
-        if covers && known.recipients == digest && known.nonce.as_deref() == Some(&nonce) {
-            return (Some(known.clone()), false);
+        let failed = known.envelopes.is_empty() && object.status.observed_generation == object.generation;
+        if (covers || failed) && known.recipients == digest && known.nonce.as_deref() == Some(&nonce) {
+            return (Some(known.clone()), Answer::Old);
         }
     }
+    let (envelopes, answer) = match envelopes(input, sealed, &wanted) {
+        Ok(envelopes) => (envelopes, Answer::Made),
+        Err((reason, message)) => (BTreeMap::new(), Answer::Failed { reason, message }),
+    };
+    (Some(ProposedEnvelopes { nonce: Some(nonce), recipients: digest, envelopes }), answer)
+}
+
+/// Makes the wanted envelopes.
+fn envelopes(
+    input: &Input<'_>,
+    sealed: &Sealed,
+    wanted: &BTreeSet<EnvelopeId>,
+) -> Result<BTreeMap<String, EnvelopeSpec>, (Reason, String)> {
     let mut next = sealed.clone();
-    // What does not open here is reported where it is opened for good.
-    if next.rewrap(input.ring.identities, recipients).is_err() {
-        return (None, false);
-    }
+    next.rewrap(input.ring.identities, input.ring.rewrap_to)
+        .map_err(|error| (error.reason(), error.to_string()))?;
     let envelopes: BTreeMap<_, _> = next
         .envelopes()
         .iter()
@@ -52,21 +82,24 @@ pub(super) fn propose(
     let data: usize = sealed.tokens().values().map(|token| token.to_string().len()).sum();
     let present: usize = sealed.envelopes().values().map(|envelope| text(&envelope.spec())).sum();
     if data + present + envelopes.values().map(text).sum::<usize>() > limits::SPEC_BYTES {
-        return (None, false);
+        let message = "they would not fit into the object beside the present ones".to_owned();
+        return Err((Reason::LimitExceeded, message));
     }
-    (Some(ProposedEnvelopes { nonce: Some(nonce), recipients: digest, envelopes }), true)
+    Ok(envelopes)
 }
 
 /// A nonce is copied into the status; longer ones are cut.
 const NONCE_CHARACTERS: usize = 256;
 
-/// The envelopes in use whose hints name other keys than these recipients'. The names in the hints are the
+/// The envelopes in use whose hints name other keys than these recipients', or not all that can open them. The names in the hints are the
 /// repository's business, and their order too.
 fn outdated(sealed: &Sealed, recipients: &[NamedRecipient]) -> impl Iterator<Item = EnvelopeId> {
     let used: BTreeSet<EnvelopeId> = sealed.tokens().values().map(Token::envelope).collect();
     let ids: BTreeSet<KeyId> = recipients.iter().map(|named| named.recipient().id()).collect();
-    let names_others =
-        move |envelope: &Envelope| envelope.to().iter().map(|hint| hint.id).collect::<BTreeSet<_>>() != ids;
+    let names_others = move |envelope: &Envelope| {
+        let named: BTreeSet<KeyId> = envelope.to().iter().map(|hint| hint.id).collect();
+        named != ids || envelope.readers() != ids.len()
+    };
     let envelopes = sealed.envelopes().iter().filter(move |(id, _)| used.contains(id));
     envelopes.filter(move |(_, envelope)| names_others(envelope)).map(|(id, _)| *id)
 }

@@ -3,8 +3,8 @@
 use waxwing_crds::{ConditionType, Reason, Retry, SealedSecretStatus, conditions, names};
 
 use super::{
-    CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, Write, applied, is_within,
-    with_advice,
+    Answer, CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, Write, applied,
+    is_within, with_advice,
 };
 
 /// What became of the write.
@@ -241,8 +241,18 @@ fn succeeded(
     if good.adopts {
         say(false, Reason::Adopted, "the existing Secret allowed it, and is now kept by this object");
     }
-    if good.newly_proposed {
-        say(false, Reason::EnvelopesProposed, "run `waxwing rewrap --from-cluster` and commit the result");
+    match &good.answer {
+        Answer::Old => {}
+        Answer::Made => {
+            say(
+                false,
+                Reason::EnvelopesProposed,
+                "run `waxwing rewrap --from-cluster` and commit the result",
+            );
+        }
+        Answer::Failed { reason, message } => {
+            say(true, *reason, &format!("no envelopes are proposed: {}", with_advice(message, *reason)));
+        }
     }
     if good.rolled_back.is_empty() {
         conditions::remove(&mut status.conditions, ConditionType::Degraded);

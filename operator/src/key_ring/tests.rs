@@ -142,3 +142,22 @@ async fn many_looks_in_a_row_are_slowed_down() {
     }
     assert!(begin.elapsed() >= Duration::from_secs(9), "{:?}", begin.elapsed());
 }
+
+#[test]
+fn whom_existing_keys_are_wrapped_for_has_each_recipient_once_and_no_name_twice() {
+    let [ring, one, two, named, same_name] = std::array::from_fn(|_| Identity::generate().recipient().clone());
+    let published = [("default", &ring), ("recovery", &named), ("default", &same_name)]
+        .map(|(name, recipient)| NamedRecipient::new(name, recipient.clone()).unwrap());
+    let flagged = [&one, &two, &named, &one, &ring, &same_name].map(Clone::clone);
+    let hints: Vec<_> =
+        rewrap_recipients(&[ring.clone()], &published, &flagged).iter().map(NamedRecipient::hint).collect();
+    let flag = |recipient: &Recipient| format!("flag-{0}/{0}", recipient.id());
+    let expected = [
+        format!("default/{}", ring.id()),
+        flag(&one),
+        flag(&two),
+        format!("recovery/{}", named.id()),
+        flag(&same_name),
+    ];
+    assert_eq!(hints, expected);
+}

@@ -120,3 +120,32 @@ fn nothing_in_the_object_adds_a_recipient() {
     let sealed = Sealed::parse(&spec, "apps", "db").unwrap();
     assert!(sealed.open(&[stranger].into_iter().collect(), NOW).is_err());
 }
+
+#[test]
+fn a_proposal_that_can_not_be_made_is_told_once() {
+    let (mut world, _) = asked();
+    // Two recipients of one name: an envelope could not tell them apart.
+    let third = Identity::generate();
+    world.rewrap_to.push(NamedRecipient::new("new", third.recipient().clone()).unwrap());
+    let told = |world: &mut World| {
+        let report = world.look().report;
+        report.events.into_iter().map(|event| (event.warning, event.note)).collect::<Vec<_>>()
+    };
+    let first = told(&mut world);
+    let [(true, note)] = &first[..] else { panic!("{first:?}") };
+    assert!(note.starts_with("no envelopes are proposed: "), "{note}");
+    assert_eq!((proposed(&world).unwrap().envelopes.len(), world.ready()), (0, ("True", "Synced")));
+    for _ in 0..3 {
+        assert_eq!(told(&mut world), []);
+    }
+    // Another generation, another question or other recipients: it is tried again.
+    world.set("user", "x");
+    assert_eq!(told(&mut world).len(), 1);
+    world.annotate(names::PROPOSE_REWRAP, "please-2");
+    assert_eq!(told(&mut world).len(), 1);
+    world.rewrap_to.pop();
+    assert_eq!(
+        told(&mut world),
+        [(false, "run `waxwing rewrap --from-cluster` and commit the result".to_owned())]
+    );
+}

@@ -42,6 +42,11 @@ impl Choice {
         self.namespace.as_deref()
     }
 
+    /// Whether one resource was named.
+    pub(crate) fn is_made(&self) -> bool {
+        self.name.is_some()
+    }
+
     fn fits(&self, item: &Item) -> bool {
         let (namespace, name) = names_of(&item.object);
         self.name.as_deref().is_none_or(|wanted| wanted == name)
@@ -137,17 +142,15 @@ impl SealedFile {
         }
     }
 
-    /// All resources that are meant, at least one. One that can't be read is a failure.
+    /// All resources that are meant, at least one. One that can't be read is a failure only where
+    /// nothing else is meant: it must not keep anybody from those beside it.
     pub(crate) fn choose_any(&self, choice: &Choice) -> Result<Vec<usize>> {
-        let found = self.items.iter().map(|item| {
-            item.as_ref().map_or_else(
-                |failure| Err(failure.clone().at(self.path.display())),
-                |item| Ok(choice.fits(item)),
-            )
-        });
-        let found = found.collect::<Result<Vec<bool>>>()?;
-        let chosen: Vec<usize> = (0..found.len()).filter(|index| found[*index]).collect();
-        match (chosen.is_empty(), found.is_empty()) {
+        let fits = |item: &Result<Item>| item.as_ref().is_ok_and(|item| choice.fits(item));
+        let chosen: Vec<usize> = (0..self.items.len()).filter(|index| fits(&self.items[*index])).collect();
+        if let (true, Some(failure)) = (chosen.is_empty(), self.unreadable().next()) {
+            return Err(failure.clone().at(self.path.display()));
+        }
+        match (chosen.is_empty(), self.items.is_empty()) {
             (false, _) => Ok(chosen),
             (true, true) => Err(Failure::new("there is no SealedSecret in it")
                 .at(self.path.display())
@@ -156,6 +159,19 @@ impl SealedFile {
                 .at(self.path.display())
                 .hint(format!("it holds {}", self.titles()))),
         }
+    }
+
+    /// Why what can't be read of it can't be.
+    fn unreadable(&self) -> impl Iterator<Item = &Failure> {
+        self.items.iter().filter_map(|item| item.as_ref().err())
+    }
+
+    /// Names what can't be read of it, and stays as it is. Says whether there is any.
+    pub(crate) fn warn_of_unreadable(&self, context: &Context) -> bool {
+        for failure in self.unreadable() {
+            context.printer.warning(format!("left alone: {}: {failure}", self.path.display()));
+        }
+        self.unreadable().next().is_some()
     }
 
     /// The resource at an index that [`Self::choose`] gave.

@@ -53,6 +53,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         Some(_) => vec![file.choose(&args.choice)?],
         None => file.choose_any(&args.choice)?,
     };
+    let incomplete = file.warn_of_unreadable(context) && !args.choice.is_made() && key.is_none();
     let mut out = Zeroizing::new(Vec::new());
     for index in chosen {
         let item = file.item(index)?;
@@ -92,7 +93,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         }
         None => context.printer.bytes(&out)?,
     }
-    Ok(Exit::Done)
+    Ok(if incomplete { Exit::Partly } else { Exit::Done })
 }
 
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use waxwing_core::seal::DataKey;
 
 use crate::{
     args::Context,
-    error::{Exit, Explain, Failure, Result},
+    error::{Exit, Failure, Result},
     origin::keys_of,
     sealed_file::{Choice, SealedFile},
     write::Lock,
@@ -27,9 +27,10 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Result {
     let keys =
         args.keys.iter().map(|key| key.parse::<DataKey>()).collect::<std::result::Result<Vec<_>, _>>()?;
-    let _lock = Lock::beside([args.file.as_path()]).at(args.file.display())?;
+    let _lock = Lock::beside([args.file.as_path()])?;
     let mut file = SealedFile::read(&args.file, args.choice.namespace())?;
     let index = file.choose(&args.choice)?;
+    file.warn_of_unreadable(context);
     let item = file.item(index)?;
     let title = item.title();
     let mut sealed = item.sealed.clone();

@@ -169,9 +169,11 @@ fn is_private_key(arg: &OsString) -> bool {
 }
 
 fn private_key_in_arguments() -> Failure {
-    Failure::usage("an argument holds a private key; options take the path of the file that it is in")
-        .hint("put the key into a file with mode 0600, and name that with --identity FILE")
-        .hint("other processes and the shell's history can read arguments: if the key is in use, replace it")
+    Failure::usage(
+        "an argument holds a private key; here belongs the path of its file, or a recipient (age1…)",
+    )
+    .hint("put the key into a file with mode 0600, and name that with --identity FILE")
+    .hint("other processes and the shell's history can read arguments: if the key is in use, replace it")
 }
 
 fn now() -> i64 {

@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, IsTerminal, Read, Write},
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use rustix::termios::{self, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
@@ -18,9 +19,16 @@ use crate::error::{Explain, Failure, Result};
 /// More than this is never sealed, so it need not be read: all of one object's text, in base64.
 const LIMIT: usize = 8 * 1024 * 1024;
 
+/// A second reader would find it empty, and take that for a value.
+static STANDARD_INPUT_IS_READ: AtomicBool = AtomicBool::new(false);
+
 /// What stands at `path`, or on standard input for `-`.
 pub(crate) fn read(path: &Path) -> Result<Secret> {
     if path == Path::new("-") {
+        if STANDARD_INPUT_IS_READ.swap(true, Ordering::Relaxed) {
+            return Err(Failure::usage("standard input can be read once, and is wanted twice")
+                .hint("give one of the two by the path of a file"));
+        }
         return read_all(io::stdin().lock()).at("standard input");
     }
     File::open(path)
@@ -113,8 +121,9 @@ fn read_line(input: &mut impl Read, silent: &Silent) -> Result<Secret> {
         }
     }
     if length == 0 {
-        return Err(Failure::new("no value was typed")
-            .hint("to seal an empty value, give it on standard input: waxwing set FILE KEY </dev/null"));
+        return Err(Failure::new("no value was typed").hint(
+            "to seal an empty value, say --allow-empty: waxwing set FILE KEY --allow-empty </dev/null",
+        ));
     }
     Ok(Secret::new(line[..length].to_vec()))
 }

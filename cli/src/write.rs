@@ -18,6 +18,8 @@ use rustix::{
 };
 use tempfile::TempPath;
 
+use crate::error::{Explain, Result};
+
 /// Who may read the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -45,23 +47,24 @@ impl Lock {
     /// a pipe is read, which may wait for another command.
     ///
     /// A file system without locks goes without: there the comparison before each write remains.
-    pub(crate) fn beside<'a>(paths: impl IntoIterator<Item = &'a Path>) -> io::Result<Self> {
+    pub(crate) fn beside<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Self> {
         // One order for everybody, so that no two commands wait for each other.
         let mut folders = BTreeSet::new();
         for path in paths {
-            folders.insert(existing_folder(&follow(path)?)?);
+            let folder = follow(path).and_then(|path| existing_folder(&path)).at(path.display())?;
+            folders.insert(folder);
         }
         let mut locked = Vec::new();
         for folder in folders {
-            let folder = File::open(folder)?;
+            let open = File::open(&folder).at(folder.display())?;
             loop {
-                match flock(&folder, FlockOperation::LockExclusive) {
+                match flock(&open, FlockOperation::LockExclusive) {
                     Err(Errno::INTR) => {}
                     Ok(()) | Err(Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => break,
-                    Err(error) => return Err(error.into()),
+                    Err(error) => return Err(error).at(folder.display()),
                 }
             }
-            locked.push(folder);
+            locked.push(open);
         }
         Ok(Self { _folders: locked })
     }

@@ -1,7 +1,7 @@
 //! `waxwing set`: seals one value into a file. No private key, no cluster; one data line and one
 //! envelope change, nothing else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use waxwing_core::{Secret, keys::NamedRecipient, seal::DataKey};
 
@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Keep the line feed at the end of standard input
     #[arg(long, conflicts_with = "from_file")]
     keep_newline: bool,
+    /// Seal an empty value from standard input, which else is taken for a command that failed
+    #[arg(long)]
+    allow_empty: bool,
     #[command(flatten)]
     choice: Choice,
     #[command(flatten)]
@@ -52,8 +55,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     let title = args.target(&key, context)?.title()?;
     let value = args.value(&key, &title)?;
 
-    let _lock = Lock::beside([args.file.as_path()]).at(args.file.display())?;
+    let _lock = Lock::beside([args.file.as_path()])?;
     let Target { mut file, index, recipients } = args.target(&key, context)?;
+    file.warn_of_unreadable(context);
     let title = file.item(index)?.title();
     let mut sealed = file.item(index)?.sealed.clone();
     let existed = sealed.tokens().contains_key(&key);
@@ -101,10 +105,17 @@ impl Args {
     }
 
     fn value(&self, key: &DataKey, title: &str) -> Result<Secret> {
-        match &self.from_file {
-            Some(path) => input::read(path),
-            None => input::value(&format!("Value of {key} in {title}"), self.keep_newline),
+        let value = match &self.from_file {
+            Some(path) if path != Path::new("-") => return input::read(path),
+            Some(path) => input::read(path)?,
+            None => input::value(&format!("Value of {key} in {title}"), self.keep_newline)?,
+        };
+        if value.is_empty() && !self.allow_empty {
+            return Err(Failure::new("the value from standard input is empty; nothing was written").hint(
+                "look whether the command before the pipe failed, or say --allow-empty if it is meant",
+            ));
         }
+        Ok(value)
     }
 }
 

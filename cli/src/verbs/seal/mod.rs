@@ -131,11 +131,16 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         };
         let target = &mut targets[index];
         let place = target.path.clone().or_else(|| source.path.clone()).unwrap_or_else(|| PathBuf::from("."));
+        let sealed = sealer.outcomes.len();
         target.after = if args.in_place {
             sealer.in_place(&source, &place)?
         } else {
             sealer.onto(std::mem::take(&mut target.after), &source, &place)?
         };
+        if sealer.outcomes.len() == sealed {
+            let input = source.title();
+            context.printer.warning(format!("{input}: there is no Secret in it; nothing of it was sealed"));
+        }
     }
     let exit = args.finish(&targets, sealer, context);
     drop(lock);
@@ -190,7 +195,7 @@ impl Args {
         for source in sources.iter().filter(|_| !self.check) {
             paths.extend(self.target(source)?);
         }
-        Ok(Lock::beside(paths.iter().map(PathBuf::as_path))?)
+        Lock::beside(paths.iter().map(PathBuf::as_path))
     }
 
     fn evidence(&self, context: &Context) -> Result<Evidence> {

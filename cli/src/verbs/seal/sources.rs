@@ -133,6 +133,11 @@ impl Source {
         }
         let text = self.text()?;
         let objects = manifest::secrets(text).at(self.title())?;
+        if objects.is_empty() {
+            return Err(Failure::new("it is empty: there is no Secret in it").at(self.title()).hint(
+                "look whether the command that makes it failed; for other input see --from-env-file and --from-file",
+            ));
+        }
         let mut parts: Vec<(usize, Part<'_>)> = Vec::new();
         for object in objects {
             let place = object.place;
@@ -151,7 +156,7 @@ impl Source {
     }
 
     /// For messages.
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         self.path.as_ref().map_or_else(|| "standard input".to_owned(), |path| path.display().to_string())
     }
 }
@@ -189,11 +194,19 @@ impl Literals {
         if let (Some(server), Some(user)) = (&self.docker_registry, &self.docker_username) {
             default_type = manifest::DOCKER_CONFIG_TYPE;
             let password = input::value(&format!("Password of {user} at {server}"), false)?;
+            if password.is_empty() {
+                return Err(Failure::new("the password from standard input is empty")
+                    .hint("look whether the command before the pipe failed"));
+            }
             let config = manifest::docker_config(server, user, &password, self.docker_email.as_deref())
                 .at("--docker-registry")?;
             values.push((manifest::DOCKER_CONFIG_KEY.parse()?, config));
         }
-        if values.is_empty() && self.from_env_file.is_empty() {
+        if values.is_empty() && !self.from_env_file.is_empty() {
+            return Err(Failure::new("--from-env-file has no KEY=VALUE line: there is nothing to seal")
+                .hint("look whether the command that makes it failed"));
+        }
+        if values.is_empty() {
             return match (&self.name, &self.secret_type) {
                 (None, None) => Ok(None),
                 _ => Err(Failure::usage("--name and --type are for a Secret from files")
@@ -233,7 +246,13 @@ fn one_file(given: &str) -> Result<(DataKey, Secret)> {
         }
     };
     let key = key.parse::<DataKey>().at("--from-file").hint("name the key: --from-file KEY=PATH")?;
-    Ok((key, input::read(path)?))
+    let value = input::read(path)?;
+    if value.is_empty() && path == Path::new("-") {
+        return Err(Failure::new(format!("the value of {key} from standard input is empty")).hint(
+            "look whether the command before the pipe failed; if it is meant, name an empty file, such as /dev/null",
+        ));
+    }
+    Ok((key, value))
 }
 
 impl From<SecretInput> for Plain {

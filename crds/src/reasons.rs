@@ -210,8 +210,8 @@ reasons! {
         "Another writer was faster."
         "Nothing is to be done: the operator reads the object anew."
     ApiRejected stalled Backoff Author
-        "The API server or an admission policy refused the object; the message names the fields."
-        "Change the named fields, or the policy."
+        "The API server, a quota or an admission policy refused the object; the message says which, or names the fields."
+        "Change the named fields, the quota or the policy."
     InternalError moving Backoff Waxwing
         "The operator met a state that it has no rule for."
         "Report it with the operator's log; the last good Secret stays."

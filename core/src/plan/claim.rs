@@ -47,6 +47,10 @@ impl Claim {
                 let owner: String = owner.chars().filter(|c| !c.is_control()).take(300).collect();
                 conflict(format!("belongs to {owner}"))
             }
+            // Whoever can write the reference could write the annotation as well.
+            None if target.owners.iter().any(|owner| owner.controller && owner.is_live(object)) => {
+                Ok(Self::Ours)
+            }
             None if is_true(names::ADOPT) => Ok(Self::Adoptable),
             None => conflict("is not ours".to_owned()),
         }

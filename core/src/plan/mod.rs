@@ -38,7 +38,7 @@ use claim::Claim;
 
 pub use produced::{Data, KIND, Owner, Ownership, Produced, produce};
 pub use propose::Answer;
-pub use report::{Event, Next, Outcome, Report, report};
+pub use report::{Denier, Event, Next, Outcome, Report, report};
 pub use spec::{Spec, SpecError};
 
 /// Raised when the same spec would give another Secret than before: every object is then looked at once.

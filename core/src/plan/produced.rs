@@ -71,6 +71,11 @@ impl Owner {
             && self.name == object.name
             && self.api_version.split_once('/').is_some_and(|(group, _)| group == names::GROUP)
     }
+
+    /// Whether it refers to this very object.
+    pub fn is_live(&self, object: &Object<'_>) -> bool {
+        self.is(object) && self.uid == object.uid && !object.uid.is_empty()
+    }
 }
 
 /// Opened and composed values. Comparing takes the same time wherever they differ; nothing shows them.

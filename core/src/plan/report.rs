@@ -44,6 +44,11 @@ pub enum Outcome {
         /// The fields, as the API server names them.
         fields: Vec<String>,
     },
+    /// It may do this, but something else than its rights stands against it.
+    Denied {
+        /// What.
+        by: Denier,
+    },
     /// The operator may not do this here.
     Forbidden {
         /// What it wanted to do.
@@ -57,6 +62,15 @@ pub enum Outcome {
     Unavailable,
     /// The answer could not be understood.
     Internal,
+}
+
+/// What stands against a write that the operator's rights allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denier {
+    /// A webhook or a policy of admission.
+    Admission,
+    /// The namespace's quota.
+    Quota,
 }
 
 /// What is to be said, and when to look again.
@@ -159,6 +173,13 @@ fn written<'a>(good: &'a Good, outcome: &'a Outcome) -> Result<(&'a str, &'a str
             None => (Reason::InternalError, "a write was planned and not made".to_owned()),
         },
         Outcome::Conflict => (Reason::ApiConflict, "another writer was faster".to_owned()),
+        Outcome::Denied { by: Denier::Admission } => (
+            Reason::ApiRejected,
+            "an admission webhook or policy of the cluster refused the Secret".to_owned(),
+        ),
+        Outcome::Denied { by: Denier::Quota } => {
+            (Reason::ApiRejected, "the namespace's quota leaves no room for the Secret".to_owned())
+        }
         Outcome::Forbidden { verb } => {
             (Reason::ApiForbidden, format!("the operator may not {verb} Secrets in this namespace"))
         }

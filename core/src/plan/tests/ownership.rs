@@ -70,6 +70,41 @@ fn another_waxwing_owner_or_another_controller_is_a_conflict() {
     }
 }
 
+/// A hand edit, or `kubectl replace` with a manifest that has no annotations.
+#[test]
+fn a_secret_that_lost_its_mark_and_still_refers_to_the_live_object_is_put_right() {
+    let mut world = World::settled();
+    world.target.as_mut().unwrap().annotations.clear();
+    world.touch(true);
+    let Look { plan, report } = world.look();
+    let Write::Apply { produced, .. } = plan.write else { panic!("{:?}", plan.finding) };
+    assert_eq!(produced.annotations[names::OWNED_BY], "SealedSecret/db");
+    assert!(report.drift_corrected);
+    assert_eq!(world.ready(), ("True", "Synced"));
+
+    // A reference to an object that is gone, one that controls nothing, or one of another group is no such mark.
+    let changes: [fn(&mut Owner); 4] = [
+        |owner| owner.uid = "object-0".to_owned(),
+        |owner| owner.uid.clear(),
+        |owner| owner.controller = false,
+        |owner| owner.api_version = "bitnami.com/v1alpha1".to_owned(),
+    ];
+    for change in changes {
+        let mut world = World::settled();
+        let target = world.target.as_mut().unwrap();
+        target.annotations.clear();
+        change(&mut target.owners[0]);
+        refused(&world.plan(), Reason::Conflict);
+    }
+    // Outside of a cluster, nothing has a uid.
+    let mut world = World::settled();
+    world.object.metadata.uid = None;
+    let target = world.target.as_mut().unwrap();
+    target.annotations.clear();
+    target.owners[0].uid.clear();
+    refused(&world.plan(), Reason::Conflict);
+}
+
 #[test]
 fn an_owner_that_is_no_controller_is_no_conflict() {
     let mut world = World::settled();

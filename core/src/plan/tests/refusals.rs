@@ -35,6 +35,8 @@ fn each_answer_has_its_reason_and_its_pace_and_loses_nothing() {
     check(Outcome::Replaced, Reason::TargetReplaced, Next::Soon);
     check(Outcome::Forbidden { verb: "patch" }, Reason::ApiForbidden, Next::Backoff);
     check(Outcome::Immutable { fields: fields() }, Reason::ImmutableTarget, Next::Ceiling);
+    check(Outcome::Denied { by: Denier::Quota }, Reason::ApiRejected, Next::Ceiling);
+    check(Outcome::Denied { by: Denier::Admission }, Reason::ApiRejected, Next::Ceiling);
     check(Outcome::Rejected { code: 422, fields: fields() }, Reason::ApiRejected, Next::Ceiling);
     check(Outcome::NamespaceTerminating, Reason::NamespaceTerminating, Next::Backoff);
     check(Outcome::Throttled, Reason::ApiThrottled, Next::Backoff);

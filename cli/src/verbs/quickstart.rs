@@ -50,7 +50,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         from: args.from,
         keep: args.keep,
         #[cfg(feature = "cluster")]
-        cluster: args.cluster.then(|| ClusterWish {
+        cluster: args.cluster.then_some(ClusterWish {
             context: args.context,
             keyring: args.keyring,
             yes: args.yes,

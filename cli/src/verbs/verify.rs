@@ -198,6 +198,22 @@ impl Check<'_> {
             let message = "metadata.namespace is missing, and values are bound to it";
             self.add(path, line, title, "NoNamespace", message);
         }
+        for key in spec.sealed.keys_ahead_of(self.context.now) {
+            let message = format!(
+                "key {key}: its sequence number is ahead of the clock, and the operator does not open it; seal it anew with waxwing set"
+            );
+            self.add(path, line, title, Reason::SeqInFuture.as_str(), &message);
+        }
+        for (id, envelope) in spec.sealed.envelopes() {
+            let (named, readers) = (envelope.to().len(), envelope.readers());
+            if named != readers {
+                let message = format!(
+                    "envelope {id} names {}, and can be opened by {readers}; run waxwing rewrap, and find out who changed it",
+                    count(named, "recipient")
+                );
+                self.add(path, line, title, "ReadersDiffer", &message);
+            }
+        }
         let unused = unused(&spec.sealed);
         if unused > 0 {
             let message = format!(

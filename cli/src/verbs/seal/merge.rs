@@ -157,6 +157,12 @@ impl Sealer<'_> {
             }
             _ => {}
         }
+        for name in plain.drop_copies() {
+            self.context.printer.warning(format!(
+                "{}: left out the annotation {name}: a value stands in it in clear",
+                title(&plain.namespace, &plain.name)
+            ));
+        }
         Ok(plain)
     }
 

@@ -56,7 +56,8 @@ pub(crate) struct Args {
     /// Write to this file; sealed resources in it are brought up to date
     #[arg(long, short, value_name = "FILE", conflicts_with_all = ["in_place", "output_dir"])]
     output: Option<PathBuf>,
-    /// Put the sealed form in the place of each file
+    /// Put the sealed form in the place of each file. Comments in a Secret's document are left out on
+    /// purpose, because they may hold values; other documents stay byte for byte
     #[arg(long, conflicts_with = "output_dir")]
     in_place: bool,
     /// Write one file for each input, of the same name, into this folder

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use serde_json::Value;
 use waxwing_core::{
     Secret,
@@ -14,10 +15,12 @@ use waxwing_core::{
     yaml,
 };
 use waxwing_crds::{SealedSecretSpec, SealedTemplate, TemplateMetadata, names};
+use zeroize::Zeroizing;
 
 use crate::{
     error::{Explain, Failure, Result},
     input,
+    sealed_file::contains,
 };
 
 /// A Secret put together from files.
@@ -275,6 +278,8 @@ impl From<SecretInput> for Plain {
     }
 }
 
+const SHORTEST_COPY: usize = 6;
+
 /// What Waxwing and other tools write on a Secret in a cluster is not the author's.
 fn is_carried(key: &str, value: &str) -> bool {
     let ours = names::is_reserved(key)
@@ -287,6 +292,30 @@ impl Plain {
     /// The values to be sealed.
     pub(super) fn values(&self) -> Vec<(DataKey, Secret)> {
         self.data.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Removes annotations in which a value stands in clear, as tools write that keep a copy of the
+    /// object, and gives their names.
+    pub(super) fn drop_copies(&mut self) -> Vec<String> {
+        let Some(metadata) = &mut self.metadata else { return Vec::new() };
+        let mut copied = Vec::new();
+        for value in self.data.values() {
+            // Why exposed: to be looked for. A shorter one stands anywhere by chance.
+            let value = value.expose();
+            if value.len() < SHORTEST_COPY {
+                continue;
+            }
+            let encoded = Zeroizing::new(BASE64_STANDARD_NO_PAD.encode(value));
+            let has_it = |text: &str| contains(text.as_bytes(), value) || text.contains(encoded.as_str());
+            metadata.annotations.retain(|name, text| {
+                let keep = !has_it(text);
+                if !keep {
+                    copied.push(name.clone());
+                }
+                keep
+            });
+        }
+        copied
     }
 
     /// Writes what is not secret into a spec: labels, annotations, `immutable`. Templates of the

@@ -7,6 +7,7 @@ mod cluster;
 mod error;
 mod identities;
 mod input;
+mod json;
 mod origin;
 mod printer;
 mod protect;

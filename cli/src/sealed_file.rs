@@ -22,6 +22,7 @@ use waxwing_crds::{SealedSecret, names};
 use crate::{
     args::Context,
     error::{Explain, Failure, Result},
+    json,
     write::{self, Mode, Prepared},
 };
 
@@ -219,7 +220,8 @@ impl SealedFile {
                 (_, None) => edits.push(Edit::Remove { path }),
             }
         }
-        self.text = apply(&self.text, place.document, &edits).at(self.path.display())?;
+        let text = apply(&self.text, place.document, &edits).at(self.path.display())?;
+        self.text = json::keep(&self.text, text)?;
         self.items[index] = Ok(Item { object, sealed, place });
         Ok(())
     }

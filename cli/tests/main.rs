@@ -5,6 +5,7 @@
 
 #[cfg(feature = "cluster")]
 mod cluster;
+mod json;
 mod leaks;
 mod process;
 mod quickstart;

@@ -269,8 +269,10 @@ impl Masks {
     fn learn(&mut self, text: &str) {
         let lines: Vec<&str> = text.lines().collect();
         for (line, next) in lines.iter().zip(lines.iter().skip(1)) {
-            let begins = next.trim_start().starts_with("commit:") || next.trim_start().starts_with("age:");
-            if let Some(id) = line.trim().strip_suffix(':').filter(|_| begins) {
+            let next = next.trim().trim_start_matches('"');
+            let begins = next.starts_with("commit") || next.starts_with("age");
+            let opens = line.trim().trim_end_matches(" {").strip_suffix(':');
+            if let Some(id) = opens.filter(|_| begins) {
                 self.name("envelope", id.trim_matches('"'));
             }
         }
@@ -300,7 +302,8 @@ impl Masks {
             out.push_str(&rest[..start]);
             let end = rest[start..].find(|c| !is_word(c)).map_or(rest.len(), |end| start + end);
             let (word, behind) = (&rest[start..end], &rest[end..]);
-            let masked = self.word(word, out.trim_end_matches('"').ends_with("commit: "));
+            let before = out.trim_end_matches('"').trim_end_matches(": ").trim_end_matches('"');
+            let masked = self.word(word, before.ends_with("commit"));
             let quoted = masked != word && out.ends_with('"') && behind.starts_with('"');
             if quoted {
                 out.pop();

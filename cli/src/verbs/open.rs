@@ -32,6 +32,9 @@ pub(crate) struct Args {
     /// Write it to this file, readable by you alone (mode 0600)
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Write JSON: one Secret manifest, or a List of them
+    #[arg(long, conflicts_with = "key")]
+    json: bool,
     /// Show plaintext on a terminal
     #[arg(long)]
     show: bool,
@@ -54,6 +57,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         None => file.choose_any(&args.choice)?,
     };
     let incomplete = file.warn_of_unreadable(context) && !args.choice.is_made() && key.is_none();
+    let (is_list, last) = (chosen.len() > 1, chosen.last().copied().unwrap_or_default());
     let mut out = Zeroizing::new(Vec::new());
     for index in chosen {
         let item = file.item(index)?;
@@ -70,11 +74,20 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             break;
         }
         let opened = item.sealed.open(&identities, context.now).map_err(fail)?;
-        let text = manifest(item.name(), &opened)?;
-        let mut joined = Zeroizing::new(Vec::with_capacity(out.len() + text.len() + 4));
+        let text = manifest(item.name(), &opened, args.json)?;
+        let between: &[u8] = match (out.is_empty(), args.json) {
+            (true, true) if is_list => LIST_HEAD,
+            (true, _) => b"",
+            (false, true) => b",",
+            (false, false) => b"---\n",
+        };
+        let mut joined = Zeroizing::new(Vec::with_capacity(out.len() + text.len() + LIST_HEAD.len() + 4));
         joined.extend_from_slice(&out);
-        joined.extend_from_slice(if out.is_empty() { b"" } else { b"---\n" });
+        joined.extend_from_slice(between);
         joined.extend_from_slice(text.as_bytes());
+        if args.json && is_list && index == last {
+            joined.extend_from_slice(b"]}\n");
+        }
         out = joined;
     }
     match &args.output {
@@ -95,6 +108,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     }
     Ok(if incomplete { Exit::Partly } else { Exit::Done })
 }
+
+const LIST_HEAD: &[u8] = br#"{"apiVersion":"v1","kind":"List","items":["#;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -118,7 +133,7 @@ struct Metadata<'a> {
 }
 
 /// A Secret manifest: text under `stringData`, anything else under `data`.
-fn manifest(name: &str, opened: &Opened) -> Result<Zeroizing<String>> {
+fn manifest(name: &str, opened: &Opened, json: bool) -> Result<Zeroizing<String>> {
     let encoded: BTreeMap<&DataKey, Zeroizing<String>> = opened
         .values()
         .iter()
@@ -141,6 +156,15 @@ fn manifest(name: &str, opened: &Opened) -> Result<Zeroizing<String>> {
         data,
         string_data,
     };
+    if json {
+        // An escaped byte takes six. Sized beforehand, so that no unwiped copy is left behind.
+        let values: usize =
+            opened.values().iter().map(|(key, opened)| key.as_str().len() + opened.value.len()).sum();
+        let mut text = Zeroizing::new(Vec::with_capacity(values * 6 + opened.values().len() * 32 + 4096));
+        serde_json::to_writer_pretty(&mut *text, &manifest)?;
+        text.push(b'\n');
+        return Ok(Zeroizing::new(std::str::from_utf8(&text)?.to_owned()));
+    }
     Ok(Zeroizing::new(yaml::to_string(&manifest)?))
 }
 

@@ -9,6 +9,7 @@ mod merge;
 mod sources;
 
 use std::{
+    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -24,7 +25,7 @@ use crate::{
     args::Context,
     cache,
     error::{Exit, Explain, Failure, Result},
-    identities,
+    identities, json,
     printer::count,
     sealed_file::changed_meanwhile,
     write::{self, Lock, Mode},
@@ -63,6 +64,10 @@ pub(crate) struct Args {
     /// Write one file for each input, of the same name, into this folder
     #[arg(long, value_name = "DIR")]
     output_dir: Option<PathBuf>,
+    /// Write JSON: one resource, or a List of them. Default: where the output is called *.json, and
+    /// where the input is JSON and the output is not called *.yaml
+    #[arg(long)]
+    json: bool,
     /// Seal also the values that can't be compared with what is sealed
     #[arg(long)]
     all: bool,
@@ -92,6 +97,7 @@ struct Target {
     path: Option<PathBuf>,
     before: Option<String>,
     after: String,
+    is_json: bool,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
@@ -126,12 +132,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             None => {
                 let before = path.as_deref().map(existing).transpose()?.flatten();
                 let after = if args.in_place { String::new() } else { before.clone().unwrap_or_default() };
-                targets.push(Target { path, before, after });
+                let is_json = before.as_deref().is_some_and(json::is_json);
+                targets.push(Target { path, before, after, is_json });
                 targets.len() - 1
             }
         };
         let target = &mut targets[index];
         let place = target.path.clone().or_else(|| source.path.clone()).unwrap_or_else(|| PathBuf::from("."));
+        target.is_json |= args.wants_json(target.path.as_deref(), &source)?;
         let sealed = sealer.outcomes.len();
         target.after = if args.in_place {
             sealer.in_place(&source, &place)?
@@ -141,6 +149,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         if sealer.outcomes.len() == sealed {
             let input = source.title();
             context.printer.warning(format!("{input}: there is no Secret in it; nothing of it was sealed"));
+        }
+    }
+    for target in &mut targets {
+        let is_changed = target.before.as_ref() != Some(&target.after);
+        if target.is_json && is_changed && !json::is_json(&target.after) {
+            target.after = json::of_stream(&target.after)?;
         }
     }
     let exit = args.finish(&targets, sealer, context);
@@ -188,6 +202,17 @@ impl Args {
                 .hint("use --output FILE")
         })?;
         Ok(Some(folder.join(name)))
+    }
+
+    /// JSON in gives JSON out, unless the name of the output says what it is.
+    fn wants_json(&self, path: Option<&Path>, source: &Source) -> Result<bool> {
+        let end = path.and_then(Path::extension).filter(|_| !self.in_place);
+        Ok(self.json
+            || match end.and_then(OsStr::to_str) {
+                Some("json") => true,
+                Some("yaml" | "yml") => false,
+                _ => json::is_json(source.text()?),
+            })
     }
 
     /// Keeps others from writing where this will write.

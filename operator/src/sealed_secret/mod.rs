@@ -108,13 +108,13 @@ async fn look(
     let commit = async {
         let is_wanted = wants_source(&input) || sources.waits(key, generation);
         match source::tracker(key, &object.metadata).filter(|_| is_wanted) {
-            Some(tracker) => source::of(ctx, sources, key, tracker).await,
-            None => Commit::Unknown,
+            Some(tracker) => Some(source::of(ctx, sources, key, tracker).await),
+            None => None,
         }
     };
     let (acted, commit) = futures::join!(act(ctx, key, &input, memory), commit);
-    let again = sources.note(key, generation, &commit);
-    let synced = if let Commit::Known(synced) = commit { Some(synced) } else { None };
+    let again = sources.note(key, generation, commit.as_ref());
+    let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
     let Acted { target, plan, outcome } = acted;
     let is_applied = matches!(outcome, Outcome::Created { .. } | Outcome::Applied { .. });
     if let Some(since) = synced.as_ref().and_then(|synced| synced.since).filter(|_| is_applied) {

@@ -87,8 +87,17 @@ pub(super) enum Commit {
 #[derive(Default)]
 pub(super) struct Sources {
     answers: Mutex<HashMap<Tracker, (Instant, Option<Told>)>>,
-    /// By object: its generation, and how often it was not listed.
-    unlisted: Mutex<HashMap<ObjectKey, (Option<i64>, usize)>>,
+    unlisted: Mutex<HashMap<ObjectKey, Unlisted>>,
+}
+
+/// An object that its tool does not list.
+#[derive(Clone, Copy)]
+struct Unlisted {
+    generation: Option<i64>,
+    /// How often it was asked in vain.
+    times: usize,
+    /// When to ask again, if at all.
+    due: Option<Instant>,
 }
 
 /// The commit at which this tool has synced an object, as far as it can be found out.
@@ -124,29 +133,39 @@ impl Sources {
         answers.insert(tracker, (Instant::now(), told));
     }
 
-    /// Whether an object's tool is to be asked again.
+    /// Whether it is time to ask an object's tool again.
     pub(super) fn waits(&self, key: &ObjectKey, generation: Option<i64>) -> bool {
-        lock(&self.unlisted)
-            .get(key)
-            .is_some_and(|(known, times)| *known == generation && *times <= AGAIN.len())
+        let unlisted = lock(&self.unlisted);
+        let of_this = unlisted.get(key).filter(|entry| entry.generation == generation);
+        of_this.and_then(|entry| entry.due).is_some_and(|due| due <= Instant::now())
     }
 
-    /// Takes note of an answer; says when to ask again.
+    /// Takes note of an answer, if the tool was asked; says in how long to ask again.
     pub(super) fn note(
         &self,
         key: &ObjectKey,
         generation: Option<i64>,
-        commit: &Commit,
+        commit: Option<&Commit>,
     ) -> Option<Duration> {
         let mut unlisted = lock(&self.unlisted);
-        if *commit != Commit::Unlisted {
-            unlisted.remove(key);
-            return None;
-        }
-        let entry = unlisted.entry(key.clone()).or_insert((generation, 0));
-        let times = if entry.0 == generation { entry.1 } else { 0 };
-        *entry = (generation, times.saturating_add(1));
-        AGAIN.get(times).copied()
+        let now = Instant::now();
+        let known = unlisted.get(key).copied().filter(|entry| entry.generation == generation);
+        let next = match (commit, known) {
+            (Some(Commit::Known(_) | Commit::Unknown), _) | (None, None) => None,
+            (None, Some(entry)) => Some(entry),
+            // Looks between cost no turn.
+            (Some(Commit::Unlisted), Some(entry)) if entry.due.is_none_or(|due| due > now) => Some(entry),
+            (Some(Commit::Unlisted), entry) => {
+                let times = entry.map_or(0, |entry| entry.times);
+                let due = AGAIN.get(times).map(|delay| now + *delay);
+                Some(Unlisted { generation, times: times + 1, due })
+            }
+        };
+        match next {
+            Some(next) => unlisted.insert(key.clone(), next),
+            None => unlisted.remove(key),
+        };
+        next?.due.map(|due| due.saturating_duration_since(now))
     }
 
     pub(super) fn forget(&self, key: &ObjectKey) {
@@ -392,19 +411,26 @@ mod tests {
         assert_eq!(list(Tool::ArgoCd, status), ["shop/db"]);
     }
 
-    #[test]
-    fn an_object_that_is_not_listed_is_asked_for_again_and_not_for_ever() {
+    #[tokio::test(start_paused = true)]
+    async fn an_object_that_is_not_listed_is_asked_for_again_and_not_for_ever() {
         let (sources, key) = (Sources::default(), ObjectKey::new("apps", "db"));
-        let note = |generation| sources.note(&key, Some(generation), &Commit::Unlisted);
+        let note = |generation, commit| sources.note(&key, Some(generation), commit);
+        let unlisted = Some(&Commit::Unlisted);
         assert!(!sources.waits(&key, Some(1)));
         for delay in AGAIN {
-            assert_eq!(note(1), Some(delay));
+            assert_eq!(note(1, unlisted), Some(delay));
+            tokio::time::advance(delay / 2).await;
+            // Looks between cost no turn.
+            assert_eq!((note(1, None), note(1, unlisted)), (Some(delay / 2), Some(delay / 2)));
+            assert!(!sources.waits(&key, Some(1)));
+            tokio::time::advance(delay / 2).await;
             assert!(sources.waits(&key, Some(1)) && !sources.waits(&key, Some(2)));
         }
-        assert_eq!((note(1), sources.waits(&key, Some(1))), (None, false));
-        assert_eq!((note(1), sources.waits(&key, Some(1))), (None, false));
-        assert_eq!(note(2), Some(AGAIN[0]));
-        sources.note(&key, Some(2), &Commit::Unknown);
-        assert!(!sources.waits(&key, Some(2)));
+        for commit in [unlisted, unlisted, None] {
+            assert_eq!((note(1, commit), sources.waits(&key, Some(1))), (None, false));
+        }
+        assert_eq!(note(2, unlisted), Some(AGAIN[0]));
+        assert_eq!(note(2, Some(&Commit::Unknown)), None);
+        assert_eq!(note(2, None), None);
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result};
 use serde_json::json;
-use waxwing_crds::{KeyState, Reason};
+use waxwing_crds::{KeyState, Reason, names};
 use waxwing_tests::ring::{is_serving, keys_in};
 use waxwing_tests::scene::{self, Scene};
 use waxwing_tests::{chart, process, tools, wait};
@@ -123,9 +123,7 @@ fn a_file_that_is_renamed_after_sealing_is_refused_in_the_cluster() {
 #[test]
 fn after_a_rotation_the_difference_is_shown_and_old_files_still_open() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         scene.ring().await;
         let folder = Folder::of(scene)?;
         let diff = ["recipients", "diff", "--from-cluster", "test=prod", "--keyring", &scene.ring];
@@ -149,6 +147,36 @@ fn after_a_rotation_the_difference_is_shown_and_old_files_still_open() {
         folder.apply(scene, "app.yaml").await?;
         wait::until_ready(&scene.sealed(), "app").await;
         assert_eq!(wait::value_of(&scene.secrets().get("app").await?, "TOKEN"), b"abc");
+
+        // The operator calls its key like the ring, and the repository calls it like the cluster.
+        std::fs::remove_file(folder.0.join(".waxwing.yaml"))?;
+        folder.run(&["init", "--from-cluster", "test=prod", "--keyring", &scene.ring], "")?;
+        let rewrap = ["rewrap", "app.yaml", "--from-cluster"];
+        let unasked = folder.try_run(&rewrap, "")?;
+        let told = String::from_utf8(unasked.stderr)?;
+        assert!(unasked.status.code() == Some(1) && told.contains(names::PROPOSE_REWRAP), "{told}");
+        scene.merge("app", json!({"metadata": {"annotations": {names::PROPOSE_REWRAP: "one"}}})).await?;
+        wait::until_sealed(&scene.sealed(), "app", "has a proposal", |object| {
+            object.status.as_ref().is_some_and(|status| status.proposed_envelopes.is_some())
+        })
+        .await;
+        let before = folder.read("app.yaml");
+        folder.run(&rewrap, "")?;
+        let tokens = |text: &str| -> Vec<String> {
+            text.lines().filter(|line| line.contains("wax1.")).map(str::to_owned).collect()
+        };
+        let after = folder.read("app.yaml");
+        assert!(after != before && after.contains("prod/") && tokens(&after) == tokens(&before), "{after}");
+        assert_eq!(
+            folder.try_run(&["rewrap", "app.yaml", "--check", "--from-cluster"], "")?.status.code(),
+            Some(0)
+        );
+        folder.apply(scene, "app.yaml").await?;
+        wait::until_sealed(&scene.sealed(), "app", "is ready, and its proposal is gone", |object| {
+            wait::is_ready(object)
+                && object.status.as_ref().is_some_and(|status| status.proposed_envelopes.is_none())
+        })
+        .await;
         Ok(())
     });
 }

@@ -132,9 +132,7 @@ fn two_writers_who_merge_into_one_secret_keep_each_others_keys() {
 #[test]
 fn somebody_who_annotates_all_the_time_causes_no_writes_to_the_secret() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         scene.sealed_and_ready("app", &[("k", "v")]).await?;
         let mark = scene.plane.audit.mark();
         for round in 0..50 {
@@ -149,22 +147,6 @@ fn somebody_who_annotates_all_the_time_causes_no_writes_to_the_secret() {
             writes.iter().filter(|call| call.name() == "app").map(|call| call.line()).collect();
         assert!(of_app.len() <= 4, "one apply and one status write for the first touch: {of_app:#?}");
         assert_eq!(scene.secrets().get("app").await?.annotations()["theirs"], "49");
-        Ok(())
-    });
-}
-
-/// K08. Guard: types and metadata under `waxwing.dev/` are refused (`core: plan`), here past the CRD's own rules.
-#[test]
-fn a_key_that_is_planted_through_a_produced_secret_is_no_key() {
-    scene::shared(async |scene| -> Result<()> {
-        let (_, secret) = scene.sealed_and_ready("app", &[("k", "v")]).await?;
-        assert_ne!(secret.type_.as_deref(), Some(names::IDENTITY_TYPE));
-        // Somebody relabels the Secret, as the label of an identity: it is only a label, and not in that namespace.
-        let label = json!({"metadata": {"labels": {names::KEY_RING: "default"}}});
-        scene.merge_secret("app", label).await?;
-        scene.sealed_and_ready("later", &[("k", "v")]).await?;
-        let keys = scene.rings().get("default").await?.status.unwrap_or_default().keys;
-        assert_eq!(keys.len(), 1, "{keys:?}");
         Ok(())
     });
 }

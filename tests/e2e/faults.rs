@@ -27,7 +27,7 @@ fn writes_a_secret(call: &Call) -> bool {
 
 /// While Secrets can't be written for this cause, the status says the reason and what to do; afterwards the object
 /// becomes ready without anybody's help, and the good Secret that was there before was never touched.
-fn check(fault: Fault, reason: Reason, told: &'static str) {
+fn check(fault: Fault, reason: Reason) {
     scene::alone(&[], async |scene, release| -> Result<()> {
         let (proxy, _operator) = behind(scene, release).await?;
         let (_, before) = scene.sealed_and_ready("present", &[("k", "1")]).await?;
@@ -40,7 +40,13 @@ fn check(fault: Fault, reason: Reason, told: &'static str) {
         scene.commit(&changed).await?;
         for name in ["new", "present"] {
             let failing = wait::until_failing(&scene.sealed(), name, reason).await;
-            assert!(wait::message(&failing).contains(told), "{}", wait::message(&failing));
+            let message = wait::message(&failing);
+            assert!(message.contains(reason.advice()), "it says what to do: {message}");
+            assert!(message.len() > reason.advice().len() + 10, "it says what is wrong: {message}");
+            if reason == Reason::ApiForbidden {
+                let verb = if name == "new" { "create Secrets" } else { "patch Secrets" };
+                assert!(message.contains(verb), "{message}");
+            }
         }
         assert_eq!(scene.secrets().get("present").await?.resource_version(), before.resource_version());
         drop(rule);
@@ -54,29 +60,29 @@ fn check(fault: Fault, reason: Reason, told: &'static str) {
 
 #[test]
 fn a_403_is_told_with_verb_and_resource() {
-    check(Fault::Answer(403, "forbidden", Vec::new()), Reason::ApiForbidden, "Secrets");
+    check(Fault::Answer(403, "forbidden", Vec::new()), Reason::ApiForbidden);
 }
 
 #[test]
 fn a_409_is_tried_again() {
-    check(Fault::Answer(409, "the object has been modified", Vec::new()), Reason::ApiConflict, "");
+    check(Fault::Answer(409, "the object has been modified", Vec::new()), Reason::ApiConflict);
 }
 
 #[test]
 fn a_429_is_told_and_waited_for() {
     let later = vec![("retry-after", "1".to_owned())];
-    check(Fault::Answer(429, "too many requests", later), Reason::ApiThrottled, "");
+    check(Fault::Answer(429, "too many requests", later), Reason::ApiThrottled);
 }
 
 #[test]
 fn a_500_is_told_and_waited_for() {
-    check(Fault::Answer(500, "etcdserver: request timed out", Vec::new()), Reason::ApiUnavailable, "");
+    check(Fault::Answer(500, "etcdserver: request timed out", Vec::new()), Reason::ApiUnavailable);
 }
 
 #[test]
 fn a_403_because_the_namespace_ends_is_told_as_such() {
     let message = "unable to create new content in namespace x because it is being terminated";
-    check(Fault::Answer(403, message, Vec::new()), Reason::NamespaceTerminating, "");
+    check(Fault::Answer(403, message, Vec::new()), Reason::NamespaceTerminating);
 }
 
 /// The right itself is gone, and comes back.
@@ -86,9 +92,7 @@ fn a_namespace_without_a_role_binding_is_told_and_served_again_when_it_has_one()
     use kube::Api;
     use kube::api::{DeleteParams, ListParams, PostParams};
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let mut operator = scene.operator(release, "a").await?;
         scene.ring().await;
         let bindings: Api<RoleBinding> = Api::namespaced(scene.client(), &scene.namespace);
         let mut binding = bindings.list(&ListParams::default()).await?.items.remove(0);

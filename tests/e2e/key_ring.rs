@@ -148,9 +148,7 @@ fn two_operators_that_both_believe_to_hold_the_lease_make_one_key() {
 #[test]
 fn after_a_rotation_new_seals_are_for_the_new_key_and_old_values_still_open() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let operator = scene.operator(release, "a").await?;
         let before = scene.ring().await;
         scene.sealed_and_ready("old", &[("k", "old")]).await?;
         let first = keys_in(&scene.rings().get(&scene.ring).await?, KeyState::Active);
@@ -186,9 +184,7 @@ fn after_a_rotation_new_seals_are_for_the_new_key_and_old_values_still_open() {
 #[test]
 fn a_planted_identity_is_reported_and_opens_nothing_until_an_administrator_trusts_it() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         let ours = scene.ring().await;
         let planted = Identity::generate();
         let text = String::from_utf8(planted.to_text().expose().to_vec())?;
@@ -220,9 +216,7 @@ fn a_planted_identity_is_reported_and_opens_nothing_until_an_administrator_trust
 #[test]
 fn a_forged_ring_status_publishes_no_key_and_loses_none() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         let ours = scene.ring().await;
         let before = scene.rings().get(&scene.ring).await?;
         let stranger = Identity::generate();
@@ -266,9 +260,7 @@ fn malformed_identities_are_reported_and_skipped() {
         plant(release, "waxwing-empty", "").await?;
         plant(release, "waxwing-text", "AGE-SECRET-KEY-1NOTONE").await?;
         plant(release, "waxwing-two", "AGE-SECRET-KEY-1\nAGE-SECRET-KEY-1\n").await?;
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         let told = |ring: &KeyRing| {
             let status = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
             let degraded = conditions::get(status, ConditionType::Degraded);
@@ -284,9 +276,7 @@ fn malformed_identities_are_reported_and_skipped() {
 #[test]
 fn a_ring_that_was_deleted_and_made_anew_gets_no_new_key_in_silence() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         let ours = scene.ring().await;
         scene.sealed_and_ready("app", &[("k", "v")]).await?;
         let ring = scene.rings().get(&scene.ring).await?;
@@ -326,9 +316,7 @@ fn a_ring_that_was_deleted_and_made_anew_gets_no_new_key_in_silence() {
 #[test]
 fn a_key_whose_secret_is_gone_is_reported_and_no_longer_published() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         let lost = keys_in(&scene.rings().get(&scene.ring).await?, KeyState::Active).remove(0);
         let secrets: Api<Secret> = Api::namespaced(scene.client(), &release.namespace);
         let secret = identities(release).await?.remove(0);
@@ -361,9 +349,7 @@ fn a_key_whose_secret_is_gone_is_reported_and_no_longer_published() {
 #[test]
 fn a_changed_list_of_recipients_is_an_event_and_a_metric() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let operator = scene.operator(release, "a").await?;
         scene.ring().await;
         let other = Identity::generate();
         scene

@@ -206,9 +206,7 @@ fn encodings(value: &str) -> Vec<(String, String)> {
 #[test]
 fn objects_and_keys_make_no_series_of_their_own_and_are_forgotten_when_they_go() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let operator = scene.operator(release, "a").await?;
         let ring = scene.ring().await;
         let make = async |number: usize| -> Result<()> {
             let mut good = ring.seal(
@@ -265,9 +263,7 @@ fn an_identity_that_can_not_be_read_is_not_quoted() {
         let secret = json!({"metadata": {"name": "waxwing-damaged"}, "type": waxwing_crds::names::IDENTITY_TYPE,
             "stringData": {"identity": format!("{identity}x")}});
         secrets.create(&PostParams::default(), &serde_json::from_value(secret)?).await?;
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let operator = scene.operator(release, "a").await?;
         wait::until_event(&scene.ring_events(), &scene.ring, Reason::MalformedIdentity).await;
         let said = everything_said(scene, release, &operator).await?;
         for (what, text) in said {

@@ -19,9 +19,7 @@ const OBJECTS: usize = 40;
 #[test]
 fn a_restart_with_nothing_to_do_writes_nothing() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let mut operator = scene.operator(release, "a").await?;
         many(scene).await?;
         for end in [End::Terminated, End::Killed] {
             match end {
@@ -58,9 +56,7 @@ enum End {
 #[test]
 fn what_changed_while_no_operator_ran_is_found_at_the_start() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let mut operator = scene.operator(release, "a").await?;
         let ring = scene.ring().await;
         scene.sealed_and_ready("edited", &[("k", "v")]).await?;
         scene.sealed_and_ready("deleted", &[("k", "v")]).await?;
@@ -107,9 +103,7 @@ fn without_a_ring_it_is_not_ready_says_why_and_goes_on_when_there_is_one() {
 #[test]
 fn another_ring_of_the_cluster_is_left_alone() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         let name = format!("{}-other", scene.ring);
         let other = KeyRing::new(&name, KeyRingSpec::default());
         scene.rings().create(&PostParams::default(), &other).await?;
@@ -124,9 +118,7 @@ fn another_ring_of_the_cluster_is_left_alone() {
 #[test]
 fn it_ends_when_asked_to_and_gives_the_lease_back() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let mut operator = scene.operator(release, "a").await?;
         scene.sealed_and_ready("app", &[("k", "v")]).await?;
         assert_eq!(holder(scene, release).await?.as_deref(), Some("a"));
         let status = operator.terminate().await?;
@@ -140,12 +132,8 @@ fn it_ends_when_asked_to_and_gives_the_lease_back() {
 #[test]
 fn of_two_replicas_one_works_and_the_other_takes_over_at_once_when_it_ends() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut first = release.start("a")?;
-        scene.watch_log(&first).await;
-        first.until_ready().await?;
-        let mut second = release.start("b")?;
-        scene.watch_log(&second).await;
-        second.until_ready().await?;
+        let mut first = scene.operator(release, "a").await?;
+        let second = scene.operator(release, "b").await?;
         scene.sealed_and_ready("one", &[("k", "v")]).await?;
         assert_eq!(first.metrics().await?.sum("waxwing_leader", &[]), 1.0);
         assert_eq!(second.metrics().await?.sum("waxwing_leader", &[]), 0.0);
@@ -165,12 +153,8 @@ fn of_two_replicas_one_works_and_the_other_takes_over_at_once_when_it_ends() {
 #[test]
 fn when_a_replica_dies_the_other_takes_over_once_the_lease_has_run_out() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut first = release.start("a")?;
-        scene.watch_log(&first).await;
-        first.until_ready().await?;
-        let mut second = release.start("b")?;
-        scene.watch_log(&second).await;
-        second.until_ready().await?;
+        let mut first = scene.operator(release, "a").await?;
+        let _second = scene.operator(release, "b").await?;
         let ring = scene.ring().await;
         first.kill();
         scene.commit(&ring.seal(&scene.namespace, "app", &[("k", "v")])).await?;

@@ -179,9 +179,7 @@ fn an_object_that_is_suspended_leaves_the_secret_as_it_is_and_says_so() {
 #[test]
 fn failing_objects_are_counted_by_reason_and_converged_ones_are_too() {
     scene::alone(&[], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let operator = scene.operator(release, "a").await?;
         scene.sealed_and_ready("good", &[("k", "v")]).await?;
         let mut bad = scene.ring().await.seal(&scene.namespace, "bad", &[("a", "1"), ("b", "2")]);
         swap(&mut bad.spec.data, "a", "b");

@@ -13,9 +13,7 @@ fn envelopes_are_proposed_when_asked_for_recipients_of_the_flag_and_not_of_the_r
     let added = Identity::generate();
     let flag = format!("operator.rewrapRecipients={{{}}}", added.recipient());
     scene::alone(&[&flag], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         scene.ring().await;
         // Whoever can write the KeyRing can add a recipient for new seals, and none for what is sealed already.
         let slipped_in = Identity::generate();

@@ -65,9 +65,7 @@ async fn refused_everywhere(client: Client, ring: &str, served: &str, own: &str)
 fn with_a_list_of_namespaces_secrets_are_never_asked_for_elsewhere() {
     scene::alone(&[], async |scene, release| -> Result<()> {
         let mark = scene.plane.audit.mark();
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let mut operator = scene.operator(release, "a").await?;
         scene.sealed_and_ready("app", &[("k", "v")]).await?;
         operator.terminate().await?;
         let calls = scene.plane.audit.since(mark, &release.user());

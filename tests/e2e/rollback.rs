@@ -44,9 +44,7 @@ fn by_default_a_reverted_value_is_applied_and_reported_until_it_is_sealed_anew()
 #[test]
 fn with_policy_deny_a_reverted_value_is_refused_and_the_new_one_stays() {
     scene::alone(&["keyring.policy.rollback=Deny"], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         revert(scene).await?;
         let failing = wait::until_failing(&scene.sealed(), "app", Reason::RolledBack).await;
         assert!(wait::message(&failing).contains('k'), "{}", wait::message(&failing));
@@ -58,9 +56,7 @@ fn with_policy_deny_a_reverted_value_is_refused_and_the_new_one_stays() {
 #[test]
 fn with_policy_allow_a_reverted_value_is_applied_in_silence() {
     scene::alone(&["keyring.policy.rollback=Allow"], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         revert(scene).await?;
         let old = |secret: &_| wait::value_of(secret, "k") == b"old";
         wait::until_secret(&scene.secrets(), "app", "has the old value", old).await;
@@ -74,9 +70,7 @@ fn with_policy_allow_a_reverted_value_is_applied_in_silence() {
 #[test]
 fn a_removed_key_that_comes_back_with_an_older_value_is_a_rollback_too() {
     scene::alone(&["keyring.policy.rollback=Deny"], async |scene, release| -> Result<()> {
-        let mut operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        operator.until_ready().await?;
+        let _operator = scene.operator(release, "a").await?;
         let ring = scene.ring().await;
         let old = ring.seal(&scene.namespace, "app", &[("k", "old"), ("other", "x")]);
         scene.commit(&old).await?;

@@ -229,6 +229,17 @@ impl Scene {
         self.secrets().delete(name, &DeleteParams::default()).await.map(drop)
     }
 
+    /// Starts an operator of a release, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends, or takes too long.
+    pub async fn operator(&self, release: &Release, replica: &str) -> Result<Operator> {
+        let mut operator = release.start(replica)?;
+        self.watch_log(&operator).await;
+        operator.until_ready().await?;
+        Ok(operator)
+    }
+
     /// Prints this operator's log as well when the test fails.
     pub async fn watch_log(&self, operator: &Operator) {
         self.logs.lock().await.push(operator.process().log_path().to_owned());

@@ -90,18 +90,10 @@ impl Dek {
     }
 
     /// The padded plaintext, or nothing if anything that the value is bound to differs.
-    pub(super) fn open(
-        &self,
-        binding: &Binding,
-        key: &DataKey,
-        token: &Token,
-    ) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn open(&self, binding: &Binding, key: &DataKey, token: &Token) -> Option<Zeroizing<Vec<u8>>> {
         let aad = binding.aad(key, token.seq, &self.commit);
         let (nonce, sealed) = token.blob.split_first_chunk::<12>()?;
         let mut plain = Zeroizing::new(sealed.to_vec());
-        self.cipher(&aad)
-            .decrypt_in_place(&(*nonce).into(), &aad, &mut *plain)
-            .ok()
-            .map(|()| plain)
+        self.cipher(&aad).decrypt_in_place(&(*nonce).into(), &aad, &mut *plain).ok().map(|()| plain)
     }
 }

@@ -188,9 +188,8 @@ impl Envelope {
             return Err(SealError::TooManyRecipients);
         }
         for (i, one) in recipients.iter().enumerate() {
-            let twice = |other: &NamedRecipient| {
-                other.name() == one.name() || other.recipient() == one.recipient()
-            };
+            let twice =
+                |other: &NamedRecipient| other.name() == one.name() || other.recipient() == one.recipient();
             if recipients[..i].iter().any(twice) {
                 return Err(SealError::DuplicateRecipient { name: one.name().to_owned() });
             }
@@ -200,8 +199,8 @@ impl Envelope {
         payload[DEK_TAG.len()..].copy_from_slice(dek.bytes().as_slice());
 
         let keys = recipients.iter().map(|r| r.recipient().age() as &dyn age::Recipient);
-        let encryptor = age::Encryptor::with_recipients(keys)
-            .expect("X25519 recipients, at least one, never conflict");
+        let encryptor =
+            age::Encryptor::with_recipients(keys).expect("X25519 recipients, at least one, never conflict");
         let mut file = Vec::with_capacity(256 + 128 * recipients.len());
         encryptor
             .wrap_output(&mut file)
@@ -210,10 +209,8 @@ impl Envelope {
                 writer.finish().map(|_| ())
             })
             .expect("writing to memory does not fail");
-        let to = recipients
-            .iter()
-            .map(|r| Hint { name: r.name().to_owned(), id: r.recipient().id() })
-            .collect();
+        let to =
+            recipients.iter().map(|r| Hint { name: r.name().to_owned(), id: r.recipient().id() }).collect();
         let stanzas = count_stanzas(&file).expect("age writes a header within the limits");
         Ok(Self { commit: *dek.commit(), to, age: file, stanzas })
     }
@@ -246,8 +243,7 @@ impl Envelope {
         let corrupt = |what| OpenError::CorruptEnvelope { envelope: id, what };
         let decryptor = age::Decryptor::new_buffered(self.age.as_slice())
             .map_err(|_| corrupt("its age header is malformed"))?;
-        let reader = match decryptor.decrypt(std::iter::once(identity.age() as &dyn age::Identity))
-        {
+        let reader = match decryptor.decrypt(std::iter::once(identity.age() as &dyn age::Identity)) {
             Ok(reader) => reader,
             Err(age::DecryptError::NoMatchingKeys) => return Ok(None),
             Err(_) => return Err(corrupt("its age header is malformed or was changed")),
@@ -274,9 +270,7 @@ impl Envelope {
 
 /// Walks the header's lines, counting stanzas, up to the MAC line. Linear, and no line is kept.
 fn count_stanzas(file: &[u8]) -> Result<Stanzas, EnvelopeFault> {
-    let mut rest = file
-        .strip_prefix(b"age-encryption.org/v1\n")
-        .ok_or(EnvelopeFault::NotAnAgeFile)?;
+    let mut rest = file.strip_prefix(b"age-encryption.org/v1\n").ok_or(EnvelopeFault::NotAnAgeFile)?;
     let mut stanzas = Stanzas::default();
     loop {
         let end = rest.iter().position(|&b| b == b'\n').ok_or(EnvelopeFault::NotAnAgeFile)?;

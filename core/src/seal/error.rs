@@ -31,7 +31,9 @@ pub enum FormatError {
     #[error("a name under spec.envelopes is not eight characters of a-z and 2-7")]
     MalformedEnvelopeId,
     /// A key name is not `[-._a-zA-Z0-9]{1,253}`.
-    #[error("a key name is not 1 to 253 characters of letters, digits, '-', '_' and '.', or begins with '..'")]
+    #[error(
+        "a key name is not 1 to 253 characters of letters, digits, '-', '_' and '.', or begins with '..'"
+    )]
     MalformedKeyName,
     /// A value is not a canonical token.
     #[error("key {key}: not a canonical wax1 token")]
@@ -40,7 +42,9 @@ pub enum FormatError {
         key: DataKey,
     },
     /// The Secret type is one that Waxwing never produces.
-    #[error("a Secret of type {secret_type} would be a credential for the cluster itself and is never produced")]
+    #[error(
+        "a Secret of type {secret_type} would be a credential for the cluster itself and is never produced"
+    )]
     RefusedType {
         /// The type.
         secret_type: &'static str,
@@ -120,7 +124,9 @@ pub enum OpenError {
         envelope: EnvelopeId,
     },
     /// The value was sealed for another place, or was changed.
-    #[error("key {key}: sealed for another namespace, name, scope, type, key or sequence number, or changed since")]
+    #[error(
+        "key {key}: sealed for another namespace, name, scope, type, key or sequence number, or changed since"
+    )]
     BindingMismatch {
         /// Which value.
         key: DataKey,
@@ -140,7 +146,10 @@ pub enum OpenError {
         seq: u64,
     },
     /// The envelopes would take too many curve operations.
-    #[error("opening would take more than {} tries of an identity on a stanza; rewrap with fewer recipients, or with true hints", limits::UNWRAP_TRIES)]
+    #[error(
+        "opening would take more than {} tries of an identity on a stanza; rewrap with fewer recipients, or with true hints",
+        limits::UNWRAP_TRIES
+    )]
     TooManyTries,
     /// The opened values are too large together.
     #[error("the opened values are more than {} bytes together", limits::OPENED_BYTES)]

@@ -1,7 +1,10 @@
 //! What stays in memory after a value was sealed and opened: nothing.
 
 #![cfg(target_os = "linux")]
-#![expect(clippy::disallowed_methods, reason = "a test reads its own process's memory; core itself does no IO")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test reads its own process's memory; core itself does no IO"
+)]
 
 use std::{
     fs::{self, File},

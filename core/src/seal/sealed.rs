@@ -6,8 +6,8 @@ use waxwing_crds::{SealedSecretSpec, names};
 use zeroize::Zeroizing;
 
 use super::{
-    Binding, DataKey, Envelope, EnvelopeId, FORMAT, FormatError, OpenError, SealError, Token,
-    dek::Dek, envelope::Tries, limits, padding,
+    Binding, DataKey, Envelope, EnvelopeId, FORMAT, FormatError, OpenError, SealError, Token, dek::Dek,
+    envelope::Tries, limits, padding,
 };
 use crate::{
     Secret,
@@ -201,8 +201,7 @@ impl Sealed {
         identities: &Identities,
         now: i64,
     ) -> Result<OpenedValue, OpenError> {
-        let token =
-            self.tokens.get(key).ok_or_else(|| OpenError::UnknownKey { key: key.clone() })?;
+        let token = self.tokens.get(key).ok_or_else(|| OpenError::UnknownKey { key: key.clone() })?;
         let (dek, opened_by) =
             self.envelope(token.envelope).unwrap(token.envelope, identities, &mut Tries::new())?;
         let value = self.open_value(&dek, key, token, now)?;
@@ -282,8 +281,7 @@ impl Sealed {
         spec.secret_type = self.binding.secret_type.clone();
         spec.envelopes =
             self.envelopes.iter().map(|(id, envelope)| (id.to_string(), envelope.spec())).collect();
-        spec.data =
-            self.tokens.iter().map(|(key, token)| (key.to_string(), token.to_string())).collect();
+        spec.data = self.tokens.iter().map(|(key, token)| (key.to_string(), token.to_string())).collect();
     }
 
     fn envelope(&self, id: EnvelopeId) -> &Envelope {
@@ -291,18 +289,11 @@ impl Sealed {
         self.envelopes.get(&id).expect("every token's envelope is present")
     }
 
-    fn open_value(
-        &self,
-        dek: &Dek,
-        key: &DataKey,
-        token: &Token,
-        now: i64,
-    ) -> Result<Secret, OpenError> {
+    fn open_value(&self, dek: &Dek, key: &DataKey, token: &Token, now: i64) -> Result<Secret, OpenError> {
         let plain: Zeroizing<Vec<u8>> = dek
             .open(&self.binding, key, token)
             .ok_or_else(|| OpenError::BindingMismatch { key: key.clone() })?;
-        let value =
-            padding::unpad(&plain).ok_or_else(|| OpenError::BadPadding { key: key.clone() })?;
+        let value = padding::unpad(&plain).ok_or_else(|| OpenError::BadPadding { key: key.clone() })?;
         if token.seq > latest_seq(now) {
             return Err(OpenError::SeqInFuture { key: key.clone(), seq: token.seq });
         }

@@ -52,7 +52,8 @@ fn outcome(vector: &Vector) -> Result<BTreeMap<String, String>, String> {
     let identities = Identities::from_iter([Identity::parse(&identity).unwrap()]);
     let now = vector.header["now"].parse().unwrap();
 
-    let sealed = Sealed::parse(&object.spec, &namespace, &name).map_err(|e| e.reason().as_str().to_owned())?;
+    let sealed =
+        Sealed::parse(&object.spec, &namespace, &name).map_err(|e| e.reason().as_str().to_owned())?;
     let mut written = object.spec.clone();
     sealed.write_into(&mut written);
     assert_eq!(written, object.spec, "{}: what parses is written back unchanged", vector.file);
@@ -70,8 +71,7 @@ fn every_vector_gives_what_its_header_expects() {
         match outcome(&vector) {
             Ok(values) => {
                 assert_eq!(vector.header["expect"], "opens", "{}", vector.file);
-                let expected =
-                    vector.header.iter().filter(|(name, _)| name.starts_with("value "));
+                let expected = vector.header.iter().filter(|(name, _)| name.starts_with("value "));
                 let expected: BTreeMap<_, _> = expected.map(|(k, v)| (k.clone(), v.clone())).collect();
                 assert_eq!(values, expected, "{}", vector.file);
             }

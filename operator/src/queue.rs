@@ -6,7 +6,7 @@
 //! cause skips the delay, within a rate for each object.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -56,7 +56,7 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// How many looks at one object may follow each other at once, and how long each takes to come back.
 const BURST: u32 = 20;
 const REFILL: Duration = Duration::from_millis(200);
-/// Each such turn goes to the least urgent class, so that it cannot starve.
+/// Each such turn goes to one of the less urgent classes, in rotation, so that neither can starve.
 const FAIR_TURN: u64 = 8;
 
 /// The queue. One task takes, any number add.
@@ -72,6 +72,9 @@ struct State {
     lanes: [Lane; 3],
     /// By time, then by the order of adding.
     delayed: BTreeMap<(Instant, u64), ObjectKey>,
+    /// What was forgotten before its bucket was full again, by when that is. At most the objects that were looked at
+    /// within the last `BURST * REFILL`.
+    spent: BTreeSet<(Instant, ObjectKey)>,
     added: u64,
     taken: u64,
     closed: bool,
@@ -90,7 +93,7 @@ struct Entry {
     place: Place,
     failures: u32,
     bucket: Bucket,
-    /// It was forgotten while it was worked on.
+    /// It was forgotten: the entry stays for its worker, and for its bucket.
     gone: bool,
 }
 
@@ -139,7 +142,7 @@ impl Queue {
 
     /// The object is gone.
     pub fn forget(&self, key: &ObjectKey) {
-        self.lock().forget(key);
+        self.lock().forget(key, Instant::now());
     }
 
     /// Drops whatever waits; what is worked on stays so.
@@ -200,10 +203,10 @@ impl Queue {
 impl State {
     fn add(&mut self, key: &ObjectKey, class: Class, now: Instant) {
         let entry = self.entry(key, now);
+        entry.gone = false;
         match entry.place {
             Place::Working(again) => {
                 entry.place = Place::Working(Some(again.map_or(class, |old| old.min(class))));
-                entry.gone = false;
             }
             Place::Waiting(old) if old <= class => {}
             Place::Waiting(_) | Place::Idle | Place::Delayed(..) => {
@@ -222,8 +225,7 @@ impl State {
         let Some(entry) = self.entries.get_mut(key) else { return };
         let Place::Working(again) = entry.place else { return };
         if entry.gone {
-            self.entries.remove(key);
-            return;
+            return self.let_go(key, now);
         }
         entry.failures = match verdict {
             Verdict::Done | Verdict::After(_) => 0,
@@ -239,7 +241,7 @@ impl State {
         }
     }
 
-    fn forget(&mut self, key: &ObjectKey) {
+    fn forget(&mut self, key: &ObjectKey, now: Instant) {
         self.leave(key);
         match self.entries.get_mut(key) {
             // Its worker is still at it: an object of the same name must wait for it.
@@ -247,8 +249,34 @@ impl State {
                 entry.place = Place::Working(None);
                 entry.gone = true;
             }
-            _ => {
-                self.entries.remove(key);
+            _ => self.let_go(key, now),
+        }
+    }
+
+    /// Drops what is known of an object that nobody works on, but for a spent bucket: whoever deletes an object and
+    /// creates it again gets no more looks than whoever changes it.
+    fn let_go(&mut self, key: &ObjectKey, now: Instant) {
+        self.drop_refilled(now);
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let full_at = entry.bucket.full_at;
+        if full_at > now {
+            *entry = Entry { place: Place::Idle, failures: 0, bucket: entry.bucket, gone: true };
+            self.spent.insert((full_at, key.clone()));
+        } else {
+            self.entries.remove(key);
+        }
+    }
+
+    /// Drops the forgotten objects whose buckets are full again.
+    fn drop_refilled(&mut self, now: Instant) {
+        while self.spent.first().is_some_and(|(full_at, _)| *full_at <= now)
+            && let Some((full_at, key)) = self.spent.pop_first()
+        {
+            // Made anew meanwhile, it lives; forgotten once more, it stands further on.
+            let is_over =
+                |entry: &Entry| entry.gone && entry.place == Place::Idle && entry.bucket.full_at <= full_at;
+            if self.entries.get(&key).is_some_and(is_over) {
+                self.entries.remove(&key);
             }
         }
     }
@@ -256,11 +284,13 @@ impl State {
     fn clear(&mut self) {
         self.lanes = Default::default();
         self.delayed.clear();
+        self.spent.clear();
         self.entries.retain(|_, entry| matches!(entry.place, Place::Working(_)));
     }
 
     /// Moves what is due into the lanes.
     fn promote(&mut self, now: Instant) {
+        self.drop_refilled(now);
         while let Some(first) = self.delayed.first_entry()
             && first.key().0 <= now
         {
@@ -273,12 +303,13 @@ impl State {
     }
 
     fn take(&mut self, now: Instant) -> Option<ObjectKey> {
-        self.taken += 1;
         let mut order = Class::ALL;
-        if self.taken.is_multiple_of(FAIR_TURN) {
-            order.reverse();
+        let turn = self.taken + 1;
+        if turn.is_multiple_of(FAIR_TURN) {
+            order.rotate_left(if (turn / FAIR_TURN).is_multiple_of(2) { 2 } else { 1 });
         }
         let key = order.into_iter().find_map(|class| self.lanes[class as usize].pop())?;
+        self.taken = turn;
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.place = Place::Working(None);
             entry.bucket.spend(now);

@@ -40,15 +40,21 @@ async fn namespaces_take_turns() {
     assert_eq!(drain(&queue, NOW).await, ["busy/0", "calm/only", "busy/1", "busy/2", "busy/3"]);
 }
 
+/// D05. Guard: the fair turn in `State::take`, which goes round.
 #[tokio::test(start_paused = true)]
-async fn the_least_urgent_class_is_not_starved() {
-    let queue = Queue::new();
-    queue.add(&key("a", "refreshed"), Class::Refresh);
-    for number in 0..100 {
-        queue.add(&key("a", &number.to_string()), Class::New);
+async fn no_class_is_starved_while_the_other_two_are_full() {
+    for starved in Class::ALL {
+        let queue = Queue::new();
+        queue.add(&key("a", "starved"), starved);
+        for class in Class::ALL.into_iter().filter(|class| *class != starved) {
+            for number in 0..100 {
+                queue.add(&key("a", &format!("{class:?}-{number}")), class);
+            }
+        }
+        let taken = drain(&queue, NOW).await;
+        let turn = taken.iter().position(|key| key == "a/starved").unwrap();
+        assert!(turn < 16, "{starved:?}: {turn}");
     }
-    let taken = drain(&queue, NOW).await;
-    assert!(taken.iter().position(|key| key == "a/refreshed").unwrap() < 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,6 +180,61 @@ async fn an_object_that_flaps_is_slowed_down_and_delays_nobody() {
     assert!((60..=72).contains(&looks["a/flapping"]), "{looks:?}");
     advance(REFILL * 2).await;
     assert_eq!(drain(&queue, NOW).await, ["a/flapping"], "the last change is not lost");
+}
+
+/// D05. Guard: `State::let_go`, which keeps a spent bucket.
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_deleted_and_created_all_the_time_is_slowed_down_just_as_well() {
+    // Deleted after, and while, it is looked at.
+    for while_looked_at in [false, true] {
+        let queue = Queue::new();
+        let flapping = key("a", "flapping");
+        let mut looks = 0;
+        for _ in 0..1000 {
+            queue.add(&flapping, Class::New);
+            while let Ok(Some(key)) = timeout(Duration::ZERO, queue.take()).await {
+                looks += 1;
+                if while_looked_at {
+                    queue.forget(&key);
+                }
+                queue.done(&key, Verdict::Done);
+            }
+            queue.forget(&flapping);
+            advance(Duration::from_millis(10)).await;
+        }
+        // 10 seconds at 5 a second, and the burst.
+        assert!((60..=72).contains(&looks), "{looks}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_of_forgotten_objects_once_their_buckets_are_full_again() {
+    let queue = Queue::new();
+    let keys: Vec<_> = (0..1000).map(|number| key("a", &number.to_string())).collect();
+    for round in 0..3 {
+        for key in &keys {
+            queue.add(key, Class::New);
+        }
+        while let Ok(Some(key)) = timeout(Duration::ZERO, queue.take()).await {
+            queue.done(&key, Verdict::Done);
+        }
+        keys.iter().for_each(|key| queue.forget(key));
+        keys.iter().for_each(|key| queue.forget(key));
+        let kept = queue.lock();
+        assert_eq!((kept.entries.len(), kept.spent.len()), (1000, 1000 * (round + 1)), "{round}");
+    }
+    advance(REFILL * 3).await;
+    queue.forget(&key("a", "any"));
+    assert!(queue.lock().entries.is_empty());
+    assert!(queue.lock().spent.is_empty());
+    // One made anew before that is kept.
+    queue.add(&keys[0], Class::New);
+    queue.take().await;
+    queue.done(&keys[0], Verdict::Done);
+    queue.forget(&keys[0]);
+    queue.add(&keys[0], Class::New);
+    advance(REFILL).await;
+    assert_eq!(drain(&queue, NOW).await, ["a/0"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,9 +28,42 @@ pub(crate) fn quiet_panics() {
 
 #[cfg(test)]
 mod tests {
+    use std::{env, process::Command};
+
+    use clap::Parser;
     use rustix::process::{dumpable_behavior, getrlimit};
 
     use super::*;
+    use crate::{flags::Flags, logs};
+
+    /// L01. Guard: the hook in `quiet_panics`, which names the place alone. The panic is in a process of its own, with
+    /// the log as it is started there, and all of its output is searched.
+    #[test]
+    fn a_panic_says_where_and_nothing_of_its_payload() {
+        const CHILD: &str = "WAXWING_TEST_PANIC";
+        const CANARY: &str = "canary-9b1f44d07c";
+        if env::var_os(CHILD).is_some() {
+            logs::start(&Flags::parse_from(["waxwing-operator", "--operator-namespace=waxwing-system"]));
+            quiet_panics();
+            assert!(panic::catch_unwind(|| panic!("{CANARY}")).is_err());
+            let value: Result<(), &str> = Err(CANARY);
+            assert!(panic::catch_unwind(|| value.unwrap()).is_err());
+            return;
+        }
+        let test = "harden::tests::a_panic_says_where_and_nothing_of_its_payload";
+        let child = Command::new(env::current_exe().unwrap())
+            .args([test, "--exact", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert!(child.status.success());
+        for (name, output) in [("stdout", &child.stdout), ("stderr", &child.stderr)] {
+            assert!(!String::from_utf8_lossy(output).contains(CANARY), "in {name}");
+        }
+        let said = String::from_utf8_lossy(&child.stdout);
+        assert_eq!(said.matches("a defect of the operator").count(), 2, "{said}");
+        assert!(said.contains("harden.rs:"), "{said}");
+    }
 
     /// L05. Guard: both calls in `harden`.
     #[test]

@@ -14,6 +14,8 @@ struct Server {
     key_ring: Option<Value>,
     secrets: Vec<Value>,
     writes: Vec<String>,
+    /// The reasons of the events.
+    events: Vec<String>,
     version: u64,
 }
 
@@ -24,6 +26,9 @@ impl Server {
         if is_write {
             self.version += 1;
             self.writes.push(format!("{method} {}", path.rsplit('/').next().unwrap_or_default()));
+        }
+        if path.contains("/events") {
+            self.events.push(body["reason"].as_str().unwrap_or_default().to_owned());
         }
         match (method, path) {
             ("GET", path) if path.contains("/keyrings/") => self
@@ -70,8 +75,9 @@ fn keeper(
 ) -> (KeyRingLoop, watch::Receiver<Arc<Ring>>, watch::Sender<Option<Instant>>) {
     let server = server.clone();
     let client = testing::client_with_body(move |line, body| server.lock().unwrap().answer(line, body));
-    let (context, leader) = testing::context(client, &[]);
+    let (mut context, leader) = testing::context(client, &[]);
     let (sender, ring) = watch::channel(Arc::new(Ring::unread("default")));
+    Arc::get_mut(&mut context).unwrap().ring = ring.clone();
     (KeyRingLoop::new(context, sender, Arc::default()), ring, leader)
 }
 
@@ -112,6 +118,31 @@ async fn a_missing_key_ring_makes_no_key_and_ends_the_use_of_those_there_were() 
     assert!(matches!(keeper.settle().await, Err(Failure::Missing)));
     assert!(!ring.borrow().is_usable());
     assert_eq!(server.lock().unwrap().writes.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_a_person_retires_is_told_of_once_and_by_the_replica_that_leads() {
+    let server = server(Some(key_ring()));
+    let (mut leading, ring, leader) = keeper(&server);
+    let (mut waiting, _, _held_by_the_other) = keeper(&server);
+    lead(&leader);
+    assert!(leading.settle().await.is_ok() && waiting.settle().await.is_ok());
+    let told = || server.lock().unwrap().events.iter().filter(|reason| *reason == "KeyRetired").count();
+    assert_eq!(told(), 0);
+    let retired = {
+        let mut server = server.lock().unwrap();
+        let key = &mut server.key_ring.as_mut().unwrap()["status"]["keys"][0];
+        key["state"] = json!("Retired");
+        key["recipient"].as_str().unwrap().to_owned()
+    };
+    assert!(waiting.settle().await.is_ok());
+    assert_eq!(told(), 0, "whoever does not lead says nothing");
+    for _ in 0..2 {
+        assert!(leading.settle().await.is_ok());
+        assert_eq!(told(), 1);
+    }
+    assert_eq!(ring.borrow().states[&retired.parse().unwrap()], KeyState::Retired);
+    assert!(ring.borrow().active.iter().all(|active| active.as_str() != retired), "another one is active");
 }
 
 /// Whoever else lists a key in between is read first: one of the two keys is made.

@@ -9,7 +9,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::Resource;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::value::RawValue;
 use waxwing_core::keys::KeyId;
 use waxwing_crds::{ConditionType, SealedSecret, SealedSecretSpec, SealedSecretStatus, conditions, names};
@@ -72,12 +75,43 @@ impl<'de> Deserialize<'de> for IncomingSealed {
         #[derive(Deserialize)]
         struct Wire {
             metadata: Meta,
-            spec: Option<Box<RawValue>>,
-            status: Option<Box<RawValue>>,
+            spec: Option<Text>,
+            status: Option<Text>,
         }
         let mut wire = Wire::deserialize(deserializer)?;
         wire.metadata.annotations.remove(LAST_APPLIED);
-        Ok(Self { meta: wire.metadata.into(), spec: wire.spec, status: wire.status })
+        let text = |text: Option<Text>| text.map(|Text(raw)| raw);
+        Ok(Self { meta: wire.metadata.into(), spec: text(wire.spec), status: text(wire.status) })
+    }
+}
+
+/// Any JSON, as text.
+///
+/// It is taken from the input as it stands. Where a watch event has its `object` before its `type`, which the API
+/// server never writes but a proxy that sorts keys does, serde has already read the object into values of its own when
+/// it learns what it is: then they are written out again.
+struct Text(Box<RawValue>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("any JSON")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text, A::Error> {
+                Deserialize::deserialize(MapAccessDeserializer::new(map)).map(Text)
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, read: D) -> Result<Text, D::Error> {
+                let value = serde_json::Value::deserialize(read)?;
+                serde_json::value::to_raw_value(&value).map(Text).map_err(D::Error::custom)
+            }
+        }
+        // The name by which serde_json knows that its text is wanted. Were it another one, the text would be read into
+        // values and written out again: slower, and the same.
+        deserializer.deserialize_newtype_struct("$serde_json::private::RawValue", Either)
     }
 }
 

@@ -100,3 +100,21 @@ fn of_a_secret_only_what_concerns_ownership_is_kept() {
     assert!(record.is_terminating());
     assert_eq!(record.resource_version(), "9");
 }
+
+/// A proxy that sorts keys writes an event's object before its type.
+#[test]
+fn a_watch_event_can_be_read_in_any_order_of_its_fields() {
+    let object = r#"{"metadata":{"name":"db","namespace":"a"},"spec":{"data":{"a":"x"},"n":[1,2.5,null,true]},"status":"nonsense"}"#;
+    let texts = [
+        format!(r#"{{"type":"ADDED","object":{object}}}"#),
+        format!(r#"{{"object":{object},"type":"ADDED"}}"#),
+    ];
+    let [first, second] = texts.map(|text| {
+        let event: kube::core::WatchEvent<IncomingSealed> = serde_json::from_str(&text).unwrap();
+        let kube::core::WatchEvent::Added(object) = event else { panic!("another event") };
+        let (_, record): (ObjectKey, SealedRecord) = object.into();
+        (record.spec_json().to_owned(), record.status.clone())
+    });
+    assert_eq!(first.0, r#"{"data":{"a":"x"},"n":[1,2.5,null,true]}"#);
+    assert_eq!(first, second);
+}

@@ -3,6 +3,8 @@
 //! An event is written when something has changed, by the caller's judgement; the same one again within minutes only
 //! raises its count. An event that cannot be written is a line in the log and nothing else.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
     Client,
@@ -16,10 +18,18 @@ use crate::api_error;
 /// The longest note that the API takes is 1 KiB.
 const NOTE_LIMIT: usize = 1000;
 
+/// After so many events the recorder is replaced. It keeps each for six minutes, up to 3 KB with its note, and looks
+/// through all of them for each further one: without an end, 10,000 objects that fail at once would take 30 MB and
+/// 10^8 looks.
+const KEPT: usize = 1000;
+
 /// Writes events.
 #[derive(Clone)]
 pub struct Events {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
+    /// What knows the latest events, and how many it was given.
+    recorder: Arc<Mutex<(Recorder, usize)>>,
 }
 
 impl Events {
@@ -27,7 +37,21 @@ impl Events {
     pub fn new(client: Client, instance: &str) -> Self {
         let reporter =
             Reporter { controller: "waxwing-operator".into(), instance: Some(instance.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        let recorder = Recorder::new(client.clone(), reporter.clone());
+        Self { client, reporter, recorder: Arc::new(Mutex::new((recorder, 0))) }
+    }
+
+    /// The recorder for one more event. One that begins anew writes an event that the old one had written as another
+    /// event, instead of raising its count, and that is all.
+    fn recorder(&self) -> Recorder {
+        let mut held = self.recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        let (recorder, given) = &mut *held;
+        if *given == KEPT {
+            *recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+            *given = 0;
+        }
+        *given += 1;
+        recorder.clone()
     }
 
     /// Something happened that is as it should be.
@@ -49,12 +73,44 @@ impl Events {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, about).await {
+        if let Err(error) = self.recorder().publish(&event, about).await {
             debug!(
                 reason = reason.as_str(),
                 error = api_error::describe(&error),
                 "an event could not be written"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    /// Guard: `KEPT`.
+    #[tokio::test]
+    async fn the_same_event_again_raises_its_count_and_of_many_others_nothing_is_kept() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let log = written.clone();
+        let client = testing::client_with_body(move |line, body| {
+            log.lock().unwrap().push(line.split(' ').next().unwrap_or_default().to_owned());
+            (200, body.clone())
+        });
+        let events = Events::new(client, "me");
+        let about = |number: usize| ObjectReference {
+            name: Some(number.to_string()),
+            namespace: Some("a".to_owned()),
+            ..ObjectReference::default()
+        };
+        for _ in 0..2 {
+            events.warning(&about(0), Reason::NoMatchingKey, "none fits").await;
+        }
+        assert_eq!(*written.lock().unwrap(), ["POST", "PATCH"]);
+        for number in 1..=KEPT {
+            events.warning(&about(number), Reason::NoMatchingKey, "none fits").await;
+        }
+        events.warning(&about(0), Reason::NoMatchingKey, "none fits").await;
+        assert_eq!(written.lock().unwrap().last().unwrap(), "POST", "the first one is forgotten");
     }
 }

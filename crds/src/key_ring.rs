@@ -221,7 +221,7 @@ pub struct KeyRingStatus {
     /// `Ready`, `Reconciling`, `Stalled` and, where it applies, `Degraded`.
     #[serde(deserialize_with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// Every identity that the ring has made or trusts, by its recipient.
+    /// Every identity that the ring has made, by its recipient. Those that the spec trusts are not copied here.
     #[serde(deserialize_with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<RingKey>,
     /// The digest of the published recipient list; a change of it is reported.

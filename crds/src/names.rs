@@ -37,6 +37,8 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const MANAGER: &str = "waxwing";
 /// The type of Secrets that hold an identity.
 pub const IDENTITY_TYPE: &str = "waxwing.dev/identity";
+/// The data key of an identity Secret: one `AGE-SECRET-KEY-1…` line, comments allowed.
+pub const IDENTITY_KEY: &str = "identity";
 /// Identity Secrets, and no produced one in the operator's namespace, have names that begin so.
 pub const RESERVED_NAME_PREFIX: &str = "waxwing-";
 

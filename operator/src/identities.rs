@@ -16,9 +16,6 @@ use waxwing_core::{Secret, keys::Identity, plan::key_ring};
 use waxwing_crds::names;
 use zeroize::Zeroizing;
 
-/// The data key of an identity Secret: one `AGE-SECRET-KEY-1…` line, comments allowed.
-pub(crate) const IDENTITY_KEY: &str = "identity";
-
 /// Picks the Secrets that may hold identities.
 pub(crate) fn selector() -> String {
     format!("type={}", names::IDENTITY_TYPE)
@@ -61,7 +58,7 @@ pub(crate) async fn create(
             ..ObjectMeta::default()
         },
         type_: Some(names::IDENTITY_TYPE.to_owned()),
-        data: Some([(IDENTITY_KEY.to_owned(), key)].into()),
+        data: Some([(names::IDENTITY_KEY.to_owned(), key)].into()),
         immutable: Some(true),
         ..ApiSecret::default()
     };
@@ -111,6 +108,7 @@ impl<'de> Deserialize<'de> for IncomingIdentity {
         }
         #[derive(Deserialize)]
         struct Data {
+            /// Of [`names::IDENTITY_KEY`].
             #[serde(default)]
             identity: Option<ByteString>,
         }
@@ -162,7 +160,7 @@ mod tests {
         let encoded = serde_json::to_value(ByteString(identity.to_text().expose().to_vec())).unwrap();
         let found = read(json!({
             "metadata": {"name": "waxwing-default-1", "labels": {"waxwing.dev/key-ring": "default"}},
-            "data": {"identity": encoded, "other": "AAAA"},
+            "data": {names::IDENTITY_KEY: encoded, "other": "AAAA"},
         }));
         assert_eq!(found.ring.as_deref(), Some("default"));
         assert_eq!(found.identity.unwrap().recipient(), identity.recipient());

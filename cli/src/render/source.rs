@@ -7,7 +7,10 @@ use std::{
 };
 
 use serde_json::Value;
-use waxwing_core::yaml::{self, Document};
+use waxwing_core::{
+    plan::{is_namespace, is_object_name},
+    yaml::{self, Document},
+};
 use waxwing_crds::{SealedSecret, SealedSecretSpec, names};
 
 use crate::{
@@ -27,14 +30,7 @@ pub(crate) struct Key {
 impl Key {
     /// Both names as Kubernetes takes them, or nothing.
     pub(super) fn new(namespace: &str, name: &str) -> Option<Self> {
-        let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let is_label = |text: &str| {
-            !text.is_empty() && text.bytes().all(is_inner) && !text.starts_with('-') && !text.ends_with('-')
-        };
-        let fits = is_label(namespace)
-            && namespace.len() <= 63
-            && name.len() <= 253
-            && name.split('.').all(is_label);
+        let fits = is_namespace(namespace) && is_object_name(name);
         fits.then(|| Self { namespace: namespace.to_owned(), name: name.to_owned() })
     }
 }

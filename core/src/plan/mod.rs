@@ -39,7 +39,7 @@ use claim::Claim;
 pub use produced::{Data, KIND, Owner, Ownership, Produced, produce};
 pub use propose::Answer;
 pub use report::{Denier, Event, Next, Outcome, Report, report};
-pub use spec::{Spec, SpecError};
+pub use spec::{Spec, SpecError, is_namespace, is_object_name};
 
 /// Raised when the same spec would give another Secret than before: every object is then looked at once.
 pub const RENDER_VERSION: u32 = 1;

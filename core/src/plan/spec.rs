@@ -61,6 +61,12 @@ pub enum SpecError {
         /// `labels` or `annotations`.
         field: &'static str,
     },
+    /// A name that no API server takes.
+    #[error("metadata.{field} is not one that Kubernetes takes: {}", grammar(field))]
+    Name {
+        /// `name` or `namespace`.
+        field: &'static str,
+    },
     /// A template that cannot work.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -78,7 +84,9 @@ impl SpecError {
         match self {
             Self::Format(error) => error.reason(),
             Self::KeyCollision { .. } => Reason::KeyCollision,
-            Self::Malformed { .. } | Self::MalformedMetadata { .. } => Reason::InvalidSpec,
+            Self::Malformed { .. } | Self::MalformedMetadata { .. } | Self::Name { .. } => {
+                Reason::InvalidSpec
+            }
             Self::MetadataRefused { .. } => Reason::MetadataRefused,
             Self::Template(error) => error.reason(),
             Self::TooManyKeys => Reason::LimitExceeded,
@@ -114,6 +122,13 @@ impl Spec {
     /// The first fault, in the order of the fields; limits before anything else.
     pub fn read(spec: &SealedSecretSpec, namespace: &str, name: &str) -> Result<Self, SpecError> {
         let sealed = Sealed::parse(spec, namespace, name)?;
+        if !is_object_name(name) {
+            return Err(SpecError::Name { field: "name" });
+        }
+        // A file without a namespace gets one by whoever applies it.
+        if !namespace.is_empty() && !is_namespace(namespace) {
+            return Err(SpecError::Name { field: "namespace" });
+        }
         if names::is_refused_secret_type(&spec.secret_type) {
             return Err(SpecError::TypeRefused);
         }
@@ -148,6 +163,29 @@ impl Spec {
     /// Every key that the Secret will have.
     pub fn keys(&self) -> impl Iterator<Item = &DataKey> {
         self.sealed.tokens().keys().chain(self.templates.keys())
+    }
+}
+
+/// Whether Kubernetes takes this as a namespace: at most 63 of `a-z0-9-`, with a letter or digit at both ends.
+pub fn is_namespace(text: &str) -> bool {
+    text.len() <= 63 && is_dns_part(text)
+}
+
+/// Whether Kubernetes takes this as the name of an object: at most 253 characters, in parts between dots that consist of
+/// `a-z0-9-` with a letter or digit at both ends.
+pub fn is_object_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_part)
+}
+
+fn is_dns_part(part: &str) -> bool {
+    let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    !part.is_empty() && part.bytes().all(is_inner) && !part.starts_with('-') && !part.ends_with('-')
+}
+
+fn grammar(field: &str) -> &'static str {
+    match field {
+        "namespace" => "at most 63 of a-z, 0-9 and '-', with a letter or digit at both ends",
+        _ => "at most 253 of a-z, 0-9, '-' and '.', with a letter or digit at both ends and beside each dot",
     }
 }
 
@@ -191,14 +229,7 @@ const METADATA_BYTES: usize = 64 * 1024;
 /// `[prefix/]name` as Kubernetes takes it for labels and annotations.
 fn is_qualified_name(text: &str) -> bool {
     let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
-    let is_prefix = |prefix: &str| {
-        let is_inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        let is_part = |part: &str| {
-            !part.is_empty() && part.bytes().all(is_inner) && !part.starts_with('-') && !part.ends_with('-')
-        };
-        prefix.len() <= 253 && prefix.split('.').all(is_part)
-    };
-    !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_prefix)
+    !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_object_name)
 }
 
 /// At most 63 letters, digits, dashes, underscores and dots, with a letter or digit at both ends.

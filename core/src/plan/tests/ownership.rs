@@ -134,7 +134,7 @@ fn no_secret_named_like_an_identity_is_produced_beside_the_identities() {
     let mut world = World::new();
     for (namespace, name, is_refused) in [
         ("waxwing-system", "waxwing-key-default-1", true),
-        ("waxwing-system", "waxwing-", true),
+        ("waxwing-system", "waxwing-a", true),
         ("waxwing-system", "store-credentials", false),
         ("apps", "waxwing-key-default-1", false),
     ] {

@@ -171,3 +171,30 @@ fn a_spec_that_does_not_decode_is_reported_and_not_skipped() {
     });
     assert!(refused(&plan, Reason::InvalidSpec).contains("spec.data"));
 }
+
+#[test]
+fn only_names_that_an_api_server_takes_are_accepted() {
+    let mut world = World::new();
+    let long = ["a".repeat(63), "a".repeat(64), "a".repeat(254)];
+    let mut check = |namespace: &str, name: &str, field: Option<&str>| {
+        world.object.metadata.namespace = Some(namespace.to_owned());
+        world.object.metadata.name = Some(name.to_owned());
+        world.seal_as(Scope::Strict, "Opaque", &[("password", "one")]);
+        let found = Spec::try_from(&world.object).err();
+        let expected = field.map(|field| (Reason::InvalidSpec, format!("metadata.{field} is not one that")));
+        let (found, start) = (found.map(|error| (error.reason(), error.to_string())), expected);
+        assert_eq!(found.is_some(), start.is_some(), "{namespace}/{name}: {found:?}");
+        if let (Some((reason, message)), Some((expected, start))) = (found, start) {
+            assert!(reason == expected && message.starts_with(&start), "{message}");
+        }
+    };
+    for (namespace, name) in [("apps", "db"), ("a-1", "a.b-c.1"), ("", "db"), (&long[0], &long[1])] {
+        check(namespace, name, None);
+    }
+    for name in ["", "X_Y", "Db", "a..b", ".", "-a", "a-", "a.-b", "a/b", "é", &long[2]] {
+        check("apps", name, Some("name"));
+    }
+    for namespace in ["..", "a.b", "Apps", "-a", "a_b", &long[1]] {
+        check(namespace, "db", Some("namespace"));
+    }
+}

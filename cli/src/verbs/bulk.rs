@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use serde::Serialize;
 use waxwing_core::{
     keys::{Identities, NamedRecipient},
     seal::{OpenError, Sealed},
@@ -11,7 +12,7 @@ use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
     origin,
-    printer::count,
+    printer::{Format, count},
     repository::Repository,
     sealed_file::{self, Item, SealedFile},
     write::Lock,
@@ -26,6 +27,25 @@ pub(super) struct Paths {
     /// Write nothing; exit with 3 if a file would change
     #[arg(long)]
     check: bool,
+    /// Form of the output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// What was done, for programs.
+#[derive(Serialize)]
+struct Report<'a> {
+    resources: usize,
+    changed: usize,
+    /// The files that were written, or would be with `--check`.
+    files: Vec<String>,
+    failures: &'a [Failed],
+}
+
+#[derive(Serialize)]
+struct Failed {
+    file: String,
+    message: String,
 }
 
 /// Makes the new sealed part of one resource for its recipients.
@@ -37,6 +57,7 @@ struct Tally {
     seen: usize,
     changed: usize,
     failures: Vec<Exit>,
+    failed: Vec<Failed>,
 }
 
 impl Paths {
@@ -58,22 +79,38 @@ impl Paths {
                 };
                 tally.count(result, &file, context);
             }
-            if file.is_changed() && !self.check {
+            if file.is_changed() {
                 changed.push(file);
             }
         }
-        let _lock = Lock::beside(changed.iter().map(SealedFile::path))?;
-        let prepared: Vec<_> =
-            changed.iter().map(|file| Ok((file.path(), file.prepare()?))).collect::<Result<_>>()?;
-        for (path, prepared) in prepared {
-            if let Some(prepared) = prepared {
-                prepared.commit().at(path.display())?;
-            }
+        if !self.check {
+            commit(&changed)?;
         }
         let would = if self.check { "would be " } else { "" };
         context.printer.note(format!("{} of {} {would}{done}", tally.changed, count(tally.seen, "resource")));
+        if self.output == Format::Json {
+            context.printer.json(&Report {
+                resources: tally.seen,
+                changed: tally.changed,
+                files: changed.iter().map(|file| file.path().display().to_string()).collect(),
+                failures: &tally.failed,
+            })?;
+        }
         Ok(tally.exit(self.check))
     }
+}
+
+/// Writes all files: each is complete beside the old one before the first is replaced.
+fn commit(changed: &[SealedFile]) -> Result<()> {
+    let _lock = Lock::beside(changed.iter().map(SealedFile::path))?;
+    let prepared: Vec<_> =
+        changed.iter().map(|file| Ok((file.path(), file.prepare()?))).collect::<Result<_>>()?;
+    for (path, prepared) in prepared {
+        if let Some(prepared) = prepared {
+            prepared.commit().at(path.display())?;
+        }
+    }
+    Ok(())
 }
 
 /// A change that opens with identities.
@@ -109,8 +146,10 @@ impl Tally {
         match result {
             Ok(changed) => self.changed += usize::from(changed),
             Err(failure) => {
-                let failure: Failure = failure.at(file.path().display());
+                let (file, message) = (file.path().display().to_string(), failure.to_string());
                 self.failures.push(failure.code());
+                let failure: Failure = failure.at(&file);
+                self.failed.push(Failed { file, message });
                 context.printer.failure(&failure);
             }
         }

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
 use waxwing_core::{
     config::{Config, Member, Rule},
     keys::{NamedRecipient, Recipient},
@@ -14,6 +15,7 @@ use super::keys;
 use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
+    printer::Format,
     repository::FILE,
     ring,
     write::{self, Mode},
@@ -54,6 +56,38 @@ pub(crate) struct Args {
     /// Write the recovery identity even inside a Git work tree
     #[arg(long, requires = "generate_recovery")]
     force: bool,
+    /// Form of the output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// What was written, for programs.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    file: String,
+    recipients: Vec<Row>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery_identity: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    recipient: String,
+    cluster: bool,
+    required: bool,
+}
+
+impl From<&Member> for Row {
+    fn from(member: &Member) -> Self {
+        Self {
+            name: member.recipient.name().to_owned(),
+            recipient: member.recipient.recipient().to_string(),
+            cluster: member.cluster,
+            required: member.required,
+        }
+    }
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
@@ -111,9 +145,14 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             .collect(),
         scope: None,
     };
+    let recipients = members.iter().map(Row::from).collect();
     let config = Config::new(members, vec![rule])?;
     write::create(&path, config.render().as_bytes(), Mode::Keep).map_err(Failure::from).at(path.display())?;
     context.printer.note(format!("wrote {}; commit it", path.display()));
+    if args.output == Format::Json {
+        let recovery_identity = args.generate_recovery.map(|file| file.display().to_string());
+        context.printer.json(&Report { file: path.display().to_string(), recipients, recovery_identity })?;
+    }
     Ok(Exit::Done)
 }
 

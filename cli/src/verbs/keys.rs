@@ -36,11 +36,14 @@ struct Generate {
     #[arg(required_unless_present = "file")]
     name: Option<String>,
     /// Write it here instead; the file must not exist
-    #[arg(long, short = 'o', value_name = "FILE", conflicts_with = "name")]
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
     file: Option<PathBuf>,
     /// Write it even inside a Git work tree
     #[arg(long)]
     force: bool,
+    /// Form of the output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 /// List the identities at hand: which would be tried, and where they lie.
@@ -77,7 +80,10 @@ fn generate(args: Generate, context: &Context) -> Result {
     };
     let identity = create(&path, args.force)?;
     context.printer.note(format!("wrote a new identity to {}; keep a copy in a safe place", path.display()));
-    context.printer.line(identity.recipient().as_str())?;
+    match args.output {
+        Format::Json => context.printer.json(&Row::of(&identity, &path))?,
+        Format::Text => context.printer.line(identity.recipient().as_str())?,
+    }
     Ok(Exit::Done)
 }
 
@@ -124,16 +130,19 @@ struct Row {
     file: String,
 }
 
+impl Row {
+    fn of(identity: &Identity, path: &Path) -> Self {
+        Self {
+            key_id: identity.id().to_string(),
+            recipient: identity.recipient().to_string(),
+            file: path.display().to_string(),
+        }
+    }
+}
+
 fn list(args: List, context: &Context) -> Result {
     let found = args.identities.find(context)?;
-    let rows: Vec<Row> = found
-        .iter()
-        .map(|found| Row {
-            key_id: found.identity.id().to_string(),
-            recipient: found.identity.recipient().to_string(),
-            file: found.path.display().to_string(),
-        })
-        .collect();
+    let rows: Vec<Row> = found.iter().map(|found| Row::of(&found.identity, &found.path)).collect();
     if args.output == Format::Json {
         context.printer.json(&rows)?;
     } else {

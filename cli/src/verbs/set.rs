@@ -1,8 +1,12 @@
 //! `waxwing set`: seals one value into a file. No private key, no cluster; one data line and one
 //! envelope change, nothing else.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
+use serde::Serialize;
 use waxwing_core::{Secret, keys::NamedRecipient, seal::DataKey};
 
 use crate::{
@@ -10,6 +14,7 @@ use crate::{
     cache,
     error::{Exit, Explain, Failure, Result},
     input,
+    printer::Format,
     repository::Repository,
     sealed_file::{Choice, SealedFile},
     write::Lock,
@@ -41,6 +46,9 @@ pub(crate) struct Args {
     choice: Choice,
     #[command(flatten)]
     cache: cache::Options,
+    /// Form of the output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
     /// Takes what people type after the key, so that the refusal does not repeat it.
     #[arg(hide = true)]
     value: Vec<std::ffi::OsString>,
@@ -72,7 +80,21 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     cache.map_or(Ok(()), |cache| cache.save())?;
     let what = if existed { "replaced" } else { "added" };
     context.printer.note(format!("{what} {key} in {title} ({})", args.file.display()));
+    if args.output == Format::Json {
+        let done = BTreeMap::from([(what, vec![key.as_str()])]);
+        context.printer.json(&Change { file: args.file.display().to_string(), resource: title, done })?;
+    }
     Ok(Exit::Done)
+}
+
+/// What was done to one resource.
+#[derive(Serialize)]
+pub(super) struct Change<'a> {
+    pub(super) file: String,
+    pub(super) resource: String,
+    /// The keys that were `added`, `replaced` or `removed`.
+    #[serde(flatten)]
+    pub(super) done: BTreeMap<&'static str, Vec<&'a str>>,
 }
 
 /// What the value goes into.

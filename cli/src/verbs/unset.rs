@@ -1,13 +1,15 @@
 //! `waxwing unset`: removes values from a file, and the envelopes that nothing needs any more.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use waxwing_core::seal::DataKey;
 
+use super::set::Change;
 use crate::{
     args::Context,
     error::{Exit, Failure, Result},
     origin::keys_of,
+    printer::Format,
     sealed_file::{Choice, SealedFile},
     write::Lock,
 };
@@ -22,6 +24,9 @@ pub(crate) struct Args {
     keys: Vec<String>,
     #[command(flatten)]
     choice: Choice,
+    /// Form of the output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
@@ -44,7 +49,11 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     }
     file.update(index, sealed)?;
     file.save()?;
-    let keys = keys.iter().map(DataKey::as_str).collect::<Vec<_>>().join(", ");
-    context.printer.note(format!("removed {keys} from {title} ({})", args.file.display()));
+    let keys: Vec<&str> = keys.iter().map(DataKey::as_str).collect();
+    context.printer.note(format!("removed {} from {title} ({})", keys.join(", "), args.file.display()));
+    if args.output == Format::Json {
+        let done = BTreeMap::from([("removed", keys)]);
+        context.printer.json(&Change { file: args.file.display().to_string(), resource: title, done })?;
+    }
     Ok(Exit::Done)
 }

@@ -132,7 +132,48 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
 /// The parser, with the name that it is called by in its help.
 pub(crate) fn command(name: &'static str) -> clap::Command {
     let exits = Exit::TABLE.map(|(exit, meaning)| format!("  {}  {meaning}\n", exit as u8)).concat();
-    Arguments::command().bin_name(name).after_help(format!("Exit codes:\n{exits}"))
+    let command = Arguments::command().bin_name(name).after_help(format!("Exit codes:\n{exits}"));
+    if cfg!(feature = "cluster") { command } else { without_cluster(command) }
+}
+
+/// The parser of a build that talks to no cluster: the commands that could say how to get one.
+fn without_cluster(mut command: clap::Command) -> clap::Command {
+    let note = |command: clap::Command, can: &str| {
+        let before = command.get_after_help().map(|help| format!("{help}\n\n")).unwrap_or_default();
+        command.after_help(format!(
+            "{before}This build talks to no cluster. One that can {can}:\n  {WITH_CLUSTER}"
+        ))
+    };
+    for (verb, can) in CLUSTER_VERBS {
+        command = match verb.split_once(' ') {
+            None => command.mut_subcommand(verb, |verb| note(verb, can)),
+            Some((verb, inner)) => {
+                command.mut_subcommand(verb, |verb| verb.mut_subcommand(inner, |verb| note(verb, can)))
+            }
+        };
+    }
+    command
+}
+
+/// How to get a build that talks to clusters, from a checkout.
+const WITH_CLUSTER: &str = "cargo install --locked --path cli --features cluster";
+
+/// The commands that do more in such a build, and what.
+const CLUSTER_VERBS: [(&str, &str); 5] = [
+    ("init", "read KeyRings from kubeconfig contexts"),
+    ("recipients diff", "read KeyRings from kubeconfig contexts"),
+    ("seal", "tell changed values by the live Secrets"),
+    ("rewrap", "take the envelopes that the operator proposes"),
+    ("quickstart", "do it in a cluster"),
+];
+
+/// The options that only such a build has.
+const CLUSTER_OPTIONS: [&str; 6] =
+    ["--cluster", "--compare-live", "--context", "--from-cluster", "--keyring", "--yes"];
+
+fn is_cluster_option(arg: &OsString) -> bool {
+    let arg = arg.to_string_lossy();
+    CLUSTER_OPTIONS.contains(&arg.split('=').next().unwrap_or_default())
 }
 
 /// `kubectl` finds a plugin by the name of its file.
@@ -159,7 +200,14 @@ fn complain(error: &clap::Error, args: &[OsString]) -> Exit {
         printer.failure(&failure);
         return failure.code();
     }
-    printer.parser_says(error)
+    let exit = printer.parser_says(error);
+    if cfg!(not(feature = "cluster"))
+        && error.kind() == ErrorKind::UnknownArgument
+        && args.iter().any(is_cluster_option)
+    {
+        printer.hint(format!("this build talks to no cluster; one that does: {WITH_CLUSTER}"));
+    }
+    exit
 }
 
 /// Whether an argument holds a private key, where the path of its file was meant, or in a name. No
@@ -179,4 +227,55 @@ fn private_key_in_arguments() -> Failure {
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_clusters_says_how_to_get_one() {
+        for (verb, can) in CLUSTER_VERBS {
+            let mut command = without_cluster(Arguments::command());
+            let mut found = &mut command;
+            for word in verb.split(' ') {
+                found = found.find_subcommand_mut(word).unwrap();
+            }
+            let help = found.render_long_help().to_string();
+            assert!(help.contains(can) && help.contains(WITH_CLUSTER), "{help}");
+        }
+    }
+
+    #[cfg(feature = "cluster")]
+    #[test]
+    fn the_list_of_cluster_options_is_complete() {
+        fn collect(command: &clap::Command, found: &mut std::collections::BTreeSet<String>) {
+            for argument in command.get_arguments() {
+                if argument.get_help_heading() == Some(CLUSTER) {
+                    found.insert(format!("--{}", argument.get_long().unwrap()));
+                }
+            }
+            command.get_subcommands().for_each(|inner| collect(inner, found));
+        }
+        let mut found = std::collections::BTreeSet::new();
+        collect(&Arguments::command(), &mut found);
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), CLUSTER_OPTIONS);
+    }
+
+    #[test]
+    fn no_help_names_an_option_that_is_not_there() {
+        fn check(command: &mut clap::Command) {
+            let help = command.render_long_help().to_string();
+            let has = |name: &str| command.get_arguments().any(|argument| argument.get_long() == Some(name));
+            for option in CLUSTER_OPTIONS.iter().filter(|option| !has(option.trim_start_matches("--"))) {
+                let named =
+                    help.split_whitespace().any(|word| word.trim_end_matches(['.', ',', ';']) == *option);
+                assert!(!named, "{option}: {help}");
+            }
+            command.get_subcommands_mut().for_each(check);
+        }
+        let mut command = Arguments::command();
+        command.build();
+        check(&mut command);
+    }
 }

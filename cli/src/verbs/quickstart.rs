@@ -28,19 +28,19 @@ pub(crate) struct Args {
     keep: bool,
     /// Do it in the cluster of the current kubeconfig context, in a namespace that is removed at the end
     #[cfg(feature = "cluster")]
-    #[arg(long)]
+    #[arg(long, help_heading = crate::args::CLUSTER)]
     cluster: bool,
     /// The kubeconfig context
     #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "CONTEXT", requires = "cluster")]
+    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "CONTEXT", requires = "cluster")]
     context: Option<String>,
     /// Name of the KeyRing in the cluster
     #[cfg(feature = "cluster")]
-    #[arg(long, value_name = "NAME", default_value = "default", requires = "cluster")]
+    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "NAME", default_value = "default", requires = "cluster")]
     keyring: String,
     /// Do not ask before something is made in the cluster
     #[cfg(feature = "cluster")]
-    #[arg(long, requires = "cluster")]
+    #[arg(long, help_heading = crate::args::CLUSTER, requires = "cluster")]
     yes: bool,
 }
 

@@ -35,8 +35,8 @@ use crate::{
 ///
 /// Reads Secret manifests (several documents and lists too) from files or standard input; other
 /// documents pass through. Where the output exists, only values that changed are sealed anew: an
-/// identity at hand, --compare-live or --cache can tell which did. Values that nothing can compare
-/// stay as they are, unless --all is given.
+/// identity at hand or --cache can tell which did. Values that nothing can compare stay as they
+/// are, unless --all is given.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   waxwing seal secret.yaml -o sealed.yaml
@@ -288,7 +288,10 @@ impl Args {
                 "{} not compared with what is sealed, and left as it was",
                 count(untold, "value")
             ));
-            context.printer.hint("name those that changed with waxwing set, or seal all with --all; an identity, --compare-live or --cache can tell");
+            let live = if cfg!(feature = "cluster") { ", --compare-live" } else { "" };
+            context.printer.hint(format!(
+                "name those that changed with waxwing set, or seal all with --all; an identity{live} or --cache can tell"
+            ));
         }
         Ok(match (self.check && is_changed, untold > 0) {
             (true, _) => Exit::Found,

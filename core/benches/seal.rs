@@ -52,8 +52,7 @@ fn open_three_values(bencher: Bencher, identities: usize) {
 /// One sealing act of ten values.
 #[divan::bench(args = [1, 3])]
 fn seal_ten_values(bencher: Bencher, recipients: usize) {
-    let to: Vec<_> =
-        (0..recipients).map(|i| recipient(&format!("r{i}"), &Identity::generate())).collect();
+    let to: Vec<_> = (0..recipients).map(|i| recipient(&format!("r{i}"), &Identity::generate())).collect();
     let values = values(10);
     bencher.bench(|| Sealed::empty(binding()).seal(black_box(&values), &to, NOW).expect("seals"));
 }

@@ -22,7 +22,9 @@ pub enum KeyError {
     #[error("not an age X25519 recipient (age1…, 62 characters, lower case)")]
     MalformedRecipient,
     /// A private key stands where a public one belongs.
-    #[error("this is a private key; a recipient (age1…) belongs here. Remove it, and replace the key: it has been exposed")]
+    #[error(
+        "this is a private key; a recipient (age1…) belongs here. Remove it, and replace the key: it has been exposed"
+    )]
     PrivateKeyGiven,
     /// Not exactly one `AGE-SECRET-KEY-1…` line.
     #[error("not an age X25519 identity (one AGE-SECRET-KEY-1… line; lines that begin with # are comments)")]
@@ -92,8 +94,7 @@ impl FromStr for Recipient {
         if text.to_ascii_uppercase().contains("AGE-SECRET-KEY-") {
             return Err(KeyError::PrivateKeyGiven);
         }
-        let key: age::x25519::Recipient =
-            text.parse().map_err(|_| KeyError::MalformedRecipient)?;
+        let key: age::x25519::Recipient = text.parse().map_err(|_| KeyError::MalformedRecipient)?;
         // One spelling only, so that strings can be compared.
         if key.to_string() != text {
             return Err(KeyError::MalformedRecipient);
@@ -199,10 +200,7 @@ impl Identity {
     /// Reads an identity file: exactly one `AGE-SECRET-KEY-1…` line; blank lines and lines that
     /// begin with `#` are passed over.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let mut keys = text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut keys = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let (Some(line), None) = (keys.next(), keys.next()) else {
             return Err(KeyError::MalformedIdentity);
         };
@@ -242,8 +240,8 @@ impl Identity {
         Hkdf::<Sha256>::new(Some(b"waxwing/mac"), text.expose())
             .expand(label.as_bytes(), key.as_mut_slice())
             .expect("32 bytes are within HKDF's limit");
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key.as_slice())
-            .expect("HMAC takes keys of any length");
+        let mut mac =
+            <Hmac<Sha256> as KeyInit>::new_from_slice(key.as_slice()).expect("HMAC takes keys of any length");
         mac.update(message);
         mac.finalize().into_bytes().into()
     }

@@ -105,6 +105,7 @@ pub(crate) struct Context {
 
 /// Runs one command line and says with what code to exit.
 pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
+    protect::quiet_panics();
     let args: Vec<OsString> = args.into_iter().collect();
     if args.iter().any(is_private_key) {
         let failure = private_key_in_arguments();

@@ -161,7 +161,7 @@ fn the_live_secret_tells_what_changed_only_where_it_was_made_from_this_very_toke
     assert_eq!(cluster.place.open("db.yaml", "password"), "hunter2");
 }
 
-/// Guards: the comparisons of commitment and hints in `rewrap::proposed`.
+/// Guards: the comparisons of commitment and readers in `proposal::take`.
 #[test]
 fn proposed_envelopes_are_taken_for_the_same_data_key_and_the_right_recipients_only() {
     let cluster = Cluster::new();
@@ -199,7 +199,10 @@ fn proposed_envelopes_are_taken_for_the_same_data_key_and_the_right_recipients_o
     let mut wrong = good.clone();
     wrong[&id]["to"] = json!(["prod/90845bbb", "mallory/00000000"]);
     let (status, stderr, changed) = propose(&wrong);
-    assert!(status == 1 && !changed && stderr.contains("is for prod/90845bbb, mallory/00000000"), "{stderr}");
+    assert!(
+        status == 1 && !changed && stderr.contains("is for 2 readers, prod/90845bbb, mallory/00000000"),
+        "{stderr}"
+    );
     let mut wrong = good.clone();
     wrong[&id]["age"] = json!("AAAA");
     let (status, stderr, changed) = propose(&wrong);

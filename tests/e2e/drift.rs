@@ -55,6 +55,24 @@ fn a_field_that_is_taken_again_and_again_is_reported_and_fought_over_no_more() {
 }
 
 #[test]
+fn a_secret_that_has_lost_our_annotations_is_still_ours_by_its_owner() {
+    scene::shared(async |scene| -> Result<()> {
+        scene.sealed_and_ready("app", &[("k", "right")]).await?;
+        let stripped = json!({
+            "metadata": {"annotations": {names::OWNED_BY: null, names::SEQ: null}},
+            "data": {"k": base64("wrong")},
+        });
+        scene.merge_secret("app", stripped).await?;
+        let repaired = |secret: &Secret| {
+            wait::value_of(secret, "k") == b"right" && secret.annotations().contains_key(names::OWNED_BY)
+        };
+        wait::until_secret(&scene.secrets(), "app", "is repaired", repaired).await;
+        wait::until_ready(&scene.sealed(), "app").await;
+        Ok(())
+    });
+}
+
+#[test]
 fn a_deleted_secret_comes_back() {
     scene::shared(async |scene| -> Result<()> {
         let (_, secret) = scene.sealed_and_ready("app", &[("k", "v")]).await?;

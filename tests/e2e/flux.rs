@@ -72,10 +72,13 @@ fn the_status_and_a_metric_say_at_which_commit_an_object_was_synced() {
     scene::shared(async |scene| -> Result<()> {
         let flux = Flux::running(scene).await;
         let ring = scene.ring().await;
-        let sealed = ring.seal(&scene.namespace, "app", &[("k", "1")]);
+        let mut sealed = ring.seal(&scene.namespace, "app", &[("k", "1")]);
         let first = flux.push(scene, &[&sealed]).await?;
         create_kustomization(scene).await?;
         until_source(scene, &first).await;
+        ring.set(&mut sealed, &[("k", "2")]);
+        let second = flux.push(scene, &[&sealed]).await?;
+        until_source(scene, &second).await;
         let applied =
             scene.world().operator.metrics().await?.sum("waxwing_commit_to_applied_seconds_count", &[]);
         assert!(applied >= 1.0, "{applied}");

@@ -18,6 +18,7 @@ mod leaks;
 mod lifecycle;
 mod main_path;
 mod ownership;
+mod policies;
 mod refused;
 mod rewrap;
 mod rights;

@@ -108,7 +108,9 @@ async fn look(
     let commit = async {
         let is_wanted = wants_source(&input) || sources.waits(key, generation);
         match source::tracker(key, &object.metadata).filter(|_| is_wanted) {
-            Some(tracker) => Some(source::of(ctx, sources, key, tracker).await),
+            Some(tracker) => {
+                Some(source::of(ctx, sources, key, tracker, object.status.source.as_ref()).await)
+            }
             None => None,
         }
     };

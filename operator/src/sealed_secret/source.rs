@@ -32,6 +32,8 @@ use crate::{
 
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_secs(3);
+/// How long one is that says no other commit than the object's last: it may be from before the new one.
+const NO_NEWS: Duration = Duration::from_millis(200);
 /// How long a refusal is: most likely nobody has allowed the operator to read it.
 const REFUSED: Duration = Duration::from_secs(60);
 /// When a tool that does not list a new object yet is asked again, after the looks before.
@@ -100,9 +102,16 @@ struct Unlisted {
     due: Option<Instant>,
 }
 
-/// The commit at which this tool has synced an object, as far as it can be found out.
-pub(super) async fn of(ctx: &Context, sources: &Sources, key: &ObjectKey, tracker: Tracker) -> Commit {
-    let told = match sources.get(&tracker) {
+/// The commit at which this tool has synced an object, as far as it can be found out. `last` is the one that its status
+/// names.
+pub(super) async fn of(
+    ctx: &Context,
+    sources: &Sources,
+    key: &ObjectKey,
+    tracker: Tracker,
+    last: Option<&Source>,
+) -> Commit {
+    let told = match sources.get(&tracker, last) {
         Some(known) => known,
         None => {
             let told = read(ctx, &tracker).await;
@@ -118,10 +127,14 @@ pub(super) async fn of(ctx: &Context, sources: &Sources, key: &ObjectKey, tracke
 }
 
 impl Sources {
-    fn get(&self, tracker: &Tracker) -> Option<Option<Told>> {
+    fn get(&self, tracker: &Tracker, last: Option<&Source>) -> Option<Option<Told>> {
         let answers = lock(&self.answers);
         let (at, told) = answers.get(tracker)?;
-        let good_for = if told.is_some() { FRESH } else { REFUSED };
+        let good_for = match told {
+            Some(told) if last == Some(&told.synced.source) => NO_NEWS,
+            Some(_) => FRESH,
+            None => REFUSED,
+        };
         (at.elapsed() < good_for).then(|| told.clone())
     }
 
@@ -382,6 +395,25 @@ mod tests {
         assert_eq!(read(Tool::ArgoCd, status), Some(expected("argocd", "def")));
         assert_eq!(read(Tool::Flux, json!({})), None);
         assert_eq!(read(Tool::ArgoCd, json!({})), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_no_news_for_an_object_is_soon_asked_for_again() {
+        let (sources, key) = (Sources::default(), ObjectKey::new("apps", "db"));
+        let tracker = Tracker { tool: Tool::Flux, namespace: "ns".to_owned(), name: "app".to_owned() };
+        let source = |revision: &str| Source {
+            tool: "flux".to_owned(),
+            name: "ns/app".to_owned(),
+            revision: revision.to_owned(),
+        };
+        let synced = Synced { source: source("a"), since: None };
+        let told = Told { synced, applied: Arc::new(HashSet::from([key.to_string()])) };
+        sources.put(tracker.clone(), Some(told));
+        tokio::time::advance(NO_NEWS).await;
+        assert!(sources.get(&tracker, Some(&source("a"))).is_none());
+        assert!(sources.get(&tracker, Some(&source("b"))).is_some() && sources.get(&tracker, None).is_some());
+        tokio::time::advance(FRESH).await;
+        assert!(sources.get(&tracker, None).is_none());
     }
 
     #[test]

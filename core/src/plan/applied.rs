@@ -15,14 +15,29 @@ use crate::keys::Identity;
 /// Which derived key; see [`Identity::mac`].
 const LABEL: &str = "wax1/applied";
 
-/// Everything that decides what is written. A field more, or a change of a list, makes every object be looked at.
+/// What this version does the same for all objects. An upgrade that changes it makes every object be looked at.
+#[derive(Clone, Copy, Serialize)]
+pub(super) struct Rules {
+    pub(super) render_version: u32,
+    pub(super) refused_types: &'static [&'static str],
+    pub(super) dropped_keys: &'static [&'static str],
+    pub(super) dropped_prefixes: &'static [&'static str],
+    pub(super) produced_annotations: &'static [(&'static str, &'static str)],
+}
+
+/// The rules of this version.
+pub(super) const RULES: Rules = Rules {
+    render_version: RENDER_VERSION,
+    refused_types: &names::REFUSED_SECRET_TYPES,
+    dropped_keys: &names::DROPPED_KEYS,
+    dropped_prefixes: &names::DROPPED_PREFIXES,
+    produced_annotations: &names::PRODUCED_ANNOTATIONS,
+};
+
+/// Everything that decides what is written. A field more makes every object be looked at.
 #[derive(Serialize)]
 struct Facts<'a> {
-    render_version: u32,
-    refused_types: &'a [&'a str],
-    dropped_keys: &'a [&'a str],
-    dropped_prefixes: &'a [&'a str],
-    produced_annotations: &'a [(&'a str, &'a str)],
+    rules: Rules,
     operator_namespace: &'a str,
     rollback: String,
     cluster_scope: String,
@@ -38,17 +53,14 @@ struct Facts<'a> {
 }
 
 fn facts(
+    rules: Rules,
     input: &Input<'_>,
     spec: &SealedSecretSpec,
     status: &SealedSecretStatus,
     secret: (&str, &str),
 ) -> Vec<u8> {
     let facts = Facts {
-        render_version: RENDER_VERSION,
-        refused_types: &names::REFUSED_SECRET_TYPES,
-        dropped_keys: &names::DROPPED_KEYS,
-        dropped_prefixes: &names::DROPPED_PREFIXES,
-        produced_annotations: &names::PRODUCED_ANNOTATIONS,
+        rules,
         operator_namespace: input.place.operator_namespace,
         rollback: format!("{:?}", input.ring.rollback),
         cluster_scope: format!("{:?}", input.ring.cluster_scope),
@@ -77,10 +89,15 @@ pub(super) enum Mark {
 }
 
 /// Checks the mark against the object and its Secret as they are.
-pub(super) fn check(input: &Input<'_>, spec: &SealedSecretSpec, target: Option<&Target>) -> Mark {
+pub(super) fn check(
+    rules: Rules,
+    input: &Input<'_>,
+    spec: &SealedSecretSpec,
+    target: Option<&Target>,
+) -> Mark {
     let status = input.object.status;
     let Some(applied) = &status.applied else { return Mark::Stale };
-    if maker(input, applied).is_none_or(|identity| !is_genuine(input, spec, applied, identity)) {
+    if maker(input, applied).is_none_or(|identity| !is_genuine(rules, input, spec, applied, identity)) {
         return Mark::Stale;
     }
     let same = target.is_some_and(|target| {
@@ -89,11 +106,17 @@ pub(super) fn check(input: &Input<'_>, spec: &SealedSecretSpec, target: Option<&
     if same { Mark::InSync } else { Mark::Touched }
 }
 
-fn is_genuine(input: &Input<'_>, spec: &SealedSecretSpec, applied: &Applied, maker: &Identity) -> bool {
+fn is_genuine(
+    rules: Rules,
+    input: &Input<'_>,
+    spec: &SealedSecretSpec,
+    applied: &Applied,
+    maker: &Identity,
+) -> bool {
     let status = input.object.status;
     let Ok(tag) = BASE64_URL_SAFE_NO_PAD.decode(&applied.digest) else { return false };
     let secret = (applied.secret_uid.as_str(), applied.resource_version.as_str());
-    let facts = facts(input, spec, status, secret);
+    let facts = facts(rules, input, spec, status, secret);
     maker.mac_matches(LABEL, &facts, &tag)
 }
 
@@ -112,7 +135,7 @@ pub(super) fn make(
 ) -> Option<Applied> {
     let last = input.object.status.applied.as_ref().and_then(|applied| maker(input, applied));
     let identity = last.or_else(|| input.ring.identities.iter().next())?;
-    let tag = identity.mac(LABEL, &facts(input, spec, status, secret));
+    let tag = identity.mac(LABEL, &facts(RULES, input, spec, status, secret));
     Some(Applied {
         digest: BASE64_URL_SAFE_NO_PAD.encode(tag),
         key_id: identity.id().to_string(),

@@ -266,7 +266,8 @@ pub fn plan(input: &Input<'_>, memory: &Memory) -> Plan {
 pub fn wants_source(input: &Input<'_>) -> bool {
     let object = &input.object;
     let is_new = object.status.observed_generation != object.generation;
-    let is_ours = || object.spec.is_ok_and(|spec| applied::check(input, spec, None) != Mark::Stale);
+    let is_ours =
+        || object.spec.is_ok_and(|spec| applied::check(applied::RULES, input, spec, None) != Mark::Stale);
     !object.deleting && (is_new || !is_ours())
 }
 
@@ -286,7 +287,8 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
     }
     let claim =
         Claim::of(object, input.target).map_err(|(reason, message)| Finding::Failing { reason, message })?;
-    let mark = applied::check(input, spec, input.target.filter(|_| claim != Claim::Adoptable));
+    let mark =
+        applied::check(applied::RULES, input, spec, input.target.filter(|_| claim != Claim::Adoptable));
     let touched = match mark {
         Mark::InSync => return Ok(in_sync(input, &checked)),
         Mark::Touched => true,

@@ -128,3 +128,32 @@ fn the_commit_is_read_when_the_generation_is_new_and_kept_after_that() {
     world.look();
     assert_eq!(world.object.status.as_ref().unwrap().source, source("b"));
 }
+
+/// An upgrade of the operator. Each of these is in the mark.
+#[test]
+fn another_version_or_list_of_rules_makes_every_object_be_looked_at() {
+    let world = World::settled();
+    let mark = |rules| {
+        world.with_input(|input| applied::check(rules, input, &world.object.spec, world.target.as_ref()))
+    };
+    assert_eq!(mark(applied::RULES), Mark::InSync);
+    let changes: [fn(&mut applied::Rules); 5] = [
+        |rules| rules.render_version += 1,
+        |rules| rules.refused_types = &rules.refused_types[1..],
+        |rules| rules.dropped_keys = &rules.dropped_keys[1..],
+        |rules| rules.dropped_prefixes = &rules.dropped_prefixes[1..],
+        |rules| rules.produced_annotations = &rules.produced_annotations[1..],
+    ];
+    for (place, change) in changes.into_iter().enumerate() {
+        let mut rules = applied::RULES;
+        change(&mut rules);
+        assert_eq!(mark(rules), Mark::Stale, "{place}");
+    }
+    // Another namespace of the operator's refuses other names.
+    let elsewhere = world.with_input(|input| {
+        let place = Place { operator_namespace: "elsewhere", ..input.place };
+        let input = Input { place, ..*input };
+        applied::check(applied::RULES, &input, &world.object.spec, world.target.as_ref())
+    });
+    assert_eq!(elsewhere, Mark::Stale);
+}

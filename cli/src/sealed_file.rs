@@ -148,7 +148,11 @@ impl SealedFile {
     pub(crate) fn choose_any(&self, choice: &Choice) -> Result<Vec<usize>> {
         let fits = |item: &Result<Item>| item.as_ref().is_ok_and(|item| choice.fits(item));
         let chosen: Vec<usize> = (0..self.items.len()).filter(|index| fits(&self.items[*index])).collect();
-        if let (true, Some(failure)) = (chosen.is_empty(), self.unreadable().next()) {
+        // The one that is named says most.
+        let named = choice.name.as_deref().map(|name| format!("/{name}: "));
+        let is_named = |failure: &&Failure| named.as_ref().is_some_and(|n| failure.to_string().contains(n));
+        let failure = self.unreadable().find(is_named).or_else(|| self.unreadable().next());
+        if let (true, Some(failure)) = (chosen.is_empty(), failure) {
             return Err(failure.clone().at(self.path.display()));
         }
         match (chosen.is_empty(), self.items.is_empty()) {

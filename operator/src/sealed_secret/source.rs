@@ -33,7 +33,7 @@ use crate::{
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_secs(3);
 /// How long one is that says no other commit than the object's last: it may be from before the new one.
-const NO_NEWS: Duration = Duration::from_millis(200);
+const NO_NEWS: Duration = Duration::from_millis(20);
 /// How long a refusal is: most likely nobody has allowed the operator to read it.
 const REFUSED: Duration = Duration::from_secs(60);
 /// When a tool that does not list a new object yet is asked again, after the looks before.

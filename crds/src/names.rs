@@ -191,9 +191,19 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), TABLE.len());
-        for name in
-            [OWNED_BY, ADOPT, ADOPTED, SUSPEND, PROPOSE_REWRAP, REFRESH, SEQ, TEMPLATE, KEY_RING, MANAGED_BY, IDENTITY_TYPE]
-        {
+        for name in [
+            OWNED_BY,
+            ADOPT,
+            ADOPTED,
+            SUSPEND,
+            PROPOSE_REWRAP,
+            REFRESH,
+            SEQ,
+            TEMPLATE,
+            KEY_RING,
+            MANAGED_BY,
+            IDENTITY_TYPE,
+        ] {
             assert!(names.contains(&name), "{name}");
             assert!(is_reserved(name) || name == MANAGED_BY, "{name}");
         }

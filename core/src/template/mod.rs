@@ -82,7 +82,9 @@ pub enum TemplateFault {
     #[error("a filter has a wrong argument, or b64decode does not stand directly behind a key")]
     BadArgument,
     /// The API server refuses an empty text here, and whether it is empty would tell about a value.
-    #[error("it must not be empty whatever the values are: put text, or a line break, beside the expressions")]
+    #[error(
+        "it must not be empty whatever the values are: put text, or a line break, beside the expressions"
+    )]
     MaybeEmpty,
     /// `b64decode` of a value that is not base64. Depends on the value.
     #[error("b64decode of a value that is not base64")]

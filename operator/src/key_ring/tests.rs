@@ -176,7 +176,8 @@ async fn many_looks_in_a_row_are_slowed_down() {
 
 #[test]
 fn whom_existing_keys_are_wrapped_for_has_each_recipient_once_and_no_name_twice() {
-    let [ring, one, two, named, same_name] = std::array::from_fn(|_| Identity::generate().recipient().clone());
+    let [ring, one, two, named, same_name] =
+        std::array::from_fn(|_| Identity::generate().recipient().clone());
     let published = [("default", &ring), ("recovery", &named), ("default", &same_name)]
         .map(|(name, recipient)| NamedRecipient::new(name, recipient.clone()).unwrap());
     let flagged = [&one, &two, &named, &one, &ring, &same_name].map(Clone::clone);

@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn refused(result: Result<Sealed>) -> (String, Vec<String>) {
-        let failure = result.err().expect("it is refused");
+        let Err(failure) = result else { panic!("it is accepted") };
         (failure.to_string(), failure.hints().to_vec())
     }
 

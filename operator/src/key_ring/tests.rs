@@ -181,8 +181,10 @@ fn whom_existing_keys_are_wrapped_for_has_each_recipient_once_and_no_name_twice(
     let published = [("default", &ring), ("recovery", &named), ("default", &same_name)]
         .map(|(name, recipient)| NamedRecipient::new(name, recipient.clone()).unwrap());
     let flagged = [&one, &two, &named, &one, &ring, &same_name].map(Clone::clone);
-    let hints: Vec<_> =
-        rewrap_recipients(&[ring.clone()], &published, &flagged).iter().map(NamedRecipient::hint).collect();
+    let hints: Vec<_> = rewrap_recipients(std::slice::from_ref(&ring), &published, &flagged)
+        .iter()
+        .map(NamedRecipient::hint)
+        .collect();
     let flag = |recipient: &Recipient| format!("flag-{0}/{0}", recipient.id());
     let expected = [
         format!("default/{}", ring.id()),

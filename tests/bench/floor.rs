@@ -17,7 +17,7 @@ use crate::load::{self, KEYS, Kind, Place};
 use crate::observe::Observer;
 
 /// How long it may take.
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_secs(180);
 
 /// The plain client.
 pub(crate) struct Floor {

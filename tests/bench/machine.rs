@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use waxwing_tests::process::Process;
 
@@ -72,12 +72,48 @@ pub(crate) fn children_cpu() -> Duration {
     ids.iter().map(|id| cpu(Path::new("/proc").join(id).join("stat").as_path())).sum()
 }
 
+/// Tells how much of the machine others have used since.
+pub(crate) struct Others {
+    since: Instant,
+    used: Duration,
+}
+
+impl Others {
+    pub(crate) fn watch() -> Self {
+        Self { since: Instant::now(), used: others_cpu() }
+    }
+
+    /// In per cent of all cores.
+    pub(crate) fn percent(&self) -> f64 {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let whole = self.since.elapsed().as_secs_f64() * cores as f64;
+        others_cpu().saturating_sub(self.used).as_secs_f64() / whole * 100.0
+    }
+}
+
+/// The CPU time of everything that is not of this benchmark.
+fn others_cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields = text.lines().next().unwrap_or_default().split_whitespace().skip(1);
+    let ticks: Vec<u64> = fields.map(|field| field.parse().unwrap_or_default()).collect();
+    // user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in the first two.
+    let busy =
+        [0, 1, 2, 5, 6, 7].map(|place| ticks.get(place).copied().unwrap_or_default()).iter().sum::<u64>();
+    let own = stat(Path::new("/proc/self/stat"), &[11, 12, 13, 14]);
+    Duration::from_millis(busy * 10).saturating_sub(children_cpu() + own)
+}
+
 /// User and system time, by a `stat` file; none for a process that has ended.
-fn cpu(stat: &Path) -> Duration {
-    let text = std::fs::read_to_string(stat).unwrap_or_default();
+fn cpu(file: &Path) -> Duration {
+    stat(file, &[11, 12])
+}
+
+/// The sum of some times, counted from the field after the name.
+fn stat(file: &Path, places: &[usize]) -> Duration {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
     // The second field is the name in parentheses, which may hold spaces.
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks =
-        |place: usize| fields.get(place).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
-    Duration::from_millis((ticks(11) + ticks(12)) * 10) // Linux tells every process 100 ticks a second.
+        |place: &usize| fields.get(*place).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
+    Duration::from_millis(places.iter().map(ticks).sum::<u64>() * 10) // Linux tells every process 100 ticks a second.
 }

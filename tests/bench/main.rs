@@ -25,7 +25,7 @@ use waxwing_tests::tools::{root, tool};
 
 use crate::floor::Floor;
 use crate::load::Kind;
-use crate::machine::Machine;
+use crate::machine::{Machine, Others};
 use crate::ours::Ours;
 use crate::peer::Peer;
 use crate::report::{Operator, Results, Size, Versions};
@@ -34,7 +34,6 @@ use crate::side::Side;
 /// What is asked for.
 struct Options {
     quick: bool,
-    preliminary: bool,
     /// Only these numbers of objects, instead of the usual ones.
     sizes: Vec<usize>,
     /// Waxwing and the floor on the API server, and nothing else.
@@ -42,11 +41,10 @@ struct Options {
 }
 
 fn main() -> Result<()> {
-    let mut options = Options { quick: false, preliminary: false, sizes: Vec::new(), alone: false };
+    let mut options = Options { quick: false, sizes: Vec::new(), alone: false };
     for arg in std::env::args().skip(1) {
         match arg.as_str() {
             "--quick" => options.quick = true,
-            "--preliminary" => options.preliminary = true,
             "--alone" => options.alone = true,
             number => match number.parse() {
                 Ok(count) => options.sizes.push(count),
@@ -76,6 +74,7 @@ async fn run(options: &Options, began: Instant) -> Result<Results> {
         ([], false) => vec![2000, 10_000],
         (sizes, _) => sizes.to_vec(),
     };
+    let others = Others::watch();
     let step = |what: &str| println!("{:6.1} s  {what}", began.elapsed().as_secs_f64());
     let mut open = None;
     if !options.alone {
@@ -117,7 +116,7 @@ async fn run(options: &Options, began: Instant) -> Result<Results> {
     Ok(Results {
         machine: Machine::here(),
         versions: versions(plane).await?,
-        preliminary: options.preliminary,
+        others: others.percent(),
         minutes: began.elapsed().as_secs_f64() / 60.0,
         open,
         cli,

@@ -13,8 +13,8 @@ use crate::measure::{Converged, Latency, Restart};
 pub(crate) struct Results {
     pub(crate) machine: Machine,
     pub(crate) versions: Versions,
-    /// Whether the machine was busy with other things.
-    pub(crate) preliminary: bool,
+    /// How many per cent of the machine others have used meanwhile.
+    pub(crate) others: f64,
     pub(crate) minutes: f64,
     pub(crate) open: Option<OpenCost>,
     pub(crate) cli: Option<Cli>,
@@ -52,6 +52,9 @@ impl Size {
     }
 }
 
+/// More per cent of the machine than this is a disturbance.
+const QUIET: f64 = 5.0;
+
 /// One row of the first table.
 struct Goal {
     what: String,
@@ -70,10 +73,14 @@ impl Results {
             "Made by `tests/bench/run`, which measures Waxwing and sealed-secrets in turn on one real API server. \
              Do not edit by hand.\n\n",
         );
-        if self.preliminary {
-            text.push_str(
-                "**Preliminary: the machine was busy with other work during this run.** Ratios of neighbouring \
-                 measurements say something, absolute times little.\n\n",
+        if self.others > QUIET {
+            line(
+                &mut text,
+                format_args!(
+                    "**This run was disturbed: other processes used {:.0} % of the machine.** Ratios of neighbouring \
+                     measurements say something, absolute times little.\n",
+                    self.others,
+                ),
             );
         }
         self.goals_table(&mut text);
@@ -129,7 +136,13 @@ impl Results {
                 "- kube-apiserver {api_server}, {etcd} (without fsync), kube-controller-manager with the garbage collector"
             ),
         );
-        line(text, format_args!("- the measurements took {:.0} minutes\n", self.minutes));
+        line(
+            text,
+            format_args!(
+                "- the measurements took {:.0} minutes; other processes used {:.1} % of the machine meanwhile\n",
+                self.minutes, self.others,
+            ),
+        );
     }
 
     fn details(&self, text: &mut String) {

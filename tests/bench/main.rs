@@ -26,6 +26,7 @@ use waxwing_tests::tools::{root, tool};
 use crate::floor::Floor;
 use crate::load::Kind;
 use crate::machine::{Machine, Others};
+use crate::measure::Pace;
 use crate::ours::Ours;
 use crate::peer::Peer;
 use crate::report::{Operator, Results, Size, Versions};
@@ -135,10 +136,12 @@ async fn operator<S: Side>(
     println!("          {} after a start: {:.2} s", S::NAME, cold.seconds);
     let restart = measure::restart(plane, side).await?;
     println!("          {} restarted: {:.2} s of CPU", S::NAME, restart.cpu);
-    let latency = match edits {
-        0 => None,
-        edits => Some(measure::latency::<S>(plane, side.edits(edits)?).await?),
-    };
+    let mut latency = None;
+    if edits > 0 {
+        let settled = measure::latency::<S>(plane, side.edits(edits, 0)?, Pace::Settled).await?;
+        let back_to_back = measure::latency::<S>(plane, side.edits(edits, 1)?, Pace::BackToBack).await?;
+        latency = Some([settled, back_to_back]);
+    }
     clear(plane, side, S::KIND).await?;
     let live = measure::live(plane, side, objects).await?;
     println!("          {} running: {:.2} s", S::NAME, live.seconds);

@@ -14,7 +14,7 @@ use waxwing_tests::control_plane::ControlPlane;
 
 use crate::load::{self, Kind, Place};
 use crate::machine::Resident;
-use crate::observe::Observer;
+use crate::observe::{Observer, Seen};
 use crate::side::{Edit, Side};
 
 /// How long everything may take to converge.
@@ -108,7 +108,7 @@ async fn converge<S: Side>(
         seconds: (converged - began).as_secs_f64(),
         cpu,
         memory: Resident::of(side.process()?),
-        writes: writes(plane, side, mark),
+        writes: writes(plane, side, mark)?,
     })
 }
 
@@ -122,7 +122,7 @@ pub(crate) async fn restart<S: Side>(plane: &ControlPlane, side: &mut S) -> Resu
     Ok(Restart {
         cpu: cpu.as_secs_f64(),
         memory: Resident::of(side.process()?),
-        writes: writes(plane, side, mark),
+        writes: writes(plane, side, mark)?,
     })
 }
 
@@ -148,16 +148,27 @@ fn writes<S: Side>(
     plane: &ControlPlane,
     side: &S,
     mark: waxwing_tests::audit::Mark,
-) -> BTreeMap<String, usize> {
+) -> Result<BTreeMap<String, usize>> {
+    let calls = plane.audit.since(mark, &side.user());
+    ensure!(!calls.is_empty(), "the audit log has nothing of {}, not even its lists", S::NAME);
     let mut writes = BTreeMap::new();
-    for call in plane.audit.writes_since(mark, &side.user()) {
+    for call in calls.iter().filter(|call| call.is_write() && call.resource() != "leases") {
         *writes.entry(format!("{} {}", call.verb, call.resource())).or_default() += 1;
     }
-    writes
+    Ok(writes)
 }
 
-/// Edits one object after another, each when the one before has arrived.
-pub(crate) async fn latency<S: Side>(plane: &ControlPlane, edits: Vec<Edit>) -> Result<Latency> {
+/// When the next edit is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// When the Secret of the one before has arrived; its status is then still to be written.
+    BackToBack,
+    /// When the one before has converged.
+    Settled,
+}
+
+/// Edits one object after another.
+pub(crate) async fn latency<S: Side>(plane: &ControlPlane, edits: Vec<Edit>, pace: Pace) -> Result<Latency> {
     load::calm().await;
     let secrets: Api<Secret> = Api::all(plane.admin.clone());
     let now =
@@ -180,6 +191,10 @@ pub(crate) async fn latency<S: Side>(plane: &ControlPlane, edits: Vec<Edit>) -> 
         let (all, request) = one.with_context(|| format!("{}: an edit", S::NAME))?;
         took.push(all);
         requests.push(request);
+        if pace == Pace::Settled {
+            let settled = tokio::time::timeout(EDIT_WITHIN, settled(plane, S::KIND, &edit.place)).await;
+            settled.with_context(|| format!("{} did not say that an edit is in effect", S::NAME))??;
+        }
     }
     watching.abort();
     ensure!(!took.is_empty(), "there are edits");
@@ -222,4 +237,16 @@ async fn one_edit(
     let at = tokio::time::timeout(EDIT_WITHIN, arrived).await.context("it did not arrive")?;
     let all = at.context("the watch has ended")? - began;
     Ok((all.as_secs_f64() * 1000.0, request.as_secs_f64() * 1000.0))
+}
+
+/// Waits until an object says that it is in sync at its generation.
+async fn settled(plane: &ControlPlane, kind: Kind, Place { namespace, name }: &Place) -> Result<()> {
+    loop {
+        let path = format!("{}/{name}", kind.path(namespace));
+        let text = load::send(&plane.admin, "GET", path, "application/json", String::new()).await?;
+        if serde_json::from_str::<Seen>(&text)?.is_done() {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
 }

@@ -38,7 +38,7 @@ impl Observer {
         };
         let mut tasks = JoinSet::new();
         let objects = Api::<Seen>::all_with(client.clone(), &resource);
-        let (mut objects_listed, done) = count(&mut tasks, objects, |object: &Seen| object.done);
+        let (mut objects_listed, done) = count(&mut tasks, objects, Seen::is_done);
         let secrets = Api::<PartialObjectMeta<Secret>>::all(client.clone());
         let (mut secrets_listed, secrets) = count(&mut tasks, secrets, |_| true);
         for listed in [&mut objects_listed, &mut secrets_listed] {
@@ -111,10 +111,16 @@ fn place(metadata: &ObjectMeta) -> Option<Place> {
 
 /// What matters of an object of either side, and nothing else of it is read.
 #[derive(Clone, Debug)]
-struct Seen {
+pub(crate) struct Seen {
     metadata: ObjectMeta,
-    /// Whether it says, of its present generation, that its Secret is as it should be.
     done: bool,
+}
+
+impl Seen {
+    /// Whether it says, of its present generation, that its Secret is as it should be.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
 }
 
 impl<'de> Deserialize<'de> for Seen {

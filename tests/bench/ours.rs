@@ -51,11 +51,12 @@ impl Side for Ours {
         self.sealed.iter().map(|object| Ok(serde_json::to_string(object)?)).collect()
     }
 
-    fn edits(&mut self, count: usize) -> Result<Vec<Edit>> {
+    fn edits(&mut self, count: usize, turn: usize) -> Result<Vec<Edit>> {
         let step = self.sealed.len() / count;
         let edit = |round| {
             let number = round * step;
-            let (key, value) = (KEYS[round % KEYS.len()], load::value(number, round % KEYS.len(), round + 1));
+            let key = (round + turn) % KEYS.len();
+            let (key, value) = (KEYS[key], load::value(number, key, turn + 1));
             self.ring.set(&mut self.sealed[number], &[(key, &value)]);
             let spec = &self.sealed[number].spec;
             let patch = json!({"spec": {"data": spec.data, "envelopes": spec.envelopes}});

@@ -98,11 +98,11 @@ impl Side for Peer {
         Ok(self.sealed.iter().map(Value::to_string).collect())
     }
 
-    fn edits(&mut self, count: usize) -> Result<Vec<Edit>> {
+    fn edits(&mut self, count: usize, turn: usize) -> Result<Vec<Edit>> {
         let step = self.sealed.len() / count;
         let what = |round: usize| {
-            let (number, key) = (round * step, round % KEYS.len());
-            (Place::of(number), KEYS[key], load::value(number, key, round + 1))
+            let (number, key) = (round * step, (round + turn) % KEYS.len());
+            (Place::of(number), KEYS[key], load::value(number, key, turn + 1))
         };
         let secrets: Vec<_> =
             (0..count).map(what).map(|(place, key, value)| secret(&place, &json!({key: value}))).collect();

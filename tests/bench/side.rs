@@ -16,8 +16,9 @@ pub(crate) trait Side {
     /// Seals so many objects of three values, and gives each as JSON.
     fn objects(&mut self, count: usize) -> Result<Vec<String>>;
 
-    /// Edits of one value each, of so many of the objects that were sealed last, spread evenly.
-    fn edits(&mut self, count: usize) -> Result<Vec<Edit>>;
+    /// Edits of one value each, of so many of the objects that were sealed last, spread evenly. Each turn edits
+    /// another key of the same objects.
+    fn edits(&mut self, count: usize, turn: usize) -> Result<Vec<Edit>>;
 
     /// Starts it; it need not be ready when this returns.
     fn start(&mut self) -> Result<()>;

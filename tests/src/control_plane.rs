@@ -195,6 +195,8 @@ fn api_server(dir: &Path, certs: &Certs, etcd_port: u16, port: u16) -> Result<Pr
         "--audit-policy-file=audit-policy.json".to_owned(),
         "--audit-log-path=audit.log".to_owned(),
         "--audit-log-mode=blocking".to_owned(),
+        // In megabytes. A mark is a place in one file, so the file must not be put aside.
+        "--audit-log-maxsize=10000".to_owned(),
     ];
     Process::start("kube-apiserver", &tool("kube-apiserver"), args, &[], dir)
 }

@@ -204,6 +204,11 @@ fn a_planted_identity_is_reported_and_opens_nothing_until_an_administrator_trust
         );
         scene.commit(&sealed).await?;
         wait::until_failing(&scene.sealed(), "app", Reason::NoMatchingKey).await;
+        // And it stays so, once the workers have heard of whatever the ring has found.
+        scene.sealed_and_ready("later", &[("k", "v")]).await?;
+        scene.merge("app", json!({"metadata": {"annotations": {names::REFRESH: "now"}}})).await?;
+        scene.sealed_and_ready("later-still", &[("k", "v")]).await?;
+        assert!(wait::is_failing(&scene.sealed().get("app").await?, Reason::NoMatchingKey));
 
         scene.merge_ring(json!({"trusted": [planted.recipient().as_str()]})).await?;
         wait::until_ready(&scene.sealed(), "app").await;

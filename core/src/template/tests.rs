@@ -386,7 +386,7 @@ mod properties {
         #![proptest_config(ProptestConfig::with_cases(4000))]
 
         /// T01, T06. Whatever is written, nothing panics, and whether it works does not depend on what is in a value, as
-        /// long as that is text and base64.
+        /// long as that is text and base64. Guard: `screen`, and values that the engine cannot look into (`text`).
         #[test]
         fn no_template_tells_anything_by_failing(
             pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..14),
@@ -409,7 +409,7 @@ mod properties {
             }
         }
 
-        /// T01. No fault shows the template's text or a value.
+        /// T01. No fault shows the template's text or a value. Guard: `TemplateFault` has fixed phrases only.
         #[test]
         fn no_fault_quotes_anything(name in "[a-z]{12}", tail in "[-a-z0-9 |.()\\[\\]'\"=*{}%#]{0,20}") {
             let source = format!("{{{{ {name}{tail}");

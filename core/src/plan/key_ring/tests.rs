@@ -309,6 +309,7 @@ fn a_ring_that_lost_everything_begins_anew_once_its_keys_are_retired() {
 }
 
 /// K15. A status that names two active keys, or a key from the far past, costs work and skips nothing.
+/// Guard: `keep_one_active`.
 #[test]
 fn a_forged_status_leaves_one_active_key_and_one_rotation() {
     let (a, b) = (recipient(), recipient());

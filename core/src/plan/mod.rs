@@ -52,6 +52,9 @@ pub const CONTEST_WINDOW: i64 = 3600;
 /// Seconds between two corrections of a contested Secret: the ceiling of the backoff.
 pub const CONTEST_INTERVAL: i64 = 300;
 
+/// Seconds between two times that a contested Secret is made again after it was deleted.
+pub const GONE_INTERVAL: i64 = 10;
+
 /// Everything that a decision depends on, besides [`Memory`].
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
@@ -381,18 +384,25 @@ fn restrain(input: &Input<'_>, memory: &Memory, touched: bool) -> Result<(), Fin
     }
     let within =
         |window| memory.corrected.iter().filter(move |at| is_within(input.now, **at, window)).count();
-    if within(CONTEST_WINDOW) >= CONTESTED && within(CONTEST_INTERVAL) > 0 {
+    let is_contested = within(CONTEST_WINDOW) >= CONTESTED;
+    if input.target.is_none() {
+        // What is gone is made again at once, or soon where somebody deletes it all the time: pods may wait for it.
+        return match is_contested && within(GONE_INTERVAL) > 0 {
+            true => Err(Finding::Waiting { seconds: GONE_INTERVAL.unsigned_abs() }),
+            false => Ok(()),
+        };
+    }
+    if is_contested && within(CONTEST_INTERVAL) > 0 {
         let what = format!("the Secret was put right {CONTESTED} times within an hour and is changed again");
         return Err(failing(&what, Reason::OwnershipContested));
     }
-    // A Secret that is gone is made again at once.
     match memory.looked.filter(|at| is_within(input.now, *at, LOOK_INTERVAL)) {
-        Some(at) if input.target.is_some() => {
+        Some(at) => {
             let seconds =
                 u64::try_from(at.saturating_add(LOOK_INTERVAL).saturating_sub(input.now)).unwrap_or(1);
             Err(Finding::Waiting { seconds })
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

@@ -106,6 +106,24 @@ fn a_field_that_is_taken_again_and_again_is_contested() {
 }
 
 #[test]
+fn a_secret_that_is_deleted_again_and_again_is_missing_for_seconds_only() {
+    let mut world = World::settled();
+    for _ in 0..CONTESTED {
+        world.target = None;
+        assert!(matches!(world.look().plan.write, Write::Create(_)));
+        world.now += 60;
+    }
+    world.target = None;
+    assert!(matches!(world.look().plan.write, Write::Create(_)), "the sixth time in an hour, a minute later");
+    world.now += 1;
+    world.target = None;
+    let finding = world.look().plan.finding;
+    assert_eq!(finding, Finding::Waiting { seconds: GONE_INTERVAL.unsigned_abs() });
+    world.now += GONE_INTERVAL;
+    assert!(matches!(world.look().plan.write, Write::Create(_)));
+}
+
+#[test]
 fn a_clock_that_goes_backward_puts_nothing_off() {
     let mut world = World::settled();
     for _ in 0..CONTESTED {

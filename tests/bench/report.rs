@@ -314,7 +314,7 @@ impl Size {
         row("— CPU", &|side| seconds(side.cold.cpu));
         row("— memory: most, and a second later", &|side| memory(&side.cold.memory));
         row("— writes", &|side| writes(&side.cold.writes));
-        row("running, objects made one after another: to converged", &|side| {
+        row("running, objects made by 32 workers: to converged", &|side| {
             format!("{}, {} floor", seconds(side.live.seconds), times(side.live.seconds / live))
         });
         row("— CPU", &|side| seconds(side.live.cpu));

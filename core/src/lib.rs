@@ -10,6 +10,7 @@ pub mod plan;
 pub mod random;
 pub mod seal;
 mod secret;
+pub mod store;
 pub mod template;
 pub mod yaml;
 

@@ -216,6 +216,97 @@ reasons! {
         "The operator met a state that it has no rule for."
         "Report it with the operator's log; the last good Secret stays."
 
+    // Stores and providers.
+    StoreValid moving OnChange Waxwing
+        "The store was reached and took the credentials."
+        "Nothing is to be done."
+    StoreNotFound moving Backoff Author
+        "There is no store of this kind and name where the object may look for it."
+        "Create the store, or correct `secretStoreRef`."
+    InvalidStore stalled OnChange Author
+        "The store's spec makes no sense, or uses what this version does not support; the message names the field."
+        "Correct the named field of the store."
+    PathNotGranted stalled OnChange Platform
+        "The ClusterSecretStore grants this namespace no such path."
+        "Have `grants` of the ClusterSecretStore name the namespace and a pattern for the path."
+    EndpointRefused stalled OnChange Platform
+        "The store names a host that objects of this namespace may not reach."
+        "Use a Service of the same namespace, or start the operator with `--allow-endpoint` for the host."
+    CredentialMissing moving Backoff Author
+        "A Secret, ConfigMap or ServiceAccount that the store refers to, or a key in it, is not there."
+        "Create what the message names, in the store's own namespace (the operator's for a ClusterSecretStore)."
+    ProviderUnauthenticated moving Backoff Platform
+        "The provider did not accept the store's credentials."
+        "Check the credentials and the role, and that they have not expired."
+    ProviderForbidden moving Backoff Platform
+        "The provider accepted the credentials and does not allow this with them."
+        "Grant what the message names by the provider's policy; `waxwing store check` tries it."
+    EntryMissing moving Backoff Author
+        "The provider says that the entry does not exist; the Secret stays as it was."
+        "Create the entry, or correct the key."
+    MountMissing moving Backoff Author
+        "What the entry would lie in does not exist: the mount, the vault, the project or the directory."
+        "Correct the store's path, or create what the message names."
+    PropertyMissing moving Backoff Author
+        "The entry exists and does not have the property that the message names."
+        "Correct `property`, or add it to the entry."
+    NothingFound moving Backoff Author
+        "No entry matches `find`; the Secret stays as it was."
+        "Correct the pattern, the path or the tags, or grant listing them."
+    InvalidValue moving Backoff Author
+        "The value is not what the resource says that it is: it does not parse or decode; the message gives the position."
+        "Correct the entry, or `property` and `decodingStrategy`."
+    InvalidKey moving Backoff Author
+        "A name that came from the provider is no key of a Secret."
+        "Turn it into one by `rewrite`."
+    ValueTooLarge moving Backoff Author
+        "The value, or all values together, exceed what a Secret can hold."
+        "Pick a part by `property`, or split the Secret."
+    ProviderRejected moving Backoff Author
+        "The provider calls the request wrong."
+        "Check key, version and the store's spec."
+    ProviderUnavailable moving Backoff Platform
+        "The provider does not answer, or answers that it is in trouble; the Secret stays as it was."
+        "Look at the provider and the way to it; the operator goes on by itself."
+    ProviderUntrusted moving Backoff Platform
+        "The provider's certificate is not trusted, has expired, or is for another host."
+        "Put its authority into the store's `caBundle` or `caProvider`, or repair the certificate."
+    ProviderSealed moving Backoff Platform
+        "Vault is sealed."
+        "Unseal it; the operator goes on by itself."
+    ProviderThrottled moving Backoff Platform
+        "The provider asks for fewer requests."
+        "Wait, or raise the quota; the operator goes on by itself."
+    NotSupportedByProvider stalled OnChange Author
+        "This provider cannot do what the object asks for."
+        "Remove the named field, or use another provider."
+
+    // ExternalSecrets.
+    Refreshed moving OnChange Waxwing
+        "The Secret was brought to the provider's present values."
+        "Nothing is to be done."
+    TargetMissing moving Backoff Author
+        "`creationPolicy: Merge` needs a Secret that exists, and there is none."
+        "Create the Secret, or choose `creationPolicy: Owner`."
+    FieldConflict stalled Backoff Author
+        "Another writer owns a key that this object would merge into the Secret."
+        "Give one of them another key."
+    EntryDeleted moving OnChange Waxwing
+        "The provider said twice, a refresh apart, that the entries no longer exist, and `deletionPolicy: Delete` asked to delete the Secret."
+        "Create the entries again when the Secret shall come back."
+    RolloutStarted moving OnChange Waxwing
+        "A workload was restarted because a value in its Secret has changed."
+        "Nothing is to be done."
+    RolloutFailed moving Backoff Author
+        "A workload in `target.rollout` could not be restarted."
+        "Check its name and kind, and that the operator may patch it."
+    LeaseEnded moving Soon Waxwing
+        "A leased value could not be prolonged and was issued anew."
+        "Nothing is to be done."
+    NamespacesFailing moving Backoff Author
+        "The ExternalSecret could not be made in every selected namespace; the status lists them."
+        "Look at the message of each, such as an ExternalSecret of the same name that is not ours."
+
     // The ring.
     KeyRingNotReady moving Backoff Platform
         "The KeyRing has no usable identity yet."

@@ -1,0 +1,1 @@
+//! One broker stands before each [`Provider`], and is all that consumers see of it.

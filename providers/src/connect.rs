@@ -1,0 +1,1 @@
+//! Makes the provider that a store's spec describes.

@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use waxwing_core::store::{Entry, Failure, Find, Lease, Read};
 
 pub use broker::{Broker, Freshness};
-pub use connect::{Place, connect, references};
+
 pub use references::{Referenced, References, Token};
 
 /// One account of one provider, reached with one set of credentials.

@@ -104,13 +104,13 @@ impl Failure {
 
     /// The same, with the HTTP status.
     #[must_use]
-    pub const fn with_code(self, code: u16) -> Self {
+    pub fn with_code(self, code: u16) -> Self {
         Self { code: Some(code), ..self }
     }
 
     /// The same, with how long to wait.
     #[must_use]
-    pub const fn after(self, retry_after: Option<Duration>) -> Self {
+    pub fn after(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
     }
 
@@ -144,10 +144,7 @@ mod tests {
     fn a_failure_shows_where_what_and_the_code() {
         let failure = Failure::new(Kind::Forbidden, "the policy does not allow reading it");
         let failure = failure.at("secret/data/app\n").with_code(403);
-        assert_eq!(
-            failure.to_string(),
-            "secret/data/app: the policy does not allow reading it (HTTP 403)"
-        );
+        assert_eq!(failure.to_string(), "secret/data/app: the policy does not allow reading it (HTTP 403)");
     }
 
     #[test]

@@ -2,11 +2,22 @@
 
 use waxwing_crds::{Reason, names};
 
-use super::{Object, Owner, Target, produced::KIND};
+use super::{Owner, Target};
 
-/// What a SealedSecret may do with the Secret of its name.
+/// Who wants a Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Claim {
+pub struct Holder<'a> {
+    /// Its kind.
+    pub kind: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its uid; empty outside of a cluster.
+    pub uid: &'a str,
+}
+
+/// What an object may do with a Secret that it produces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
     /// There is none: make it.
     Absent,
     /// It is ours, and ours alone.
@@ -19,27 +30,31 @@ pub(super) enum Claim {
 
 impl Claim {
     /// Whether the Secret has, or gets, no owner reference.
-    pub(super) fn is_adopted(self) -> bool {
+    pub(crate) fn is_adopted(self) -> bool {
         matches!(self, Self::Adopted | Self::Adoptable)
     }
 
-    /// Reads the claim off the Secret itself. Nothing in the SealedSecret, and no status, can widen it: who may decide
-    /// about a Secret is who may write it.
+    /// Reads the claim off the Secret itself. Nothing in the object, and no status, can widen it: who may decide about a
+    /// Secret is who may write it.
     ///
     /// # Errors
     /// `Conflict`, and a message that says whose it is.
-    pub(super) fn of(object: &Object<'_>, target: Option<&Target>) -> Result<Self, (Reason, String)> {
+    pub(crate) fn of(
+        holder: &Holder<'_>,
+        secret: &str,
+        target: Option<&Target>,
+    ) -> Result<Self, (Reason, String)> {
         let Some(target) = target else { return Ok(Self::Absent) };
         let conflict = |whose: String| {
-            let what = format!("Secret {} exists and {whose}", object.name);
+            let what = format!("Secret {secret} exists and {whose}");
             Err((Reason::Conflict, super::with_advice(&what, Reason::Conflict)))
         };
         let is_true = |name| target.annotations.get(name).is_some_and(|value| value == "true");
-        if let Some(owner) = target.owners.iter().find(|owner| owner.controller && !owner.is(object)) {
+        if let Some(owner) = target.owners.iter().find(|owner| owner.controller && !owner.is(holder)) {
             return conflict(format!("is controlled by {} {}", owner.kind, owner.name));
         }
         match target.annotations.get(names::OWNED_BY) {
-            Some(owner) if *owner == names::owned_by(KIND, object.name) => {
+            Some(owner) if *owner == names::owned_by(holder.kind, holder.name) => {
                 Ok(if is_true(names::ADOPTED) { Self::Adopted } else { Self::Ours })
             }
             Some(owner) => {
@@ -48,7 +63,7 @@ impl Claim {
                 conflict(format!("belongs to {owner}"))
             }
             // Whoever can write the reference could write the annotation as well.
-            None if target.owners.iter().any(|owner| owner.controller && owner.is_live(object)) => {
+            None if target.owners.iter().any(|owner| owner.controller && owner.is_live(holder)) => {
                 Ok(Self::Ours)
             }
             None if is_true(names::ADOPT) => Ok(Self::Adoptable),
@@ -58,7 +73,7 @@ impl Claim {
 }
 
 /// References of our kind and name with another uid, with their places in the list: the object they meant is gone.
-pub(super) fn stale_owners(object: &Object<'_>, target: &Target) -> Vec<(usize, Owner)> {
-    let is_stale = |owner: &Owner| owner.is(object) && owner.uid != object.uid;
+pub(crate) fn stale_owners(holder: &Holder<'_>, target: &Target) -> Vec<(usize, Owner)> {
+    let is_stale = |owner: &Owner| owner.is(holder) && owner.uid != holder.uid;
     target.owners.iter().cloned().enumerate().filter(|(_, owner)| is_stale(owner)).collect()
 }

@@ -12,12 +12,12 @@
 //! own namespace and name are ever written.
 
 mod applied;
-mod claim;
+pub(crate) mod claim;
 mod floor;
 pub mod key_ring;
 mod produced;
 mod propose;
-mod report;
+pub(crate) mod report;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -36,6 +36,7 @@ use crate::{
 use applied::Mark;
 use claim::Claim;
 
+pub use claim::Holder;
 pub use produced::{Data, KIND, Owner, Ownership, Produced, produce};
 pub use propose::Answer;
 pub use report::{Denier, Event, Next, Outcome, Report, report};
@@ -107,6 +108,11 @@ impl<'a> Object<'a> {
             spec: Ok(&object.spec),
             status: object.status.as_ref().unwrap_or(&none.1),
         }
+    }
+
+    /// The object as the owner of Secrets.
+    pub fn holder(&self) -> Holder<'a> {
+        Holder { kind: KIND, name: self.name, uid: self.uid }
     }
 
     /// Whether its author has paused it.
@@ -205,6 +211,41 @@ pub enum Write {
         /// What it shall be.
         produced: Produced,
     },
+    /// These keys are added to a Secret of others, which must still be the one with this uid. Nothing is taken from
+    /// another writer.
+    Merge {
+        /// The Secret's uid.
+        uid: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The keys.
+        data: Data,
+        /// The field manager to write with.
+        manager: String,
+    },
+    /// It must still be this very one.
+    Delete {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its uid.
+        uid: String,
+        /// Its resource version.
+        resource_version: String,
+    },
+}
+
+impl Write {
+    /// The uid of the Secret that has to be there; empty where none has to.
+    pub fn uid(&self) -> &str {
+        match self {
+            Self::Apply { uid, .. } | Self::Merge { uid, .. } | Self::Delete { uid, .. } => uid,
+            Self::Create(_) | Self::None => "",
+        }
+    }
 }
 
 /// What was found.
@@ -289,7 +330,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
         return Err(failing("no identity can be used", reason));
     }
     let claim =
-        Claim::of(object, input.target).map_err(|(reason, message)| Finding::Failing { reason, message })?;
+        Claim::of(&object.holder(), object.name, input.target).map_err(|(reason, message)| Finding::Failing { reason, message })?;
     let mark =
         applied::check(applied::RULES, input, spec, input.target.filter(|_| claim != Claim::Adoptable));
     let touched = match mark {
@@ -300,7 +341,14 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
     if input.place.terminating {
         return Err(failing("the namespace is being deleted", Reason::NamespaceTerminating));
     }
-    restrain(input, memory, touched)?;
+    let look = Look {
+        generation: object.generation,
+        refresh: object.annotations.get(names::REFRESH),
+        secret_uid: input.target.map(|target| target.uid.as_str()),
+        now: input.now,
+    };
+    restrain(&look, memory, touched)
+        .map_err(|held| held.into_finding(|reason, message| Finding::Failing { reason, message }))?;
 
     let floor = floor::floor(object, input.target, input.now);
     let older = floor::rolled_back(&checked.sealed, &floor);
@@ -323,7 +371,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
         None => Write::Create(produced),
         Some(target) => Write::Apply {
             uid: target.uid.clone(),
-            stale_owners: claim::stale_owners(object, target),
+            stale_owners: claim::stale_owners(&object.holder(), target),
             produced,
         },
     };
@@ -368,46 +416,71 @@ fn in_sync(input: &Input<'_>, spec: &Spec) -> Plan {
     })))
 }
 
+/// What restraint depends on, besides memory.
+pub(crate) struct Look<'a> {
+    pub(crate) generation: Option<i64>,
+    /// The value of `waxwing.dev/refresh`.
+    pub(crate) refresh: Option<&'a String>,
+    /// The Secret that is there.
+    pub(crate) secret_uid: Option<&'a str>,
+    pub(crate) now: i64,
+}
+
+/// Why nothing is written now.
+pub(crate) enum Held {
+    /// It would be refused, or fought over.
+    Failing(Reason, String),
+    /// For so many seconds.
+    Waiting(u64),
+}
+
+impl Held {
+    fn into_finding(self, failing: impl Fn(Reason, String) -> Finding) -> Finding {
+        match self {
+            Self::Failing(reason, message) => failing(reason, message),
+            Self::Waiting(seconds) => Finding::Waiting { seconds },
+        }
+    }
+}
+
 /// Whether another writer, or a write that was refused for good, may cause a write now.
-fn restrain(input: &Input<'_>, memory: &Memory, touched: bool) -> Result<(), Finding> {
-    let uid = input.target.map(|target| target.uid.as_str()).unwrap_or_default();
+pub(crate) fn restrain(look: &Look<'_>, memory: &Memory, touched: bool) -> Result<(), Held> {
     if let Some(refused) = &memory.refused
-        && refused.generation == input.object.generation
-        && refused.refresh.as_ref() == input.object.annotations.get(names::REFRESH)
-        && refused.secret_uid == uid
-        && is_within(input.now, refused.at, LOOK_INTERVAL)
+        && refused.generation == look.generation
+        && refused.refresh.as_ref() == look.refresh
+        && refused.secret_uid == look.secret_uid.unwrap_or_default()
+        && is_within(look.now, refused.at, LOOK_INTERVAL)
     {
-        return Err(Finding::Failing { reason: refused.reason, message: refused.message.clone() });
+        return Err(Held::Failing(refused.reason, refused.message.clone()));
     }
     if !touched {
         return Ok(());
     }
-    let within =
-        |window| memory.corrected.iter().filter(move |at| is_within(input.now, **at, window)).count();
+    let within = |window| memory.corrected.iter().filter(move |at| is_within(look.now, **at, window)).count();
     let is_contested = within(CONTEST_WINDOW) >= CONTESTED;
-    if input.target.is_none() {
+    if look.secret_uid.is_none() {
         // What is gone is made again at once, or soon where somebody deletes it all the time: pods may wait for it.
         return match is_contested && within(GONE_INTERVAL) > 0 {
-            true => Err(Finding::Waiting { seconds: GONE_INTERVAL.unsigned_abs() }),
+            true => Err(Held::Waiting(GONE_INTERVAL.unsigned_abs())),
             false => Ok(()),
         };
     }
     if is_contested && within(CONTEST_INTERVAL) > 0 {
         let what = format!("the Secret was put right {CONTESTED} times within an hour and is changed again");
-        return Err(failing(&what, Reason::OwnershipContested));
+        let reason = Reason::OwnershipContested;
+        return Err(Held::Failing(reason, with_advice(&what, reason)));
     }
-    match memory.looked.filter(|at| is_within(input.now, *at, LOOK_INTERVAL)) {
+    match memory.looked.filter(|at| is_within(look.now, *at, LOOK_INTERVAL)) {
         Some(at) => {
-            let seconds =
-                u64::try_from(at.saturating_add(LOOK_INTERVAL).saturating_sub(input.now)).unwrap_or(1);
-            Err(Finding::Waiting { seconds })
+            let seconds = u64::try_from(at.saturating_add(LOOK_INTERVAL).saturating_sub(look.now));
+            Err(Held::Waiting(seconds.unwrap_or(1)))
         }
         None => Ok(()),
     }
 }
 
 /// Whether `at` lies in the last `window` seconds. What lies ahead does not: the clock was set back.
-fn is_within(now: i64, at: i64, window: i64) -> bool {
+pub(crate) fn is_within(now: i64, at: i64, window: i64) -> bool {
     (0..window).contains(&now.saturating_sub(at))
 }
 
@@ -436,6 +509,6 @@ fn failing(what: &str, reason: Reason) -> Finding {
 }
 
 /// What is wrong, then what to do.
-fn with_advice(what: &str, reason: Reason) -> String {
+pub(crate) fn with_advice(what: &str, reason: Reason) -> String {
     format!("{what}. {}", reason.advice())
 }

@@ -4,14 +4,14 @@ use std::{collections::BTreeMap, fmt};
 
 use waxwing_crds::names;
 
-use super::{Object, Spec};
+use super::{Holder, Spec};
 use crate::{
     Secret,
     seal::{DataKey, Opened},
     template::TemplateError,
 };
 
-/// The kind that produces it, as `waxwing.dev/owned-by` names it.
+/// The kind of a SealedSecret, as `waxwing.dev/owned-by` names it.
 pub const KIND: &str = "SealedSecret";
 
 /// A Secret to be written.
@@ -19,7 +19,7 @@ pub const KIND: &str = "SealedSecret";
 pub struct Produced {
     /// Its namespace: the object's own.
     pub namespace: String,
-    /// Its name: the object's own.
+    /// Its name.
     pub name: String,
     /// Its type.
     pub secret_type: String,
@@ -65,16 +65,16 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Whether it refers to this object, or to one of the same name that was there before it.
-    pub fn is(&self, object: &Object<'_>) -> bool {
-        self.kind == KIND
-            && self.name == object.name
+    /// Whether it refers to this object, or to one of the same kind and name that was there before it.
+    pub fn is(&self, holder: &Holder<'_>) -> bool {
+        self.kind == holder.kind
+            && self.name == holder.name
             && self.api_version.split_once('/').is_some_and(|(group, _)| group == names::GROUP)
     }
 
     /// Whether it refers to this very object.
-    pub fn is_live(&self, object: &Object<'_>) -> bool {
-        self.is(object) && self.uid == object.uid && !object.uid.is_empty()
+    pub fn is_live(&self, holder: &Holder<'_>) -> bool {
+        self.is(holder) && self.uid == holder.uid && !holder.uid.is_empty()
     }
 }
 

@@ -3,7 +3,7 @@
 use waxwing_crds::{ConditionType, Reason, Retry, SealedSecretStatus, conditions, names};
 
 use super::{
-    Answer, CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, Write, applied,
+    Answer, CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, applied,
     is_within, with_advice,
 };
 
@@ -27,6 +27,13 @@ pub enum Outcome {
         resource_version: String,
         /// Whether that changed what is in it.
         changed: bool,
+    },
+    /// The Secret was deleted.
+    Deleted,
+    /// Another writer owns these fields of it, and nothing may be taken.
+    FieldConflict {
+        /// The fields, as the API server names them.
+        fields: Vec<String>,
     },
     /// Somebody else was faster, again and again.
     Conflict,
@@ -118,6 +125,19 @@ pub enum Next {
     Ceiling,
 }
 
+impl Next {
+    /// When to look again at an object that is not in effect for this reason.
+    #[must_use]
+    pub fn after(reason: Reason) -> Self {
+        match reason.retry() {
+            _ if reason.stalled() => Self::Ceiling,
+            Retry::Soon => Self::Soon,
+            Retry::Backoff => Self::Backoff,
+            Retry::OnChange => Self::Ceiling,
+        }
+    }
+}
+
 /// Turns the answer to a plan's write into status, events and the next look.
 pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome) -> Report {
     let mut memory = memory.clone();
@@ -128,7 +148,7 @@ pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome
         Finding::Waiting { seconds } => Report::quiet(Next::After(*seconds), memory),
         Finding::Suspended => suspended(input, memory),
         Finding::Failing { reason, message } => failing(input, memory, *reason, message),
-        Finding::Good(good) => match written(good, outcome) {
+        Finding::Good(good) => match landed(good.in_sync.as_ref(), outcome) {
             Ok((uid, version)) => succeeded(input, memory, good, outcome, (uid, version)),
             Err((reason, what)) => {
                 let message = with_advice(&what, reason);
@@ -136,10 +156,7 @@ pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome
                     memory.refused = Some(Refused {
                         generation: input.object.generation,
                         refresh: input.object.annotations.get(names::REFRESH).cloned(),
-                        secret_uid: match &plan.write {
-                            Write::Apply { uid, .. } => uid.clone(),
-                            Write::Create(_) | Write::None => String::new(),
-                        },
+                        secret_uid: plan.write.uid().to_owned(),
                         reason,
                         message: message.clone(),
                         at: input.now,
@@ -159,7 +176,10 @@ impl Report {
 }
 
 /// Uid and resource version of the Secret that is now right, or why it isn't.
-fn written<'a>(good: &'a Good, outcome: &'a Outcome) -> Result<(&'a str, &'a str), (Reason, String)> {
+pub(crate) fn landed<'a>(
+    in_sync: Option<&'a (String, String)>,
+    outcome: &'a Outcome,
+) -> Result<(&'a str, &'a str), (Reason, String)> {
     let named = |what: &str, fields: &[String]| match fields {
         [] => what.to_owned(),
         fields => format!("{what} ({})", fields.join(", ")),
@@ -168,10 +188,15 @@ fn written<'a>(good: &'a Good, outcome: &'a Outcome) -> Result<(&'a str, &'a str
         Outcome::Created { uid, resource_version } | Outcome::Applied { uid, resource_version, .. } => {
             return Ok((uid, resource_version));
         }
-        Outcome::None => match &good.in_sync {
+        Outcome::None => match in_sync {
             Some((uid, version)) => return Ok((uid, version)),
             None => (Reason::InternalError, "a write was planned and not made".to_owned()),
         },
+        // Nothing is left to be in order.
+        Outcome::Deleted => return Ok(("", "")),
+        Outcome::FieldConflict { fields } => {
+            (Reason::FieldConflict, named("another writer owns what would be merged", fields))
+        }
         Outcome::Conflict => (Reason::ApiConflict, "another writer was faster".to_owned()),
         Outcome::Denied { by: Denier::Admission } => (
             Reason::ApiRejected,
@@ -217,12 +242,7 @@ fn failing(input: &Input<'_>, memory: Memory, reason: Reason, message: &str) -> 
     let before = conditions::get(&object.status.conditions, ConditionType::Ready);
     let known = before.is_some_and(|ready| ready.status == "False" && ready.reason == reason.as_str());
     let event = Event { warning: true, reason, note: message.to_owned() };
-    let next = match reason.retry() {
-        _ if reason.stalled() => Next::Ceiling,
-        Retry::Soon => Next::Soon,
-        Retry::Backoff => Next::Backoff,
-        Retry::OnChange => Next::Ceiling,
-    };
+    let next = Next::after(reason);
     Report {
         status: changed(input, status),
         events: if known { Vec::new() } else { vec![event] },

@@ -8,16 +8,18 @@ use std::{
 
 use kube::Client;
 use tokio::sync::watch;
+use waxwing_core::plan::Memory;
 
 use crate::{
     events::Events,
     flags::Flags,
     lease::Leadership,
-    metrics::{Counts, Metrics},
+    memories::Memories,
+    metrics::{Counts, Metrics, SEALED_SECRET},
     queue::{Class, Queue},
     records::{SealedRecord, SecretRecord},
     ring::Ring,
-    sealed_secret::Memories,
+    source::Sources,
     store::{ObjectKey, Store},
 };
 
@@ -35,10 +37,12 @@ pub struct Context {
     pub secrets: Store<SecretRecord>,
     /// The namespaces that are being deleted.
     pub terminating: Terminating,
-    /// What is to be looked at.
+    /// The SealedSecrets that are to be looked at.
     pub queue: Queue,
-    /// What is remembered of single objects, by `sealed_secret::reconcile`.
-    pub memories: Memories,
+    /// What is remembered of single SealedSecrets.
+    pub memories: Memories<Memory>,
+    /// What the GitOps tools have said.
+    pub(crate) sources: Sources,
     /// What is measured.
     pub metrics: Metrics,
     /// Events for people.
@@ -48,6 +52,30 @@ pub struct Context {
 }
 
 impl Context {
+    /// A context with empty caches.
+    pub fn new(
+        client: Client,
+        flags: Flags,
+        ring: watch::Receiver<Arc<Ring>>,
+        leadership: Leadership,
+        events: Events,
+    ) -> Self {
+        Self {
+            client,
+            flags,
+            ring,
+            sealed_secrets: Store::default(),
+            secrets: Store::default(),
+            terminating: Terminating::default(),
+            queue: Queue::new(),
+            memories: Memories::default(),
+            sources: Sources::default(),
+            metrics: Metrics::new(),
+            events,
+            leadership,
+        }
+    }
+
     /// The ring as it is now.
     pub fn ring(&self) -> Arc<Ring> {
         self.ring.borrow().clone()
@@ -69,6 +97,7 @@ impl Context {
     pub(crate) fn forget(&self, key: &ObjectKey) {
         self.queue.forget(key);
         self.memories.forget(key);
+        self.sources.forget(SEALED_SECRET, key);
         self.metrics.forget(key);
     }
 

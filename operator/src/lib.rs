@@ -14,13 +14,18 @@ mod identities;
 mod key_ring;
 pub mod lease;
 mod logs;
+pub mod memories;
 pub mod metrics;
+mod outcome;
 pub mod queue;
 pub mod records;
 pub mod ring;
 pub mod run;
 pub mod sealed_secret;
+mod source;
+mod status;
 pub mod store;
+mod target;
 #[cfg(test)]
 mod testing;
 mod watch;

@@ -1,21 +1,23 @@
 //! What is kept of each watched object: as little as the decisions need, read leniently.
 //!
-//! A SealedSecret is kept as the JSON text of its spec and status, about 3 KB, and decoded when it is looked at: a
+//! An object is kept as the JSON text of its spec and status, about 3 KB, and decoded when it is looked at: a
 //! decoded one takes several times that, and one that does not decode must not stop the watch of the others. Of a
 //! Secret only metadata is ever asked for, and of that only what concerns ownership. Managed fields are dropped as
 //! the text is read.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use kube::Resource;
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
 use waxwing_core::keys::KeyId;
-use waxwing_crds::{ConditionType, SealedSecret, SealedSecretSpec, SealedSecretStatus, conditions, names};
+use waxwing_crds::{
+    Condition, ConditionType, SealedSecret, SealedSecretSpec, SealedSecretStatus, conditions, names,
+};
 
 use crate::store::{ObjectKey, Record};
 
@@ -62,15 +64,61 @@ impl From<Meta> for ObjectMeta {
     }
 }
 
-/// A SealedSecret as it comes from the API server: any spec and any status will do.
+/// A kind that is served.
+pub trait Served: fmt::Debug + Clone + Send + Sync + 'static {
+    /// Its definition.
+    type Crd: Resource<DynamicType = ()>;
+    /// Its spec.
+    type Spec: DeserializeOwned + fmt::Debug + Clone + Send;
+    /// Its status.
+    type Status: DeserializeOwned + Default + fmt::Debug + Clone + Send;
+    /// The kind's name.
+    const KIND: &'static str;
+    /// The generation and the conditions in a status.
+    fn said(status: &Self::Status) -> (Option<i64>, &[Condition]);
+    /// The identities that opened its values last, one entry a value.
+    fn opened_by(_: &Self::Status) -> Box<[KeyId]> {
+        Box::default()
+    }
+}
+
+/// Marks SealedSecrets.
+#[derive(Clone, Copy, Debug)]
+pub enum Sealed {}
+
+impl Served for Sealed {
+    type Crd = SealedSecret;
+    type Spec = SealedSecretSpec;
+    type Status = SealedSecretStatus;
+    const KIND: &'static str = "SealedSecret";
+
+    fn said(status: &SealedSecretStatus) -> (Option<i64>, &[Condition]) {
+        (status.observed_generation, &status.conditions)
+    }
+
+    fn opened_by(status: &SealedSecretStatus) -> Box<[KeyId]> {
+        let present = status.keys.iter().filter(|key| key.removed != Some(true));
+        present.filter_map(|key| key.key_id.parse().ok()).collect()
+    }
+}
+
+/// A SealedSecret as it comes from the API server.
+pub type IncomingSealed = Incoming<Sealed>;
+/// What is kept of a SealedSecret.
+pub type SealedRecord = ObjectRecord<Sealed>;
+/// A SealedSecret that was decoded.
+pub type DecodedSealed = Decoded<Sealed>;
+
+/// An object as it comes from the API server: any spec and any status will do.
 #[derive(Clone, Debug)]
-pub struct IncomingSealed {
+pub struct Incoming<K> {
     meta: ObjectMeta,
     spec: Option<Box<RawValue>>,
     status: Option<Box<RawValue>>,
+    kind: PhantomData<K>,
 }
 
-impl<'de> Deserialize<'de> for IncomingSealed {
+impl<'de, K> Deserialize<'de> for Incoming<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Wire {
@@ -81,7 +129,8 @@ impl<'de> Deserialize<'de> for IncomingSealed {
         let mut wire = Wire::deserialize(deserializer)?;
         wire.metadata.annotations.remove(LAST_APPLIED);
         let text = |text: Option<Text>| text.map(|Text(raw)| raw);
-        Ok(Self { meta: wire.metadata.into(), spec: text(wire.spec), status: text(wire.status) })
+        let (spec, status) = (text(wire.spec), text(wire.status));
+        Ok(Self { meta: wire.metadata.into(), spec, status, kind: PhantomData })
     }
 }
 
@@ -98,7 +147,7 @@ impl<'de> Deserialize<'de> for Text {
         impl<'de> Visitor<'de> for Either {
             type Value = Text;
 
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("any JSON")
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text, A::Error> {
@@ -115,21 +164,21 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-impl Resource for IncomingSealed {
+impl<K: Served> Resource for Incoming<K> {
     type DynamicType = ();
-    type Scope = kube::core::NamespaceResourceScope;
+    type Scope = <K::Crd as Resource>::Scope;
 
     fn kind((): &()) -> Cow<'_, str> {
-        SealedSecret::kind(&())
+        K::Crd::kind(&())
     }
     fn group((): &()) -> Cow<'_, str> {
-        SealedSecret::group(&())
+        K::Crd::group(&())
     }
     fn version((): &()) -> Cow<'_, str> {
-        SealedSecret::version(&())
+        K::Crd::version(&())
     }
     fn plural((): &()) -> Cow<'_, str> {
-        SealedSecret::plural(&())
+        K::Crd::plural(&())
     }
     fn meta(&self) -> &ObjectMeta {
         &self.meta
@@ -139,9 +188,9 @@ impl Resource for IncomingSealed {
     }
 }
 
-/// What is kept of a SealedSecret.
+/// What is kept of an object.
 #[derive(Debug)]
-pub struct SealedRecord {
+pub struct ObjectRecord<K> {
     uid: Box<str>,
     version: u64,
     /// Metadata, spec and status as JSON.
@@ -152,23 +201,24 @@ pub struct SealedRecord {
     ready: bool,
     /// The identities that opened its values last, one entry a value.
     opened_by: Box<[KeyId]>,
+    kind: PhantomData<K>,
 }
 
-/// A SealedSecret that was decoded, as far as it could be.
+/// An object that was decoded, as far as it could be.
 #[derive(Clone, Debug)]
-pub struct DecodedSealed {
+pub struct Decoded<K: Served> {
     /// Without managed fields.
     pub metadata: ObjectMeta,
     /// The spec, or where and why it is none; the message never quotes it.
-    pub spec: Result<SealedSecretSpec, String>,
+    pub spec: Result<K::Spec, String>,
     /// What is malformed in it counts as absent.
-    pub status: SealedSecretStatus,
+    pub status: K::Status,
 }
 
-impl SealedRecord {
+impl<K: Served> ObjectRecord<K> {
     /// Decodes the whole object.
-    pub fn decode(&self) -> DecodedSealed {
-        DecodedSealed {
+    pub fn decode(&self) -> Decoded<K> {
+        Decoded {
             metadata: serde_json::from_str::<Meta>(&self.metadata).unwrap_or_default().into(),
             spec: decode_spec(&self.spec),
             status: self.status(),
@@ -176,7 +226,7 @@ impl SealedRecord {
     }
 
     /// Decodes the status alone.
-    pub fn status(&self) -> SealedSecretStatus {
+    pub fn status(&self) -> K::Status {
         serde_json::from_str(&self.status).unwrap_or_default()
     }
 
@@ -196,36 +246,32 @@ impl SealedRecord {
     }
 }
 
-impl From<IncomingSealed> for (ObjectKey, SealedRecord) {
-    fn from(object: IncomingSealed) -> Self {
+impl<K: Served> From<Incoming<K>> for (ObjectKey, ObjectRecord<K>) {
+    fn from(object: Incoming<K>) -> Self {
         let text = |raw: Option<Box<RawValue>>| raw.map_or_else(|| "{}".into(), Box::<str>::from);
         let status_text = text(object.status);
-        let status: SealedSecretStatus = serde_json::from_str(&status_text).unwrap_or_default();
+        let status: K::Status = serde_json::from_str(&status_text).unwrap_or_default();
+        let (observed, conditions) = K::said(&status);
         let meta = object.meta;
         let key = ObjectKey::new(
             meta.namespace.as_deref().unwrap_or_default(),
             meta.name.as_deref().unwrap_or_default(),
         );
-        let record = SealedRecord {
+        let record = ObjectRecord {
             uid: meta.uid.clone().unwrap_or_default().into(),
             version: version(&meta),
-            ready: conditions::is_true(&status.conditions, ConditionType::Ready)
-                && status.observed_generation == meta.generation,
-            opened_by: status
-                .keys
-                .iter()
-                .filter(|key| key.removed != Some(true))
-                .filter_map(|key| key.key_id.parse().ok())
-                .collect(),
+            ready: conditions::is_true(conditions, ConditionType::Ready) && observed == meta.generation,
+            opened_by: K::opened_by(&status),
             metadata: serde_json::to_string(&meta).unwrap_or_default().into(),
             spec: text(object.spec),
             status: status_text,
+            kind: PhantomData,
         };
         (key, record)
     }
 }
 
-impl Record for SealedRecord {
+impl<K> Record for ObjectRecord<K> {
     fn version(&self) -> u64 {
         self.version
     }
@@ -235,7 +281,7 @@ impl Record for SealedRecord {
 }
 
 /// Decodes a spec. The message names the field and what is wrong with it, and quotes nothing.
-fn decode_spec(text: &str) -> Result<SealedSecretSpec, String> {
+fn decode_spec<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
@@ -244,6 +290,11 @@ fn decode_spec(text: &str) -> Result<SealedSecretSpec, String> {
         // serde quotes what it found in "invalid type: string \"...\", expected ..."; field names are safe.
         let cause = match cause.split_once(" at line ") {
             Some((missing, _)) if missing.starts_with("missing field") => missing.to_owned(),
+            // The name is a field's, as the author wrote it; the list of those that exist helps less than the reference.
+            Some((unknown, _)) if unknown.starts_with("unknown field `") => {
+                let name = unknown.split('`').nth(1).unwrap_or_default();
+                format!("this version has no field {}", name.chars().take(100).collect::<String>())
+            }
             _ => "not of the expected type".to_owned(),
         };
         format!("{path}: {cause}")

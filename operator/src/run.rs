@@ -16,7 +16,7 @@ use waxwing_crds::Reason;
 
 use crate::{
     client::Clients,
-    context::{Context, Terminating},
+    context::Context,
     events::Events,
     flags::Flags,
     harden,
@@ -24,11 +24,9 @@ use crate::{
     key_ring::KeyRingLoop,
     lease::Elector,
     logs,
-    metrics::Metrics,
-    queue::{Class, Queue},
+    queue::Class,
     ring::Ring,
-    sealed_secret::{self, Memories},
-    store::Store,
+    sealed_secret::{self, SealedSecrets},
     watch as watches, workers,
 };
 
@@ -79,19 +77,8 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         ring_changed.clone(),
     );
     let (ring_sender, ring) = watch::channel(Arc::new(Ring::unread(&flags.keyring)));
-    let context = Arc::new(Context {
-        client: clients.requests.clone(),
-        flags,
-        ring,
-        sealed_secrets: Store::default(),
-        secrets: Store::default(),
-        terminating: Terminating::default(),
-        queue: Queue::new(),
-        memories: Memories::default(),
-        metrics: Metrics::new(),
-        events: Events::new(clients.requests.clone(), &me),
-        leadership,
-    });
+    let events = Events::new(clients.requests.clone(), &me);
+    let context = Arc::new(Context::new(clients.requests.clone(), flags, ring, leadership, events));
 
     let mut tasks = JoinSet::new();
     let synced = watches::start(&context, &clients.watches, &ring_changed, &mut tasks);
@@ -113,7 +100,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
         _ = filled => {
             watches::tell(&context);
             let look = |context: Arc<Context>, key| async move { sealed_secret::reconcile(&context, &key).await };
-            workers::run(context.clone(), signalled(stopped), look).await;
+            workers::run::<SealedSecrets, _, _>(context.clone(), signalled(stopped), look).await;
         }
         () = signalled(stopped.clone()) => {}
     }

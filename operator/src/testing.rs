@@ -9,17 +9,7 @@ use kube::{Client, client::Body};
 use serde_json::Value;
 use tokio::{sync::watch, time::Instant};
 
-use crate::{
-    context::{Context, Terminating},
-    events::Events,
-    flags::Flags,
-    lease::Leadership,
-    metrics::Metrics,
-    queue::Queue,
-    ring::Ring,
-    sealed_secret::Memories,
-    store::Store,
-};
+use crate::{context::Context, events::Events, flags::Flags, lease::Leadership, ring::Ring};
 
 /// A client whose requests are answered by `answer`: method, path and query in, code and body out. A body that is a
 /// string is sent as it is.
@@ -53,18 +43,8 @@ pub(crate) fn context(client: Client, args: &[&str]) -> (Arc<Context>, watch::Se
     let (sender, until) = watch::channel(None);
     let base = ["waxwing-operator", "--operator-namespace=waxwing-system"];
     let (_, ring) = watch::channel(Arc::new(Ring::unread("default")));
-    let context = Context {
-        events: Events::new(client.clone(), "me"),
-        client,
-        flags: Flags::parse_from(base.iter().chain(args)),
-        ring,
-        sealed_secrets: Store::default(),
-        secrets: Store::default(),
-        terminating: Terminating::default(),
-        queue: Queue::new(),
-        memories: Memories::default(),
-        metrics: Metrics::new(),
-        leadership: Leadership::of(until),
-    };
+    let events = Events::new(client.clone(), "me");
+    let flags = Flags::parse_from(base.iter().chain(args));
+    let context = Context::new(client, flags, ring, Leadership::of(until), events);
     (Arc::new(context), sender)
 }

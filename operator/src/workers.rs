@@ -1,6 +1,6 @@
 //! Takes objects from the queue and has them looked at, so many at once, while this replica holds the lease.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{marker::PhantomData, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
@@ -8,18 +8,35 @@ use tracing::{debug, error, info, warn};
 
 use crate::{
     context::Context,
-    queue::{Class, Verdict},
+    queue::{Class, Queue, Verdict},
     store::ObjectKey,
 };
 
 /// How long work in hand may take after the signal to stop.
 const FINISH: Duration = Duration::from_secs(20);
 
+/// The objects of one kind, and how one of them is looked at.
+pub(crate) trait Work: Send + Sync + 'static {
+    /// For the log.
+    const KIND: &'static str;
+    /// Which are to be looked at.
+    fn queue(context: &Context) -> &Queue;
+    /// Those that are there.
+    fn keys(context: &Context) -> Vec<ObjectKey>;
+    /// Whether this one is there.
+    fn is_there(context: &Context, key: &ObjectKey) -> bool;
+    /// It is gone.
+    fn forget(context: &Context, key: &ObjectKey);
+    /// How many are looked at at once.
+    fn at_once(context: &Context) -> usize;
+}
+
 /// Runs until `stop` resolves, then finishes what is in hand.
 ///
 /// `reconcile` looks at one object. It may be dropped at any await, when the lease is lost.
-pub(crate) async fn run<R, F>(context: Arc<Context>, stop: impl Future<Output = ()>, reconcile: R)
+pub(crate) async fn run<W, R, F>(context: Arc<Context>, stop: impl Future<Output = ()>, reconcile: R)
 where
+    W: Work,
     R: Fn(Arc<Context>, ObjectKey) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Verdict> + Send + 'static,
 {
@@ -31,35 +48,36 @@ where
             () = context.leadership.gained() => {}
         }
         // Whatever another replica did meanwhile is seen by looking at everything; in sync costs nothing.
-        let keys = context.sealed_secrets.keys();
-        info!(objects = keys.len(), "work begins");
-        keys.iter().for_each(|key| context.queue.add(key, Class::New));
+        let keys = W::keys(&context);
+        info!(kind = W::KIND, objects = keys.len(), "work begins");
+        keys.iter().for_each(|key| W::queue(&context).add(key, Class::New));
         tokio::select! {
             () = &mut stop => break,
             () = context.leadership.lost() => {}
-            () = give_out(&context, &mut tasks, &reconcile) => {}
+            () = give_out::<W, _, _>(&context, &mut tasks, &reconcile) => {}
         }
         tasks.shutdown().await;
-        context.queue.clear();
-        info!("work ends: another replica holds the lease");
+        W::queue(&context).clear();
+        info!(kind = W::KIND, "work ends: another replica holds the lease");
     }
-    context.queue.close();
+    W::queue(&context).close();
     finish(&context, tasks).await;
 }
 
-async fn give_out<R, F>(context: &Arc<Context>, tasks: &mut JoinSet<()>, reconcile: &R)
+async fn give_out<W, R, F>(context: &Arc<Context>, tasks: &mut JoinSet<()>, reconcile: &R)
 where
+    W: Work,
     R: Fn(Arc<Context>, ObjectKey) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Verdict> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(usize::from(context.flags.concurrency)));
+    let room = Arc::new(Semaphore::new(W::at_once(context)));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let Some(key) = context.queue.take().await else { return };
+        let Some(key) = W::queue(context).take().await else { return };
         while tasks.try_join_next().is_some() {}
         let (context, reconcile) = (context.clone(), reconcile.clone());
         tasks.spawn(async move {
-            let work = InHand { context: &context, key: &key, verdict: Verdict::Soon };
+            let work = InHand::<W> { context: &context, key: &key, verdict: Verdict::Soon, kind: PhantomData };
             let verdict = AssertUnwindSafe(reconcile(context.clone(), key.clone())).catch_unwind().await;
             work.done(verdict.unwrap_or_else(|_| {
                 error!(object = %key, "looking at this object hit a defect of the operator; it is tried again");
@@ -71,24 +89,25 @@ where
 }
 
 /// Gives the object back to the queue, also when its task is dropped.
-struct InHand<'a> {
+struct InHand<'a, W: Work> {
     context: &'a Context,
     key: &'a ObjectKey,
     verdict: Verdict,
+    kind: PhantomData<W>,
 }
 
-impl InHand<'_> {
+impl<W: Work> InHand<'_, W> {
     fn done(mut self, verdict: Verdict) {
         self.verdict = verdict;
     }
 }
 
-impl Drop for InHand<'_> {
+impl<W: Work> Drop for InHand<'_, W> {
     fn drop(&mut self) {
-        self.context.queue.done(self.key, self.verdict);
-        if self.context.sealed_secrets.get(self.key).is_none() {
+        W::queue(self.context).done(self.key, self.verdict);
+        if !W::is_there(self.context, self.key) {
             // It went while it was looked at, and the look may have left something behind.
-            self.context.forget(self.key);
+            W::forget(self.context, self.key);
         }
     }
 }
@@ -119,7 +138,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{records::IncomingSealed, testing};
+    use crate::{records::IncomingSealed, sealed_secret::SealedSecrets, testing};
 
     /// A context with so many objects, and what decides whether its replica works.
     fn context(objects: usize) -> (Arc<Context>, watch::Sender<Option<Instant>>) {
@@ -158,7 +177,11 @@ mod tests {
                 }
             }
         };
-        let running = tokio::spawn(run(context, async { stopped.await.unwrap_or_default() }, reconcile));
+        let running = tokio::spawn(run::<SealedSecrets, _, _>(
+            context,
+            async { stopped.await.unwrap_or_default() },
+            reconcile,
+        ));
         sleep(Duration::from_secs(60)).await;
         assert_eq!(counts.0.load(Ordering::SeqCst), 0);
         leader.send_replace(for_ever());
@@ -185,7 +208,7 @@ mod tests {
                 }
             }
         };
-        tokio::spawn(run(context, std::future::pending(), reconcile));
+        tokio::spawn(run::<SealedSecrets, _, _>(context, std::future::pending(), reconcile));
         leader.send_replace(Some(Instant::now() + Duration::from_secs(3)));
         sleep(Duration::from_secs(60)).await;
         assert!(finished.lock().unwrap().is_empty());
@@ -209,7 +232,7 @@ mod tests {
                 }
             }
         };
-        tokio::spawn(run(context, std::future::pending(), reconcile));
+        tokio::spawn(run::<SealedSecrets, _, _>(context, std::future::pending(), reconcile));
         sleep(Duration::from_secs(30)).await;
         let looks = looks.lock().unwrap();
         let of = |name: &str| looks.iter().filter(|look| *look == name).count();
@@ -234,7 +257,11 @@ mod tests {
                 }
             }
         };
-        let running = tokio::spawn(run(context, async { stopped.await.unwrap_or_default() }, reconcile));
+        let running = tokio::spawn(run::<SealedSecrets, _, _>(
+            context,
+            async { stopped.await.unwrap_or_default() },
+            reconcile,
+        ));
         sleep(Duration::from_secs(1)).await;
         stop.send(()).unwrap();
         running.await.unwrap();

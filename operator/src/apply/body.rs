@@ -121,9 +121,33 @@ pub(super) fn of(produced: &Produced, uid: Option<&str>) -> Bytes {
         immutable: produced.immutable.then_some(true),
         data: Values(&produced.data),
     };
+    bytes(&body)
+}
+
+/// Keys for a Secret of others, and nothing else: labels, annotations, owners and type stay theirs.
+pub(super) fn merged(namespace: &str, name: &str, uid: &str, data: &Data) -> Bytes {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Merged<'a> {
+        api_version: &'static str,
+        kind: &'static str,
+        metadata: Named<'a>,
+        data: Values<'a>,
+    }
+    #[derive(Serialize)]
+    struct Named<'a> {
+        namespace: &'a str,
+        name: &'a str,
+        uid: &'a str,
+    }
+    let metadata = Named { namespace, name, uid };
+    bytes(&Merged { api_version: "v1", kind: "Secret", metadata, data: Values(data) })
+}
+
+fn bytes(body: &impl Serialize) -> Bytes {
     let mut size = Count(0);
-    serde_json::to_writer(&mut size, &body).expect("texts and maps of texts are JSON");
+    serde_json::to_writer(&mut size, body).expect("texts and maps of texts are JSON");
     let mut bytes = Zeroizing::new(Vec::with_capacity(size.0));
-    serde_json::to_writer(&mut *bytes, &body).expect("texts and maps of texts are JSON");
+    serde_json::to_writer(&mut *bytes, body).expect("texts and maps of texts are JSON");
     Bytes::from_owner(bytes)
 }

@@ -65,7 +65,29 @@ pub async fn write(client: &Client, write: &Write, before: Option<&str>) -> Resu
             }
             Ok(Some(Written { metadata, created: false, changed }))
         }
+        Write::Merge { uid, namespace, name, data, manager } => {
+            // Without force: a key of another writer answers 409, and stays theirs.
+            let path = format!("{}?fieldManager={}", item(namespace, name), escaped(manager));
+            let metadata = ask(client, apply_to(&path), body::merged(namespace, name, uid, data)).await?;
+            let changed = metadata.resource_version.as_deref() != before;
+            Ok(Some(Written { metadata, created: false, changed }))
+        }
+        Write::Delete { namespace, name, uid, resource_version } => {
+            let path = item(namespace, name);
+            let only = json!({
+                "apiVersion": "v1", "kind": "DeleteOptions",
+                "preconditions": {"uid": uid, "resourceVersion": resource_version},
+            });
+            let ask_for = Ask { verb: "delete", method: Method::DELETE, path: &path, content: JSON };
+            // The answer is a status, or the object where it has finalizers: neither is of use.
+            send::<serde::de::IgnoredAny>(client, ask_for, JSON, only.to_string().into()).await?;
+            Ok(Some(Written { metadata: ObjectMeta::default(), created: false, changed: true }))
+        }
     }
+}
+
+fn apply_to(path: &str) -> Ask<'_> {
+    Ask { verb: "patch", method: Method::PATCH, path, content: "application/apply-patch+yaml" }
 }
 
 async fn create(client: &Client, produced: &Produced) -> Result<ObjectMeta, Refusal> {
@@ -79,10 +101,8 @@ async fn create(client: &Client, produced: &Produced) -> Result<ObjectMeta, Refu
 }
 
 async fn apply(client: &Client, produced: &Produced, uid: &str) -> Result<ObjectMeta, Refusal> {
-    let path = format!("{}?fieldManager={}&force=true", item(produced), escaped(&produced.manager));
-    let ask_for =
-        Ask { verb: "patch", method: Method::PATCH, path: &path, content: "application/apply-patch+yaml" };
-    ask(client, ask_for, body::of(produced, Some(uid))).await
+    let path = format!("{}?fieldManager={}&force=true", item_of(produced), escaped(&produced.manager));
+    ask(client, apply_to(&path), body::of(produced, Some(uid))).await
 }
 
 /// Removes owner references whose object is gone. Our own apply would leave those that another writer has set, such as
@@ -119,7 +139,7 @@ async fn own_by_apply(
 }
 
 async fn json_patch(client: &Client, produced: &Produced, patch: &serde_json::Value) -> Result<(), Refusal> {
-    let path = format!("{}?fieldManager={}", item(produced), escaped(&produced.manager));
+    let path = format!("{}?fieldManager={}", item_of(produced), escaped(&produced.manager));
     let ask_for = Ask { verb: "patch", method: Method::PATCH, path: &path, content: JSON_PATCH };
     ask(client, ask_for, patch.to_string().into()).await.map(|_| ())
 }
@@ -129,7 +149,7 @@ async fn json_patch(client: &Client, produced: &Produced, patch: &serde_json::Va
 /// # Errors
 /// When the API server refuses or does not answer; a Secret that is not there is none.
 pub async fn read(client: &Client, namespace: &str, name: &str) -> Result<Option<ObjectMeta>, Refusal> {
-    let path = format!("{}/{}", collection(namespace), escaped(name));
+    let path = item(namespace, name);
     match ask(client, Ask { verb: "get", method: Method::GET, path: &path, content: JSON }, Bytes::new())
         .await
     {
@@ -142,8 +162,12 @@ fn collection(namespace: &str) -> String {
     format!("/api/v1/namespaces/{}/secrets", escaped(namespace))
 }
 
-fn item(produced: &Produced) -> String {
-    format!("{}/{}", collection(&produced.namespace), escaped(&produced.name))
+fn item_of(produced: &Produced) -> String {
+    item(&produced.namespace, &produced.name)
+}
+
+fn item(namespace: &str, name: &str) -> String {
+    format!("{}/{}", collection(namespace), escaped(name))
 }
 
 /// Asks for metadata only, whatever is done.

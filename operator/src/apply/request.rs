@@ -89,7 +89,11 @@ impl Refusal {
     /// Whether the Secret is another one than the plan was made for, so that a fresh look is worth it.
     pub fn is_outdated(&self) -> bool {
         match self {
-            Self::Api { status, .. } => status.code == 409 || self.is_other_uid() || self.is_failed_test(),
+            Self::Api { status, .. } => {
+                (status.code == 409 && !self.is_field_conflict())
+                    || self.is_other_uid()
+                    || self.is_failed_test()
+            }
             Self::Client(_) => false,
         }
     }
@@ -97,6 +101,11 @@ impl Refusal {
     /// Whether the body's uid is not the Secret's.
     pub fn is_other_uid(&self) -> bool {
         self.causes().iter().any(|cause| cause.field == "metadata.uid")
+    }
+
+    /// Whether another writer owns a field, in an apply without force.
+    pub fn is_field_conflict(&self) -> bool {
+        self.causes().iter().any(|cause| cause.reason == "FieldManagerConflict")
     }
 
     /// Whether a `test` of a JSON patch failed: the API server answers that without a cause.

@@ -3,10 +3,6 @@
 //! Every decision is in `waxwing_core::plan`; this only carries facts in and effects out. What is observed comes from
 //! the caches, and past them only when the API server has answered that they are behind.
 
-mod memories;
-mod outcome;
-mod source;
-mod status;
 #[cfg(test)]
 mod tests;
 
@@ -15,34 +11,55 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::api::core::v1::ObjectReference;
 use tracing::{debug, info, warn};
 use waxwing_core::plan::{
-    Input, Memory, Next, Object, Outcome, Owner, Place, Plan, Report, Ring, Target, plan, report,
-    wants_source,
+    Input, Memory, Next, Object, Outcome, Place, Plan, Report, Ring, Target, plan, report, wants_source,
 };
 use waxwing_crds::names;
 
 use crate::{
-    apply::{self, Refusal},
     context::Context,
     metrics::SEALED_SECRET,
-    queue::Verdict,
-    records::{DecodedSealed, SecretRecord},
-    store::{ObjectKey, Record},
+    outcome,
+    queue::{Queue, Verdict},
+    records::{DecodedSealed, IncomingSealed, SealedRecord},
+    source::{self, Commit},
+    status,
+    store::ObjectKey,
+    target,
+    workers::Work,
 };
 
-pub use memories::Memories;
-use source::Commit;
+/// The loop over SealedSecrets.
+pub(crate) enum SealedSecrets {}
 
-/// How often a plan is made anew within one look, because the Secret was another one than the caches said.
-const ATTEMPTS: u32 = 3;
+impl Work for SealedSecrets {
+    const KIND: &'static str = SEALED_SECRET;
+
+    fn queue(ctx: &Context) -> &Queue {
+        &ctx.queue
+    }
+    fn keys(ctx: &Context) -> Vec<ObjectKey> {
+        ctx.sealed_secrets.keys()
+    }
+    fn is_there(ctx: &Context, key: &ObjectKey) -> bool {
+        ctx.sealed_secrets.get(key).is_some()
+    }
+    fn forget(ctx: &Context, key: &ObjectKey) {
+        ctx.forget(key);
+    }
+    fn at_once(ctx: &Context) -> usize {
+        ctx.flags.concurrency.into()
+    }
+}
 
 /// Looks at one object once. Measures itself; says when to look again.
 pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
     let began = Instant::now();
     let Some(record) = ctx.sealed_secrets.get(key) else {
         ctx.memories.forget(key);
+        ctx.sources.forget(SEALED_SECRET, key);
         ctx.metrics.forget(key);
         return Verdict::Done;
     };
@@ -104,18 +121,18 @@ async fn look(
         now: ctx.now(),
     };
     // The commit decides nothing, so reading it delays nothing.
-    let (sources, generation) = (&ctx.memories.sources, input.object.generation);
+    let (sources, generation) = (&ctx.sources, input.object.generation);
     let commit = async {
-        let is_wanted = wants_source(&input) || sources.waits(key, generation);
-        match source::tracker(key, &object.metadata).filter(|_| is_wanted) {
-            Some(tracker) => {
-                Some(source::of(ctx, sources, key, tracker, object.status.source.as_ref()).await)
-            }
+        let is_wanted = wants_source(&input) || sources.waits(SEALED_SECRET, key, generation);
+        match source::tracker(SEALED_SECRET, key, &object.metadata).filter(|_| is_wanted) {
+            Some(tracker) => Some(
+                source::of(ctx, sources, SEALED_SECRET, key, tracker, object.status.source.as_ref()).await,
+            ),
             None => None,
         }
     };
     let (acted, commit) = futures::join!(act(ctx, key, &input, memory), commit);
-    let again = sources.note(key, generation, commit.as_ref());
+    let again = sources.note(SEALED_SECRET, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
     let Acted { target, plan, outcome } = acted;
     let is_applied = matches!(outcome, Outcome::Created { .. } | Outcome::Applied { .. });
@@ -136,70 +153,23 @@ struct Acted {
 }
 
 async fn act(ctx: &Context, key: &ObjectKey, input: &Input<'_>, memory: &Memory) -> Acted {
-    let mut target = ctx.secrets.get(key).map(|record| target_of(&record));
+    let mut target = target::cached(ctx, key);
     let mut attempts = 0;
     loop {
         attempts += 1;
         let plan = plan(&Input { target: target.as_ref(), ..*input }, memory);
-        let refusal = match carry_out(ctx, key, &plan, target.as_ref()).await {
+        let refusal = match target::write(ctx, key, &plan.write, target.as_ref()).await {
             Ok(outcome) => return Acted { target, plan, outcome },
             Err(refusal) => refusal,
         };
         debug!(object = %key, answer = refusal.describe(), "the Secret was not written");
-        if !refusal.is_outdated() || attempts == ATTEMPTS {
+        if !refusal.is_outdated() || attempts == target::ATTEMPTS {
             return Acted { target, plan, outcome: outcome::of(&refusal) };
         }
-        match apply::read(&ctx.client, key.namespace(), key.name()).await {
-            Ok(metadata) => target = metadata.map(|metadata| remember(ctx, key, &metadata)),
+        match target::read(ctx, key).await {
+            Ok(read) => target = read,
             Err(refusal) => return Acted { target, plan, outcome: outcome::of(&refusal) },
         }
-    }
-}
-
-async fn carry_out(
-    ctx: &Context,
-    key: &ObjectKey,
-    plan: &Plan,
-    target: Option<&Target>,
-) -> Result<Outcome, Refusal> {
-    let before = target.map(|target| target.resource_version.as_str());
-    let Some(written) = apply::write(&ctx.client, &plan.write, before).await? else {
-        return Ok(Outcome::None);
-    };
-    let Target { uid, resource_version, .. } = remember(ctx, key, &written.metadata);
-    Ok(if written.created {
-        Outcome::Created { uid, resource_version }
-    } else {
-        Outcome::Applied { uid, resource_version, changed: written.changed }
-    })
-}
-
-/// Puts what the API server has answered into the cache, so that the next look is not behind.
-fn remember(ctx: &Context, key: &ObjectKey, metadata: &ObjectMeta) -> Target {
-    let record = SecretRecord::from(metadata);
-    let target = target_of(&record);
-    // Where the watch was faster, what it has brought stays.
-    let _newer = ctx.secrets.put(key, record);
-    target
-}
-
-fn target_of(record: &SecretRecord) -> Target {
-    let annotation = |name: &str| record.annotation(name).map(|value| (name.to_owned(), value.to_owned()));
-    let owners = record.owners().iter().map(|owner| Owner {
-        api_version: owner.api_version.clone(),
-        kind: owner.kind.clone(),
-        name: owner.name.clone(),
-        uid: owner.uid.clone(),
-        controller: owner.controller == Some(true),
-    });
-    Target {
-        uid: record.uid().to_owned(),
-        resource_version: record.resource_version(),
-        annotations: [names::OWNED_BY, names::ADOPT, names::ADOPTED, names::SEQ]
-            .into_iter()
-            .filter_map(annotation)
-            .collect(),
-        owners: owners.collect(),
     }
 }
 
@@ -217,7 +187,14 @@ async fn tell(
         ctx.metrics.rolled_back(key, u32::try_from(values).unwrap_or(u32::MAX));
     }
     let said = match &report.status {
-        Some(status) => status::write(ctx, key, object, status).await,
+        Some(status) => {
+            let uid = object.metadata.uid.as_deref();
+            status::write(ctx, "sealedsecrets", key, uid, status).await.map(|object: IncomingSealed| {
+                let (key, record): (ObjectKey, SealedRecord) = object.into();
+                // Where the watch was faster, what it has brought stays.
+                let _newer = ctx.sealed_secrets.put(&key, record);
+            })
+        }
         None => Ok(()),
     };
     let about = ObjectReference {

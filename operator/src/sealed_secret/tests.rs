@@ -19,10 +19,7 @@ use waxwing_core::{
 use waxwing_crds::{SealedSecretSpec, SealedSecretStatus};
 
 use super::*;
-use crate::{
-    context::Terminating, events::Events, flags::Flags, lease::Elector, metrics::Metrics, queue::Queue,
-    records::IncomingSealed, ring, store::Store,
-};
+use crate::{events::Events, flags::Flags, lease::Elector, memories::Memories, records::SecretRecord, ring};
 
 /// Unanswered requests get this, so that a wrong order shows.
 const UNEXPECTED: u16 = 599;
@@ -151,19 +148,9 @@ impl Stage {
         let (_, ring) = watch::channel(Arc::new(ring));
         let (_, leadership) =
             Elector::new(client.clone(), "waxwing-system", "default", "me", Arc::new(Notify::new()));
-        let ctx = Context {
-            events: Events::new(client.clone(), "me"),
-            client,
-            flags: Flags::parse_from(["waxwing-operator", "--operator-namespace=waxwing-system"]),
-            ring,
-            sealed_secrets: Store::default(),
-            secrets: Store::default(),
-            terminating: Terminating::default(),
-            queue: Queue::new(),
-            memories: Memories::default(),
-            metrics: Metrics::new(),
-            leadership,
-        };
+        let flags = Flags::parse_from(["waxwing-operator", "--operator-namespace=waxwing-system"]);
+        let events = Events::new(client.clone(), "me");
+        let ctx = Context::new(client, flags, ring, leadership, events);
         let mut stage = Self { ctx, script, key: ObjectKey::new("apps", "db"), spec, version: 10 };
         stage.put_object(1, &json!({}));
         stage

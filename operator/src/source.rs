@@ -26,7 +26,6 @@ use waxwing_crds::{Source, names};
 use crate::{
     apply::{Ask, JSON, escaped, send},
     context::Context,
-    metrics::SEALED_SECRET,
     store::ObjectKey,
 };
 
@@ -45,16 +44,16 @@ const ARGO_CD: &str = "argocd";
 
 /// What is known of a commit.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Synced {
+pub(crate) struct Synced {
     /// For the status.
-    pub(super) source: Source,
+    pub(crate) source: Source,
     /// When the tool began to sync it, in Unix seconds.
-    pub(super) since: Option<i64>,
+    pub(crate) since: Option<i64>,
 }
 
 /// The object of a GitOps tool that an object belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Tracker {
+pub(crate) struct Tracker {
     tool: Tool,
     namespace: String,
     name: String,
@@ -70,13 +69,13 @@ enum Tool {
 #[derive(Clone, Debug, PartialEq)]
 struct Told {
     synced: Synced,
-    /// The SealedSecrets that it has applied, as `namespace/name`.
+    /// The objects of our kinds that it has applied, as `Kind namespace/name`.
     applied: Arc<HashSet<String>>,
 }
 
 /// What is known of an object's commit.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Commit {
+pub(crate) enum Commit {
     /// The tool lists the object.
     Known(Synced),
     /// The tool does not list it: not yet, or it is not the tool's.
@@ -87,10 +86,13 @@ pub(super) enum Commit {
 
 /// Answers that are still good, and the objects for which a tool is asked again.
 #[derive(Default)]
-pub(super) struct Sources {
+pub(crate) struct Sources {
     answers: Mutex<HashMap<Tracker, (Instant, Option<Told>)>>,
-    unlisted: Mutex<HashMap<ObjectKey, Unlisted>>,
+    unlisted: Mutex<HashMap<Named, Unlisted>>,
 }
+
+/// Kind and key.
+type Named = (&'static str, ObjectKey);
 
 /// An object that its tool does not list.
 #[derive(Clone, Copy)]
@@ -104,9 +106,10 @@ struct Unlisted {
 
 /// The commit at which this tool has synced an object, as far as it can be found out. `last` is the one that its status
 /// names.
-pub(super) async fn of(
+pub(crate) async fn of(
     ctx: &Context,
     sources: &Sources,
+    kind: &'static str,
     key: &ObjectKey,
     tracker: Tracker,
     last: Option<&Source>,
@@ -121,7 +124,7 @@ pub(super) async fn of(
     };
     match told {
         None => Commit::Unknown,
-        Some(told) if told.applied.contains(&key.to_string()) => Commit::Known(told.synced),
+        Some(told) if told.applied.contains(&format!("{kind} {key}")) => Commit::Known(told.synced),
         Some(_) => Commit::Unlisted,
     }
 }
@@ -147,22 +150,24 @@ impl Sources {
     }
 
     /// Whether it is time to ask an object's tool again.
-    pub(super) fn waits(&self, key: &ObjectKey, generation: Option<i64>) -> bool {
+    pub(crate) fn waits(&self, kind: &'static str, key: &ObjectKey, generation: Option<i64>) -> bool {
         let unlisted = lock(&self.unlisted);
-        let of_this = unlisted.get(key).filter(|entry| entry.generation == generation);
+        let of_this = unlisted.get(&(kind, key.clone())).filter(|entry| entry.generation == generation);
         of_this.and_then(|entry| entry.due).is_some_and(|due| due <= Instant::now())
     }
 
     /// Takes note of an answer, if the tool was asked; says in how long to ask again.
-    pub(super) fn note(
+    pub(crate) fn note(
         &self,
+        kind: &'static str,
         key: &ObjectKey,
         generation: Option<i64>,
         commit: Option<&Commit>,
     ) -> Option<Duration> {
         let mut unlisted = lock(&self.unlisted);
         let now = Instant::now();
-        let known = unlisted.get(key).copied().filter(|entry| entry.generation == generation);
+        let named = (kind, key.clone());
+        let known = unlisted.get(&named).copied().filter(|entry| entry.generation == generation);
         let next = match (commit, known) {
             (Some(Commit::Known(_) | Commit::Unknown), _) | (None, None) => None,
             (None, Some(entry)) => Some(entry),
@@ -175,14 +180,14 @@ impl Sources {
             }
         };
         match next {
-            Some(next) => unlisted.insert(key.clone(), next),
-            None => unlisted.remove(key),
+            Some(next) => unlisted.insert(named, next),
+            None => unlisted.remove(&named),
         };
         next?.due.map(|due| due.saturating_duration_since(now))
     }
 
-    pub(super) fn forget(&self, key: &ObjectKey) {
-        lock(&self.unlisted).remove(key);
+    pub(crate) fn forget(&self, kind: &'static str, key: &ObjectKey) {
+        lock(&self.unlisted).remove(&(kind, key.clone()));
     }
 }
 
@@ -191,7 +196,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Whose an object is, by the marks that the tool has put on it.
-pub(super) fn tracker(key: &ObjectKey, metadata: &ObjectMeta) -> Option<Tracker> {
+pub(crate) fn tracker(kind: &str, key: &ObjectKey, metadata: &ObjectMeta) -> Option<Tracker> {
     let label = |name: &str| metadata.labels.as_ref()?.get(name).filter(|value| !value.is_empty()).cloned();
     if let (Some(namespace), Some(name)) =
         (label("kustomize.toolkit.fluxcd.io/namespace"), label("kustomize.toolkit.fluxcd.io/name"))
@@ -201,7 +206,7 @@ pub(super) fn tracker(key: &ObjectKey, metadata: &ObjectMeta) -> Option<Tracker>
     // APP:GROUP/KIND:NAMESPACE/NAME; one that names another object was copied.
     let id = metadata.annotations.as_ref()?.get("argocd.argoproj.io/tracking-id")?;
     let (app, object) = id.split_once(':')?;
-    if object != format!("{}/{SEALED_SECRET}:{key}", names::GROUP) || app.is_empty() {
+    if object != format!("{}/{kind}:{key}", names::GROUP) || app.is_empty() {
         return None;
     }
     let (namespace, name) = app.split_once('_').unwrap_or((ARGO_CD, app));
@@ -255,19 +260,18 @@ struct Resource {
 }
 
 impl Status {
-    /// The SealedSecrets that the tool has applied.
+    /// The objects of our group that the tool has applied.
     fn applied(&self, tool: Tool) -> HashSet<String> {
         let in_inventory = |entry: &Entry| {
-            let rest = entry.id.strip_suffix(SEALED_SECRET)?.strip_suffix('_')?;
+            let (rest, kind) = entry.id.rsplit_once('_')?;
             let (namespace, name) = rest.strip_suffix(names::GROUP)?.strip_suffix('_')?.split_once('_')?;
-            Some(format!("{namespace}/{name}"))
+            Some(format!("{kind} {namespace}/{name}"))
         };
         let entries = self.inventory.iter().flat_map(|inventory| &inventory.entries);
-        let is_sealed =
-            |resource: &&Resource| resource.group == names::GROUP && resource.kind == SEALED_SECRET;
-        let resources = self.resources.iter().filter(is_sealed);
+        let resources = self.resources.iter().filter(|resource| resource.group == names::GROUP);
+        let in_resources = |one: &Resource| format!("{} {}/{}", one.kind, one.namespace, one.name);
         match tool {
-            Tool::ArgoCd => resources.map(|one| format!("{}/{}", one.namespace, one.name)).collect(),
+            Tool::ArgoCd => resources.map(in_resources).collect(),
             Tool::Flux => entries.filter_map(in_inventory).collect(),
         }
     }
@@ -337,6 +341,8 @@ mod tests {
 
     use super::*;
 
+    const KIND: &str = "SealedSecret";
+
     fn metadata(labels: &[(&str, &str)], annotations: &[(&str, &str)]) -> ObjectMeta {
         let map = |entries: &[(&str, &str)]| {
             Some(entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
@@ -345,7 +351,7 @@ mod tests {
     }
 
     fn check(metadata: &ObjectMeta, expected: Option<(Tool, &str, &str)>) {
-        let found = tracker(&ObjectKey::new("apps", "db"), metadata);
+        let found = tracker(KIND, &ObjectKey::new("apps", "db"), metadata);
         let expected = expected.map(|(tool, namespace, name)| Tracker {
             tool,
             namespace: namespace.to_owned(),
@@ -407,7 +413,7 @@ mod tests {
             revision: revision.to_owned(),
         };
         let synced = Synced { source: source("a"), since: None };
-        let told = Told { synced, applied: Arc::new(HashSet::from([key.to_string()])) };
+        let told = Told { synced, applied: Arc::new(HashSet::from([format!("{KIND} {key}")])) };
         sources.put(tracker.clone(), Some(told));
         tokio::time::advance(NO_NEWS).await;
         assert!(sources.get(&tracker, Some(&source("a"))).is_none());
@@ -428,6 +434,7 @@ mod tests {
             "inventory": {"entries": [
                 {"id": "apps_db_waxwing.dev_SealedSecret", "v": "v1alpha1"},
                 {"id": "apps_a.b_waxwing.dev_SealedSecret", "v": "v1alpha1"},
+                {"id": "apps_db_waxwing.dev_ExternalSecret", "v": "v1alpha1"},
                 {"id": "apps_db_bitnami.com_SealedSecret", "v": "v1"},
                 {"id": "apps_db__Secret", "v": "v1"},
                 {"id": "_waxwing.dev_SealedSecret"},
@@ -439,27 +446,30 @@ mod tests {
                 {"kind": "Secret", "namespace": "shop", "name": "y", "version": "v1"},
             ],
         });
-        assert_eq!(list(Tool::Flux, status.clone()), ["apps/a.b", "apps/db"]);
-        assert_eq!(list(Tool::ArgoCd, status), ["shop/db"]);
+        assert_eq!(
+            list(Tool::Flux, status.clone()),
+            ["ExternalSecret apps/db", "SealedSecret apps/a.b", "SealedSecret apps/db"]
+        );
+        assert_eq!(list(Tool::ArgoCd, status), ["SealedSecret shop/db"]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_object_that_is_not_listed_is_asked_for_again_and_not_for_ever() {
         let (sources, key) = (Sources::default(), ObjectKey::new("apps", "db"));
-        let note = |generation, commit| sources.note(&key, Some(generation), commit);
+        let note = |generation, commit| sources.note(KIND, &key, Some(generation), commit);
         let unlisted = Some(&Commit::Unlisted);
-        assert!(!sources.waits(&key, Some(1)));
+        assert!(!sources.waits(KIND, &key, Some(1)));
         for delay in AGAIN {
             assert_eq!(note(1, unlisted), Some(delay));
             tokio::time::advance(delay / 2).await;
             // Looks between cost no turn.
             assert_eq!((note(1, None), note(1, unlisted)), (Some(delay / 2), Some(delay / 2)));
-            assert!(!sources.waits(&key, Some(1)));
+            assert!(!sources.waits(KIND, &key, Some(1)));
             tokio::time::advance(delay / 2).await;
-            assert!(sources.waits(&key, Some(1)) && !sources.waits(&key, Some(2)));
+            assert!(sources.waits(KIND, &key, Some(1)) && !sources.waits(KIND, &key, Some(2)));
         }
         for commit in [unlisted, unlisted, None] {
-            assert_eq!((note(1, commit), sources.waits(&key, Some(1))), (None, false));
+            assert_eq!((note(1, commit), sources.waits(KIND, &key, Some(1))), (None, false));
         }
         assert_eq!(note(2, unlisted), Some(AGAIN[0]));
         assert_eq!(note(2, Some(&Commit::Unknown)), None);

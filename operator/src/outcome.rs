@@ -7,7 +7,7 @@ use waxwing_crds::Reason;
 use crate::{api_error, apply::Refusal};
 
 /// The outcome of a write that was refused.
-pub(super) fn of(refusal: &Refusal) -> Outcome {
+pub(crate) fn of(refusal: &Refusal) -> Outcome {
     let (verb, status) = match refusal {
         Refusal::Api { verb, status } => (*verb, status),
         Refusal::Client(error) => {
@@ -20,6 +20,9 @@ pub(super) fn of(refusal: &Refusal) -> Outcome {
     match api_error::reason(&kube::Error::Api(status.clone())) {
         _ if refusal.is_other_uid() => Outcome::Replaced,
         _ if refusal.is_immutable() => Outcome::Immutable { fields: refusal.fields() },
+        Reason::ApiConflict if refusal.is_field_conflict() => {
+            Outcome::FieldConflict { fields: refusal.fields() }
+        }
         Reason::ApiConflict => Outcome::Conflict,
         Reason::ApiForbidden => {
             denier(status).map_or(Outcome::Forbidden { verb }, |by| Outcome::Denied { by })

@@ -11,7 +11,7 @@
 //! holders of the ring's identities can make. A failure writes nothing, so the last good Secret stays. Only the object's
 //! own namespace and name are ever written.
 
-mod applied;
+pub(crate) mod mark;
 pub(crate) mod claim;
 mod floor;
 pub mod key_ring;
@@ -33,7 +33,7 @@ use crate::{
     keys::{Identities, NamedRecipient},
     seal::{DataKey, OpenError, Scope},
 };
-use applied::Mark;
+use mark::Mark;
 use claim::Claim;
 
 pub use claim::Holder;
@@ -311,7 +311,7 @@ pub fn wants_source(input: &Input<'_>) -> bool {
     let object = &input.object;
     let is_new = object.status.observed_generation != object.generation;
     let is_ours =
-        || object.spec.is_ok_and(|spec| applied::check(applied::RULES, input, spec, None) != Mark::Stale);
+        || object.spec.is_ok_and(|spec| mark::check(mark::RULES, input, spec, None) != Mark::Stale);
     !object.deleting && (is_new || !is_ours())
 }
 
@@ -329,10 +329,10 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
     if let Some(reason) = input.ring.unusable {
         return Err(failing("no identity can be used", reason));
     }
-    let claim =
-        Claim::of(&object.holder(), object.name, input.target).map_err(|(reason, message)| Finding::Failing { reason, message })?;
+    let claim = Claim::of(&object.holder(), object.name, input.target)
+        .map_err(|(reason, message)| Finding::Failing { reason, message })?;
     let mark =
-        applied::check(applied::RULES, input, spec, input.target.filter(|_| claim != Claim::Adoptable));
+        mark::check(mark::RULES, input, spec, input.target.filter(|_| claim != Claim::Adoptable));
     let touched = match mark {
         Mark::InSync => return Ok(in_sync(input, &checked)),
         Mark::Touched => true,

@@ -104,6 +104,15 @@ impl Data {
     }
 }
 
+impl Data {
+    /// These values, and those in place of or beside them.
+    #[must_use]
+    pub fn with(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+}
+
 impl FromIterator<(DataKey, Secret)> for Data {
     fn from_iter<I: IntoIterator<Item = (DataKey, Secret)>>(values: I) -> Self {
         Self(values.into_iter().collect())

@@ -3,8 +3,8 @@
 use waxwing_crds::{ConditionType, Reason, Retry, SealedSecretStatus, conditions, names};
 
 use super::{
-    Answer, CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, applied,
-    is_within, with_advice,
+    Answer, CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, mark, is_within,
+    with_advice,
 };
 
 /// What became of the write.
@@ -321,7 +321,7 @@ fn succeeded(
         status.source = None;
     }
     set_source(input, &mut status);
-    status.applied = object.spec.ok().and_then(|spec| applied::make(input, spec, &status, secret));
+    status.applied = object.spec.ok().and_then(|spec| mark::make(input, spec, &status, secret));
     status.observed_generation = object.generation.or(status.observed_generation);
     Report {
         status: changed(input, status),

@@ -137,7 +137,7 @@ mod properties {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
         /// K15. Whatever stands in a status, a value that was sealed for another place is refused, and a genuine one is
-        /// opened or found in sync with the very Secret that we wrote. Guard: the MAC (`applied::is_genuine`).
+        /// opened or found in sync with the very Secret that we wrote. Guard: the MAC (`mark::is_genuine`).
         #[test]
         fn no_status_makes_a_moved_value_good(
             mixed in prop::collection::vec((0_usize..8, any::<u64>(), "[a-z0-9]{0,8}"), 0..6),

@@ -134,10 +134,10 @@ fn the_commit_is_read_when_the_generation_is_new_and_kept_after_that() {
 fn another_version_or_list_of_rules_makes_every_object_be_looked_at() {
     let world = World::settled();
     let mark = |rules| {
-        world.with_input(|input| applied::check(rules, input, &world.object.spec, world.target.as_ref()))
+        world.with_input(|input| mark::check(rules, input, &world.object.spec, world.target.as_ref()))
     };
-    assert_eq!(mark(applied::RULES), Mark::InSync);
-    let changes: [fn(&mut applied::Rules); 5] = [
+    assert_eq!(mark(mark::RULES), Mark::InSync);
+    let changes: [fn(&mut mark::Rules); 5] = [
         |rules| rules.render_version += 1,
         |rules| rules.refused_types = &rules.refused_types[1..],
         |rules| rules.dropped_keys = &rules.dropped_keys[1..],
@@ -145,7 +145,7 @@ fn another_version_or_list_of_rules_makes_every_object_be_looked_at() {
         |rules| rules.produced_annotations = &rules.produced_annotations[1..],
     ];
     for (place, change) in changes.into_iter().enumerate() {
-        let mut rules = applied::RULES;
+        let mut rules = mark::RULES;
         change(&mut rules);
         assert_eq!(mark(rules), Mark::Stale, "{place}");
     }
@@ -153,7 +153,7 @@ fn another_version_or_list_of_rules_makes_every_object_be_looked_at() {
     let elsewhere = world.with_input(|input| {
         let place = Place { operator_namespace: "elsewhere", ..input.place };
         let input = Input { place, ..*input };
-        applied::check(applied::RULES, &input, &world.object.spec, world.target.as_ref())
+        mark::check(mark::RULES, &input, &world.object.spec, world.target.as_ref())
     });
     assert_eq!(elsewhere, Mark::Stale);
 }

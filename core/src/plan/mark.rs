@@ -17,7 +17,7 @@ const LABEL: &str = "wax1/applied";
 
 /// What this version does the same for all objects. An upgrade that changes it makes every object be looked at.
 #[derive(Clone, Copy, Serialize)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     pub(super) render_version: u32,
     pub(super) refused_types: &'static [&'static str],
     pub(super) dropped_keys: &'static [&'static str],
@@ -26,7 +26,7 @@ pub(super) struct Rules {
 }
 
 /// The rules of this version.
-pub(super) const RULES: Rules = Rules {
+pub(crate) const RULES: Rules = Rules {
     render_version: RENDER_VERSION,
     refused_types: &names::REFUSED_SECRET_TYPES,
     dropped_keys: &names::DROPPED_KEYS,

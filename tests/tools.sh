@@ -28,6 +28,7 @@ age                        always  go     age                   filippo.io/age/c
 age-keygen                 always  go     age                   filippo.io/age/cmd/age-keygen
 python                     always  venv   python                bin/python
 kustomize-controller       always  go     kustomize-controller  github.com/fluxcd/kustomize-controller
+vault                      always  go     vault                 github.com/hashicorp/vault
 flux-crds                  always  crds   flux-crds             kustomizations,gitrepositories,ocirepositories,buckets,externalartifacts
 sealed-secrets-controller  named   go     sealed-secrets        github.com/bitnami/sealed-secrets/cmd/controller
 kubeseal                   named   go     sealed-secrets        github.com/bitnami/sealed-secrets/cmd/kubeseal

@@ -23,5 +23,6 @@ mod refused;
 mod rewrap;
 mod rights;
 mod rollback;
+mod servers;
 mod status;
 mod targets;

@@ -1,11 +1,14 @@
-//! Keys and certificates of one control plane: a CA, a serving certificate for loopback, a key for service account
-//! tokens. Nothing of it outlives the run.
+//! Keys and certificates of one control plane or server: a CA, a serving certificate for loopback, client certificates,
+//! a key for service account tokens. Nothing of it outlives the run.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
 
 /// Paths of the files, and the CA for clients.
 pub struct Certs {
@@ -21,6 +24,16 @@ pub struct Certs {
     pub sa_key: PathBuf,
     /// Its public half.
     pub sa_pub: PathBuf,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate with its key, PEM.
+#[derive(Clone)]
+pub struct Identity {
+    /// The certificate.
+    pub cert_pem: String,
+    /// The key, PKCS#8.
+    pub key_pem: String,
 }
 
 impl Certs {
@@ -42,7 +55,8 @@ impl Certs {
         serving.distinguished_name.push(DnType::CommonName, "localhost");
         serving.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         serving.use_authority_key_identifier_extension = true;
-        let cert = serving.signed_by(&key, &Issuer::from_params(&ca, &ca_key))?;
+        let issuer = Issuer::new(ca, ca_key);
+        let cert = serving.signed_by(&key, &issuer)?;
 
         let sa = KeyPair::generate()?;
         let write = |name: &str, text: String| -> Result<PathBuf> {
@@ -57,6 +71,21 @@ impl Certs {
             key: write("serving.key", key.serialize_pem())?,
             sa_key: write("sa.key", sa.serialize_pem())?,
             sa_pub: write("sa.pub", sa.public_key_pem())?,
+            issuer,
         })
+    }
+
+    /// A client's certificate by this CA.
+    ///
+    /// # Errors
+    /// When the name can't be one.
+    pub fn client(&self, common_name: &str) -> Result<Identity> {
+        let key = KeyPair::generate()?;
+        let mut client = CertificateParams::new(Vec::new())?;
+        client.distinguished_name.push(DnType::CommonName, common_name);
+        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        client.use_authority_key_identifier_extension = true;
+        let cert = client.signed_by(&key, &self.issuer)?;
+        Ok(Identity { cert_pem: cert.pem(), key_pem: key.serialize_pem() })
     }
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::PostParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -123,6 +124,33 @@ impl ControlPlane {
         let namespace: Namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
         Api::all(self.admin.clone()).create(&PostParams::default(), &namespace).await.context("namespace")?;
         Ok(())
+    }
+
+    /// Makes a ServiceAccount.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn service_account(&self, namespace: &str, name: &str) -> Result<()> {
+        let account: ServiceAccount = serde_json::from_value(json!({"metadata": {"name": name}}))?;
+        let accounts = Api::namespaced(self.admin.clone(), namespace);
+        accounts.create(&PostParams::default(), &account).await.context("service account")?;
+        Ok(())
+    }
+
+    /// A token from the TokenRequest API, as a pod gets one. Without audiences it is for the API server.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn token(&self, namespace: &str, account: &str, audiences: &[&str]) -> Result<String> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.admin.clone(), namespace);
+        let audiences = audiences.iter().map(|audience| (*audience).to_owned());
+        let audiences = (audiences.len() > 0).then(|| audiences.collect());
+        let spec =
+            TokenRequestSpec { audiences, expiration_seconds: Some(4 * 60 * 60), ..Default::default() };
+        let request = TokenRequest { spec: Some(spec), ..Default::default() };
+        let answer = accounts.create_token_request(account, &PostParams::default(), &request).await?;
+        let token = answer.status.and_then(|status| status.token);
+        token.context("a token request is answered with a token")
     }
 
     /// A kubeconfig for a token, of an API server at `url`: this one's own, or a proxy's with the same certificates.

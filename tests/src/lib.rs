@@ -10,12 +10,14 @@ pub mod certs;
 pub mod chart;
 pub mod control_plane;
 pub mod faults;
+pub mod http;
 pub mod operator;
 pub mod process;
 pub mod ring;
 pub mod scene;
 pub mod scrape;
 pub mod tools;
+pub mod vault;
 pub mod wait;
 
 use std::future::Future;

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, Client};
 use serde_json::Value;
 
@@ -71,7 +69,7 @@ impl Release {
             pod["serviceAccountName"].as_str().context("a Deployment names its account")?.to_owned();
         let args = pod["containers"][0]["args"].as_array().context("a container has arguments")?;
         let args = args.iter().filter_map(Value::as_str).map(str::to_owned).collect();
-        let token = token(plane.admin.clone(), &namespace, &service_account).await?;
+        let token = plane.token(&namespace, &service_account, &[]).await?;
         Ok(Self { plane, namespace, ring, service_account, args, token })
     }
 
@@ -121,16 +119,6 @@ impl Release {
         std::fs::write(&path, self.plane.kubeconfig(&self.plane.url, &self.token, &self.namespace))?;
         control_plane::client(&path).await
     }
-}
-
-/// A token from the TokenRequest API, as a pod gets one.
-async fn token(client: Client, namespace: &str, account: &str) -> Result<String> {
-    let accounts: Api<ServiceAccount> = Api::namespaced(client, namespace);
-    let spec = TokenRequestSpec { expiration_seconds: Some(4 * 60 * 60), ..Default::default() };
-    let request = TokenRequest { spec: Some(spec), ..Default::default() };
-    let answer = accounts.create_token_request(account, &PostParams::default(), &request).await?;
-    let token = answer.status.and_then(|status| status.token);
-    token.context("a token request is answered with a token")
 }
 
 /// A running operator. It is killed when this is dropped.

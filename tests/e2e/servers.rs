@@ -1,0 +1,118 @@
+//! The servers that provider tests stand on do what those tests rely on. Nothing of Waxwing is tested here: a failure
+//! means that a test elsewhere could pass or fail for the wrong reason.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use waxwing_tests::http::{self, Tls};
+use waxwing_tests::vault::{self, Vault};
+use waxwing_tests::{block_on, control_plane};
+
+const READ_ALL: &str = "path \"secret/*\" { capabilities = [\"read\", \"list\"] }";
+
+/// Logs in at `auth/PATH`, and gives the token.
+async fn log_in(vault: &Vault, path: &str, body: Value) -> Result<String> {
+    let answer = vault.request("", "POST", &format!("auth/{path}"), &body).await?.ok()?.json();
+    Ok(answer["auth"]["client_token"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn vault_keeps_both_versions_of_kv_and_writes_down_who_asked() -> Result<()> {
+    block_on(async {
+        let vault = vault::shared().await;
+        vault.mount_kv("smoke-v1", 1).await?;
+        vault.put_v1("smoke-v1", "db", json!({"user": "one"})).await?;
+        assert_eq!(vault.read("smoke-v1/db").await?["data"]["user"], "one");
+        assert_eq!(vault.put("secret", "smoke/db", json!({"user": "two"})).await?, 1);
+        assert_eq!(vault.put("secret", "smoke/db", json!({"user": "three"})).await?, 2);
+
+        vault.policy("smoke-kv", READ_ALL).await?;
+        let token = vault.token("smoke-kv", "1h").await?;
+        let mark = vault.mark();
+        for url in [&vault.url, &vault.tls_url] {
+            let tls = Tls { ca_pem: &vault.certs.ca_pem, identity: None };
+            let url = format!("{url}/v1/secret/data/smoke/db");
+            let answer = http::send("GET", &url, tls, &[("x-vault-token", &token)], "").await?.ok()?;
+            assert_eq!(answer.json()["data"]["data"]["user"], "three");
+        }
+        let calls = vault.calls_since(mark);
+        let mine =
+            calls.iter().filter(|call| call.operation == "read" && call.path == "secret/data/smoke/db");
+        assert_eq!(mine.count(), 2, "{calls:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn vault_lets_in_by_each_method() -> Result<()> {
+    block_on(async {
+        let vault = vault::shared().await;
+        let plane = control_plane::main().await;
+        vault.policy("smoke-ways", READ_ALL).await?;
+        plane.create_namespace("smoke-vault").await?;
+        plane.service_account("smoke-vault", "reader").await?;
+        let account = ("smoke-vault", "reader");
+
+        let approle = vault.approle("approle-smoke", "reader", "smoke-ways", "1h").await?;
+        let body = json!({"role_id": approle.id, "secret_id": approle.secret});
+        let token = log_in(vault, "approle-smoke/login", body).await?;
+        let user = vault.userpass("userpass-smoke", "ann", "smoke-ways").await?;
+        log_in(vault, "userpass-smoke/login/ann", json!({"password": user.secret})).await?;
+
+        let jwt = plane.token("smoke-vault", "reader", &["vault"]).await?;
+        let other = plane.token("smoke-vault", "reader", &["elsewhere"]).await?;
+        vault.kubernetes(plane, "kubernetes-smoke", "reader", account, "vault", "smoke-ways").await?;
+        vault.jwt(plane, "jwt-smoke", "reader", account, "vault", "smoke-ways").await?;
+        for method in ["kubernetes-smoke", "jwt-smoke"] {
+            let path = format!("{method}/login");
+            log_in(vault, &path, json!({"role": "reader", "jwt": jwt})).await?;
+            let refused = log_in(vault, &path, json!({"role": "reader", "jwt": other})).await;
+            assert!(refused.is_err(), "{method} asks for the audience");
+        }
+
+        let identity = vault.cert("cert-smoke", "reader", "ann", "smoke-ways").await?;
+        let tls = Tls { ca_pem: &vault.certs.ca_pem, identity: Some(&identity) };
+        for url in [&vault.tls_url, &vault.mtls_url] {
+            let url = format!("{url}/v1/auth/cert-smoke/login");
+            http::send("POST", &url, tls, &[], json!({"name": "reader"}).to_string()).await?.ok()?;
+        }
+        let without = Tls { identity: None, ..tls };
+        let url = format!("{}/v1/sys/health", vault.mtls_url);
+        assert!(http::send("GET", &url, without, &[], "").await.is_err(), "a certificate is asked for");
+
+        vault.revoke_below("auth/approle-smoke").await?;
+        let after = vault.request(&token, "GET", "auth/token/lookup-self", &Value::Null).await?;
+        assert_eq!(after.status, 403, "the tokens of a method can be revoked together");
+        Ok(())
+    })
+}
+
+#[test]
+fn vault_gives_certificates_for_a_time() -> Result<()> {
+    block_on(async {
+        let vault = vault::shared().await;
+        vault.pki("pki-smoke", "web", "1h").await?;
+        let name = json!({"common_name": "a.example.test"});
+        let issued = vault.write("pki-smoke/issue/web", name).await?;
+        assert!(issued["data"]["private_key"].is_string());
+        assert_eq!(issued["renewable"], false);
+        let lease = issued["lease_id"].as_str().unwrap().to_owned();
+        assert_eq!(vault.leases("pki-smoke/issue/web").await?, [lease]);
+        vault.revoke_below("pki-smoke").await?;
+        assert!(vault.leases("pki-smoke/issue/web").await?.is_empty());
+        Ok(())
+    })
+}
+
+#[test]
+fn vault_can_be_sealed_and_unsealed() -> Result<()> {
+    block_on(async {
+        let vault = Vault::start("vault-sealed").await?;
+        vault.put("secret", "kept", json!({"a": "b"})).await?;
+        vault.seal().await?;
+        let sealed = vault.request(vault::ROOT_TOKEN, "GET", "secret/data/kept", &Value::Null).await?;
+        assert_eq!(sealed.status, 503);
+        vault.unseal().await?;
+        assert_eq!(vault.read("secret/data/kept").await?["data"]["data"]["a"], "b");
+        Ok(())
+    })
+}

@@ -4,6 +4,7 @@
 //! `now`. The one exception is OS randomness, in [`random`]; `clippy.toml` holds that.
 
 pub mod config;
+pub mod external;
 pub mod keys;
 pub mod manifest;
 pub mod plan;

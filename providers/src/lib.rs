@@ -24,7 +24,8 @@ use async_trait::async_trait;
 use waxwing_core::store::{Entry, Failure, Find, Lease, Read};
 
 pub use broker::{Broker, Freshness};
-
+pub use connect::Place;
+pub use net::Rules;
 pub use references::{Referenced, References, Token};
 
 /// One account of one provider, reached with one set of credentials.

@@ -1,6 +1,7 @@
 //! What is asked of a provider, and what can come of it: plain values that the providers, the operator and
 //! `waxwing render` share. Nothing here reaches a provider.
 
+pub mod endpoint;
 pub mod failure;
 
 use std::{collections::BTreeMap, fmt};

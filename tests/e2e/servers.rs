@@ -1,9 +1,13 @@
 //! The servers that provider tests stand on do what those tests rely on. Nothing of Waxwing is tested here: a failure
 //! means that a test elsewhere could pass or fail for the wrong reason.
 
+use std::process::Command;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 use waxwing_tests::http::{self, Tls};
+use waxwing_tests::moto::{self, Moto};
+use waxwing_tests::tools::tool;
 use waxwing_tests::vault::{self, Vault};
 use waxwing_tests::{block_on, control_plane};
 
@@ -113,6 +117,58 @@ fn vault_can_be_sealed_and_unsealed() -> Result<()> {
         assert_eq!(sealed.status, 503);
         vault.unseal().await?;
         assert_eq!(vault.read("secret/data/kept").await?["data"]["data"]["a"], "b");
+        Ok(())
+    })
+}
+
+#[test]
+fn moto_keeps_secrets_and_parameters_of_several_accounts() -> Result<()> {
+    block_on(async {
+        let moto = moto::shared().await;
+        let arn = moto.put_secret("smoke/db", "one").await?;
+        assert!(
+            arn.starts_with(&format!("arn:aws:secretsmanager:{}:{}:", moto::REGION, moto::ACCOUNT)),
+            "{arn}"
+        );
+        assert_eq!(moto.put_secret("smoke/db", "two").await?, arn);
+        let which = json!({"SecretId": "smoke/db", "VersionStage": "AWSCURRENT"});
+        let value = moto.call("secretsmanager.GetSecretValue", which.clone()).await?;
+        assert_eq!(value["SecretString"], "two");
+        assert_eq!(moto.put_parameter("/smoke/db", "one").await?, 1);
+        assert_eq!(moto.put_parameter("/smoke/db", "two").await?, 2);
+        assert!(moto.role("smoke").await?.ends_with(":role/smoke"));
+
+        let other = moto.account("111111111111").await?;
+        let target = "secretsmanager.GetSecretValue";
+        let absent = moto.call_as(Some(&other), moto::REGION, target, &which).await?;
+        assert!(absent.text().contains("ResourceNotFoundException"), "{}", absent.text());
+        Ok(())
+    })
+}
+
+#[test]
+fn moto_can_be_made_to_check_signatures() -> Result<()> {
+    let read = "import boto3, sys; print(boto3.client('secretsmanager', endpoint_url=sys.argv[1], \
+                region_name=sys.argv[2], aws_access_key_id=sys.argv[3], aws_secret_access_key=sys.argv[4]) \
+                .get_secret_value(SecretId='db', VersionStage='AWSCURRENT')['SecretString'])";
+    block_on(async {
+        let moto = Moto::start_enforcing("moto-enforcing", 4).await?;
+        moto.put_secret("db", "the value").await?;
+        let ann = moto.user("ann").await?;
+        let policy = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C\
+                      %22Action%22%3A%22secretsmanager%3AGetSecretValue%22%2C%22Resource%22%3A%22*%22%7D%5D%7D";
+        let put = format!("Action=PutUserPolicy&UserName=ann&PolicyName=read&PolicyDocument={policy}");
+        moto.query("iam", &put).await?;
+
+        let run = |secret: &str| {
+            let mut python = Command::new(tool("moto").with_file_name("python"));
+            python.args(["-c", read, &moto.url, moto::REGION, &ann.access_key_id, secret]).output()
+        };
+        let good = run(&ann.secret_access_key)?;
+        assert_eq!(String::from_utf8_lossy(&good.stdout).trim(), "the value");
+        let bad = run("not the secret key")?;
+        let why = String::from_utf8_lossy(&bad.stderr).into_owned();
+        assert!(why.contains("(403)"), "{why}");
         Ok(())
     })
 }

@@ -11,6 +11,7 @@ pub mod chart;
 pub mod control_plane;
 pub mod faults;
 pub mod http;
+pub mod moto;
 pub mod operator;
 pub mod process;
 pub mod ring;

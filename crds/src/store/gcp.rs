@@ -1,0 +1,75 @@
+//! Google Cloud.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{SecretKeyRef, ServiceAccountRef};
+
+/// Google Cloud Secret Manager.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GcpProvider {
+    /// The project.
+    #[serde(rename = "projectID", default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<String>,
+    /// The location of regional secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// What to do when the newest version cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_version_selection_policy: Option<GcpVersionSelection>,
+    /// Credentials of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<GcpAuth>,
+    /// Where the service is, if not where Google has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Where the token service is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sts_endpoint: Option<String>,
+}
+
+/// What to do when the newest version cannot be read.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum GcpVersionSelection {
+    /// Fail.
+    #[default]
+    LatestOrFail,
+}
+
+/// Credentials: exactly one kind.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GcpAuth {
+    /// The key of a service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<GcpKey>,
+    /// The token of a ServiceAccount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_identity: Option<GcpWorkloadIdentity>,
+}
+
+/// The key of a service account.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GcpKey {
+    /// The key, as its JSON file.
+    pub secret_access_key_secret_ref: SecretKeyRef,
+}
+
+/// The token of a ServiceAccount.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GcpWorkloadIdentity {
+    /// The ServiceAccount.
+    pub service_account_ref: ServiceAccountRef,
+    /// The cluster's location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_location: Option<String>,
+    /// The cluster's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<String>,
+    /// The cluster's project.
+    #[serde(rename = "clusterProjectID", default, skip_serializing_if = "Option::is_none")]
+    pub cluster_project_id: Option<String>,
+}

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use waxwing_tests::faults::{Call, Fault, Faults};
 use waxwing_tests::http::{self, Tls};
 use waxwing_tests::moto::{self, Moto};
 use waxwing_tests::tools::tool;
@@ -169,6 +170,62 @@ fn moto_can_be_made_to_check_signatures() -> Result<()> {
         let bad = run("not the secret key")?;
         let why = String::from_utf8_lossy(&bad.stderr).into_owned();
         assert!(why.contains("(403)"), "{why}");
+        Ok(())
+    })
+}
+
+#[test]
+fn the_fault_proxy_stands_before_any_server() -> Result<()> {
+    block_on(async {
+        let vault = vault::shared().await;
+        vault.put("secret", "smoke/fault", json!({"a": "b".repeat(100)})).await?;
+        let clear = Faults::before_http(&vault.url).await?;
+        let tls = Faults::before_tls(&vault.tls_url, &vault.certs).await?;
+        let get = async |proxy: &Faults| {
+            let trusted = Tls { ca_pem: &vault.certs.ca_pem, identity: None };
+            let url = format!("{}/v1/secret/data/smoke/fault?version=1", proxy.url);
+            http::send("GET", &url, trusted, &[("x-vault-token", vault::ROOT_TOKEN)], "").await
+        };
+        for proxy in [&clear, &tls] {
+            assert_eq!(get(proxy).await?.json()["data"]["data"]["a"], "b".repeat(100));
+            {
+                let rule = proxy.inject(Fault::too_many(7), |call| call.path.ends_with("/fault"));
+                let answer = get(proxy).await?;
+                assert_eq!((answer.status, answer.headers["retry-after"].to_str()?), (429, "7"));
+                assert_eq!(rule.hits(), 1);
+            }
+            for fault in [Fault::Cut, Fault::Dropped, Fault::LostAnswer] {
+                let _rule = proxy.inject(fault.clone(), |_| true);
+                assert!(get(proxy).await.is_err(), "{fault:?}");
+            }
+            {
+                let _rule = proxy.inject(Fault::redirect("http://127.0.0.1:1/"), |_| true);
+                let answer = get(proxy).await?;
+                assert_eq!(
+                    (answer.status, answer.headers["location"].to_str()?),
+                    (307, "http://127.0.0.1:1/")
+                );
+            }
+            proxy.shut();
+            assert!(get(proxy).await.is_err(), "shut");
+            proxy.open();
+            assert_eq!(get(proxy).await?.status, 200);
+            let asked =
+                |call: &Call| call.query == "version=1" && call.header("x-vault-token") == vault::ROOT_TOKEN;
+            assert_eq!(proxy.count(asked), 7);
+        }
+
+        let moto = moto::shared().await;
+        moto.put_secret("smoke/fault", "value").await?;
+        let proxy = Faults::before_http(&moto.url).await?;
+        let _rule = proxy.inject(Fault::aws_throttling(), |call| {
+            call.header("x-amz-target").ends_with(".GetSecretValue")
+                && call.body.ends_with(b"\"smoke/fault\"}")
+        });
+        let asked = [("x-amz-target", "secretsmanager.GetSecretValue")];
+        let answer =
+            http::send("POST", &proxy.url, Tls::default(), &asked, r#"{"SecretId":"smoke/fault"}"#).await?;
+        assert_eq!((answer.status, answer.json()["__type"].as_str()), (400, Some("ThrottlingException")));
         Ok(())
     })
 }

@@ -1,6 +1,6 @@
-//! A proxy in front of the API server that answers wrongly, late or not at all, as a test orders.
+//! A proxy in front of a server that answers wrongly, late or not at all, as a test orders.
 //!
-//! It ends TLS with the API server's own certificate, so that for the operator it *is* the API server.
+//! Where it speaks TLS, it does so with the server's own certificate, so that for a client it *is* the server.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures::{FutureExt, StreamExt, stream};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http_body_util::{BodyExt, Collected, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -27,6 +28,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::certs::Certs;
 use crate::control_plane::ControlPlane;
 use crate::wait;
 
@@ -35,16 +37,55 @@ type Answer = Response<UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + S
 /// What happens to a request.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// It is answered by this status code, a message, and headers.
+    /// It is answered by this status code, a message, and headers, as the API server would.
     Answer(u16, &'static str, Vec<(&'static str, String)>),
     /// It is answered by this status code and body, whatever they are.
     Body(u16, String),
+    /// The connection breaks in the middle of the answer's body.
+    Cut,
+    /// The connection breaks before the request gets anywhere.
+    Dropped,
     /// It is answered, but late.
     Late(Duration),
     /// It takes effect, and the answer is lost with the connection.
     LostAnswer,
     /// It never gets an answer.
     NoAnswer,
+    /// It is answered by this status code, headers and body, whatever they are.
+    Reply(u16, Vec<(&'static str, String)>, String),
+}
+
+impl Fault {
+    /// A status code and nothing more.
+    #[must_use]
+    pub fn status(code: u16) -> Self {
+        Self::Reply(code, Vec::new(), String::new())
+    }
+
+    /// "Too many requests": come back after so many seconds.
+    #[must_use]
+    pub fn too_many(retry_after: u32) -> Self {
+        Self::Reply(429, vec![("retry-after", retry_after.to_string())], String::new())
+    }
+
+    /// What AWS answers to a client that asks too often.
+    #[must_use]
+    pub fn aws_throttling() -> Self {
+        Self::aws(400, "ThrottlingException", "Rate exceeded")
+    }
+
+    /// An error as AWS's services that speak JSON put it.
+    #[must_use]
+    pub fn aws(code: u16, kind: &str, message: &str) -> Self {
+        let headers = vec![("content-type", "application/x-amz-json-1.1".to_owned())];
+        Self::Reply(code, headers, json!({"__type": kind, "message": message}).to_string())
+    }
+
+    /// A redirect that keeps the method.
+    #[must_use]
+    pub fn redirect(to: &str) -> Self {
+        Self::Reply(307, vec![("location", to.to_owned())], String::new())
+    }
 }
 
 /// A request, as far as rules look at it.
@@ -56,6 +97,10 @@ pub struct Call {
     pub path: String,
     /// The query, or nothing.
     pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
 }
 
 impl Call {
@@ -63,6 +108,12 @@ impl Call {
     #[must_use]
     pub fn is_write(&self) -> bool {
         self.method != "GET"
+    }
+
+    /// A header's value, or nothing. AWS says in `x-amz-target` what is asked.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// Whether its path ends in `/RESOURCE` or `/RESOURCE/NAME`, status included.
@@ -95,7 +146,7 @@ struct State {
 
 /// The proxy. It ends when it is dropped.
 pub struct Faults {
-    /// What a kubeconfig names instead of the API server.
+    /// What a client is given instead of the server's URL.
     pub url: String,
     state: Arc<State>,
     gate: watch::Sender<Gate>,
@@ -153,17 +204,39 @@ impl Faults {
     /// # Errors
     /// When it can't listen.
     pub async fn before(plane: &ControlPlane) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("https://127.0.0.1:{}", listener.local_addr()?.port());
-        let certs = CertificateDer::pem_file_iter(&plane.certs.cert)?.collect::<Result<Vec<_>, _>>()?;
-        let key = PrivateKeyDer::from_pem_file(&plane.certs.key)?;
-        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(certs, key)?;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::start(&plane.url, Some(&plane.certs), Some(&plane.certs)).await
+    }
 
-        // Without credentials of its own: each request carries the operator's.
-        let mut onward = Config::new(plane.url.parse()?);
-        let ca = CertificateDer::from_pem_slice(plane.certs.ca_pem.as_bytes()).context("the CA")?;
-        onward.root_cert = Some(vec![ca.to_vec()]);
+    /// Starts a proxy in the clear in front of any server that is itself asked in the clear, such as `vault.url`.
+    ///
+    /// # Errors
+    /// When it can't listen.
+    pub async fn before_http(url: &str) -> Result<Self> {
+        Self::start(url, None, None).await
+    }
+
+    /// Starts a proxy that speaks TLS by these certificates, in front of a server that has them (`https`) or is asked in
+    /// the clear (`http`).
+    ///
+    /// # Errors
+    /// When it can't listen.
+    pub async fn before_tls(url: &str, certs: &Certs) -> Result<Self> {
+        let onward = url.starts_with("https:").then_some(certs);
+        Self::start(url, onward, Some(certs)).await
+    }
+
+    async fn start(upstream: &str, trusts: Option<&Certs>, shows: Option<&Certs>) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let scheme = if shows.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://127.0.0.1:{}", listener.local_addr()?.port());
+        let acceptor = shows.map(acceptor).transpose()?;
+
+        // Without credentials of its own: each request carries its client's.
+        let mut onward = Config::new(upstream.parse()?);
+        if let Some(certs) = trusts {
+            let ca = CertificateDer::from_pem_slice(certs.ca_pem.as_bytes()).context("the CA")?;
+            onward.root_cert = Some(vec![ca.to_vec()]);
+        }
         let onward = Client::try_from(onward)?;
 
         let state = Arc::new(State::default());
@@ -182,7 +255,7 @@ impl Faults {
         InForce { id, state: Arc::clone(&self.state), hits: seen }
     }
 
-    /// The API server is gone: connections break, and new ones are closed at once.
+    /// The server is gone: connections break, and new ones are closed at once.
     pub fn shut(&self) {
         self.gate.send_replace(Gate::Shut);
     }
@@ -197,11 +270,24 @@ impl Faults {
     pub fn calls(&self) -> Vec<Call> {
         self.state.calls.lock().unwrap().clone()
     }
+
+    /// How many of the requests so far match.
+    #[must_use]
+    pub fn count(&self, matches: impl Fn(&Call) -> bool) -> usize {
+        self.state.calls.lock().unwrap().iter().filter(|call| matches(call)).count()
+    }
+}
+
+fn acceptor(certs: &Certs) -> Result<TlsAcceptor> {
+    let chain = CertificateDer::pem_file_iter(&certs.cert)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&certs.key)?;
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 async fn accept(
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    acceptor: Option<TlsAcceptor>,
     onward: Client,
     state: Arc<State>,
     mut gate: watch::Receiver<Gate>,
@@ -221,18 +307,25 @@ async fn accept(
 
 async fn serve(
     stream: TcpStream,
-    acceptor: TlsAcceptor,
+    acceptor: Option<TlsAcceptor>,
     onward: Client,
     state: Arc<State>,
     mut gate: watch::Receiver<Gate>,
 ) {
-    let Ok(stream) = acceptor.accept(stream).await else { return };
     let service = service_fn(|request| answer(request, onward.clone(), Arc::clone(&state)));
-    let connection =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    tokio::select! {
+    let server = hyper::server::conn::http1::Builder::new();
+    let connection = async {
         // The peer may break off, and so may a fault: neither is this task's concern.
-        _ = connection => {}
+        let _ = match acceptor {
+            None => server.serve_connection(TokioIo::new(stream), service).await,
+            Some(acceptor) => {
+                let Ok(stream) = acceptor.accept(stream).await else { return };
+                server.serve_connection(TokioIo::new(stream), service).await
+            }
+        };
+    };
+    tokio::select! {
+        () = connection => {}
         // Shut, or the proxy was dropped.
         _ = gate.wait_for(|gate| *gate == Gate::Shut) => {}
     }
@@ -244,12 +337,15 @@ async fn answer(
     onward: Client,
     state: Arc<State>,
 ) -> Result<Answer, LostConnection> {
-    let uri = request.uri();
+    let (parts, body) = request.into_parts();
     let call = Call {
-        method: request.method().to_string(),
-        path: uri.path().to_owned(),
-        query: uri.query().unwrap_or_default().to_owned(),
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        query: parts.uri.query().unwrap_or_default().to_owned(),
+        headers: parts.headers.clone(),
+        body: body.collect().await.map_err(|_| LostConnection)?.to_bytes(),
     };
+    let request = Request::from_parts(parts, Body::from(call.body.to_vec()));
     state.calls.lock().unwrap().push(call.clone());
     let fault = {
         let rules = state.rules.lock().unwrap();
@@ -266,22 +362,33 @@ async fn answer(
     match fault {
         Fault::Answer(code, message, headers) => Ok(status(code, message, headers)),
         Fault::Body(code, body) => Ok(of(code, body)),
+        Fault::Cut => forward(request, &onward).await.map(cut),
+        Fault::Dropped => Err(LostConnection),
         Fault::Late(delay) => {
             tokio::time::sleep(delay).await;
             forward(request, &onward).await
         }
         Fault::LostAnswer | Fault::NoAnswer => std::future::pending().await,
+        Fault::Reply(code, headers, body) => Ok(with(of(code, body), headers)),
     }
 }
 
-async fn forward(request: Request<Incoming>, onward: &Client) -> Result<Answer, LostConnection> {
-    let (mut parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| LostConnection)?.to_bytes();
-    // The next leg has a host of its own.
-    parts.headers.remove(hyper::header::HOST);
-    let request = Request::from_parts(parts, Body::from(body.to_vec()));
+/// The next leg keeps the host that the client named: a server may put it into URLs that it hands out.
+async fn forward(request: Request<Body>, onward: &Client) -> Result<Answer, LostConnection> {
     let answer = onward.send(request).await.map_err(|_| LostConnection)?;
     Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
+}
+
+/// The answer with half its body.
+fn cut(answer: Answer) -> Answer {
+    answer.map(|body| {
+        let half = body.collect().into_stream().flat_map(|whole| {
+            let whole = whole.map(Collected::to_bytes).unwrap_or_default();
+            let half = whole.slice(..whole.len() / 2);
+            stream::iter([Ok(Frame::data(half)), Err(LostConnection.into())])
+        });
+        StreamBody::new(half).boxed_unsync()
+    })
 }
 
 /// What the API server sends with a status code.
@@ -298,7 +405,10 @@ fn status(code: u16, message: &str, headers: Vec<(&'static str, String)>) -> Ans
         "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": message, "reason": reason, "code": code,
     });
-    let mut answer = of(code, body.to_string());
+    with(of(code, body.to_string()), headers)
+}
+
+fn with(mut answer: Answer, headers: Vec<(&'static str, String)>) -> Answer {
     for (name, value) in headers {
         let value = HeaderValue::from_str(&value).expect("a header value");
         answer.headers_mut().insert(HeaderName::from_static(name), value);

@@ -38,6 +38,8 @@ pub mod limits {
     pub const FUEL: u64 = 20_000;
     /// Columns that `indent` takes.
     pub const INDENT: usize = 64;
+    /// Filters, fields and brackets of one expression: each is a level of the engine's recursion.
+    pub const LINKS: usize = 256;
 }
 
 /// Why a template is refused or fails: which one, where, and one of a few fixed phrases. Never its text, never a value.
@@ -56,9 +58,10 @@ impl TemplateError {
     /// The reason that conditions and metrics show.
     pub fn reason(&self) -> Reason {
         match self.fault {
-            TemplateFault::TooLarge | TemplateFault::TooLong | TemplateFault::TooManySteps => {
-                Reason::TemplateLimit
-            }
+            TemplateFault::TooDeep
+            | TemplateFault::TooLarge
+            | TemplateFault::TooLong
+            | TemplateFault::TooManySteps => Reason::TemplateLimit,
             TemplateFault::BadArgument
             | TemplateFault::NotBase64
             | TemplateFault::MaybeEmpty
@@ -109,6 +112,9 @@ pub enum TemplateFault {
     /// The template does not parse.
     #[error("it does not parse")]
     Syntax,
+    /// An expression has too many links, or too much is nested.
+    #[error("an expression is too long, or too much is nested")]
+    TooDeep,
     /// The template could write too much.
     #[error("it could write too much (templates may write {} bytes together)", limits::OUTPUT_BYTES)]
     TooLarge,

@@ -4,7 +4,7 @@
 //! The screen reads strings, parentheses and delimiters by the engine's own rules and lets no other bracket through,
 //! so the two agree on where an expression ends. The opaque objects of `text` hold even if they did not.
 
-use super::TemplateFault;
+use super::{TemplateFault, limits};
 
 /// Words of the expression language that compare, choose or test.
 const REFUSED_WORDS: [&str; 7] = ["and", "else", "if", "in", "is", "not", "or"];
@@ -33,7 +33,7 @@ pub(super) fn check(source: &str) -> Result<(), (usize, TemplateFault)> {
 
 /// What follows the expression that `rest` begins with, or where the expression is refused.
 fn expression(mut rest: &str) -> Result<&str, (&str, TemplateFault)> {
-    let mut depth = 0_usize;
+    let (mut depth, mut links) = (0_usize, 0_usize);
     loop {
         rest = rest.trim_ascii_start();
         if depth == 0 {
@@ -71,6 +71,11 @@ fn expression(mut rest: &str) -> Result<&str, (&str, TemplateFault)> {
             }
             _ => return Err((rest, TemplateFault::Syntax)),
         };
+        // Every filter, field and index is one more level of the engine's recursion, which has no limit of its own.
+        links += usize::from(matches!(c, '|' | '.' | '(' | '['));
+        if links > limits::LINKS {
+            return Err((rest, TemplateFault::TooDeep));
+        }
         rest = &rest[taken..];
     }
 }

@@ -160,7 +160,20 @@ fn templates_that_would_write_or_run_without_end_are_refused() {
     refused(&"{{user|tojson}}".repeat(600), TemplateFault::TooLarge);
     refused(&"{{''}}".repeat(10_900), TemplateFault::TooManySteps);
     refused(&"x".repeat(64 * 1024 + 1), TemplateFault::TooLong);
-    refused(&format!("{{{{ {}user{} }}}}", "(".repeat(5_000), ")".repeat(5_000)), TemplateFault::Syntax);
+    refused(&format!("{{{{ {}user{} }}}}", "(".repeat(200), ")".repeat(200)), TemplateFault::Syntax);
+}
+
+/// T05. Guard: `limits::LINKS` in `screen`; without it the engine's recursion ends the process.
+#[test]
+fn an_expression_without_end_is_refused_before_the_engine_recurses_into_it() {
+    for link in ["|trim", ".a", "[0]", "('x')"] {
+        refused(&format!("{{{{ user{} }}}}", link.repeat(10_000)), TemplateFault::TooDeep);
+    }
+    for bracket in ["(", "["] {
+        refused(&format!("{{{{ {}", bracket.repeat(30_000)), TemplateFault::TooDeep);
+    }
+    let longest = format!("{{{{ user{} }}}}", "|trim".repeat(limits::LINKS));
+    assert!(render(&longest, &[("user", b"x")]).is_ok());
 }
 
 /// T05. Guard: one `Budget` for all templates of an object.

@@ -202,6 +202,7 @@ impl World {
                 let resource_version = if changed { next } else { target.resource_version.clone() };
                 Outcome::Applied { uid: uid.clone(), resource_version, changed }
             }
+            Write::Merge { .. } | Write::Delete { .. } => unreachable!("no SealedSecret asks for it"),
         }
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{SecretKeyRef, ServiceAccountRef};
+use super::{CaProvider, SecretKeyRef, ServiceAccountRef};
 
 /// Google Cloud Secret Manager.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
@@ -24,9 +24,15 @@ pub struct GcpProvider {
     /// Where the service is, if not where Google has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// Where the token service is.
+    /// Where the token service is, and IAM credentials.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sts_endpoint: Option<String>,
+    /// Certificates to trust, in PEM and then base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<String>,
+    /// Where to read the certificates to trust.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_provider: Option<CaProvider>,
 }
 
 /// What to do when the newest version cannot be read.
@@ -44,9 +50,12 @@ pub struct GcpAuth {
     /// The key of a service account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<GcpKey>,
-    /// The token of a ServiceAccount.
+    /// The token of a ServiceAccount, in GKE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workload_identity: Option<GcpWorkloadIdentity>,
+    /// The token of a ServiceAccount, in any other cluster that a workload identity pool trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_identity_federation: Option<GcpFederation>,
 }
 
 /// The key of a service account.
@@ -57,7 +66,7 @@ pub struct GcpKey {
     pub secret_access_key_secret_ref: SecretKeyRef,
 }
 
-/// The token of a ServiceAccount.
+/// The token of a ServiceAccount, in GKE.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GcpWorkloadIdentity {
@@ -72,4 +81,17 @@ pub struct GcpWorkloadIdentity {
     /// The cluster's project.
     #[serde(rename = "clusterProjectID", default, skip_serializing_if = "Option::is_none")]
     pub cluster_project_id: Option<String>,
+}
+
+/// The token of a ServiceAccount, for a workload identity pool.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GcpFederation {
+    /// The pool's provider: `//iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/NAME`.
+    pub audience: String,
+    /// The ServiceAccount. Its token is made for the audience `https:AUDIENCE`, unless it says for which.
+    pub service_account_ref: ServiceAccountRef,
+    /// The Google service account to act as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gcp_service_account_email: Option<String>,
 }

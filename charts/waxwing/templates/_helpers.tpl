@@ -71,14 +71,24 @@ write the spec of a SealedSecret.
 */}}
 {{- define "waxwing.workRules" -}}
 - apiGroups: [waxwing.dev]
-  resources: [sealedsecrets]
+  resources: [sealedsecrets, externalsecrets, secretstores]
   verbs: [list, watch]
 - apiGroups: [waxwing.dev]
-  resources: [sealedsecrets/status]
+  resources: [sealedsecrets/status, externalsecrets/status, secretstores/status]
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch{{ if .Values.stores.deletion }}, delete{{ end }}]
+# What stores refer to: certificates to trust, and which cloud identity a ServiceAccount has.
+- apiGroups: [""]
+  resources: [configmaps, serviceaccounts]
+  verbs: [get]
+{{- if .Values.stores.rollouts }}
+# Restarting what reads a Secret, where an ExternalSecret asks for it.
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, daemonsets]
+  verbs: [get, patch]
+{{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -2,15 +2,53 @@
 //! values of the Secret.
 
 mod decode;
+mod grant;
 mod json;
 mod key;
 mod needs;
 mod pattern;
+pub mod plan;
 mod property;
+mod rewrite;
+mod spec;
+mod templates;
+mod values;
 
-pub use decode::Decoding;
+pub use grant::{GrantError, GrantFault, Grants};
 pub use json::JsonFault;
 pub use key::{KeyFault, check_key, check_path};
 pub use needs::{Answer, Answers, Ask, Need, StoreKind, StoreRef};
 pub use pattern::Pattern;
-pub use property::Property;
+pub use spec::{Refresh, Spec, SpecError, SpecFault};
+pub use templates::ExternalTemplates;
+pub use values::{Place, ValueError, ValueFault, assemble};
+pub use waxwing_crds::{
+    CreationPolicy as Creation, DeletionPolicy as Deletion, MergePolicy, Rollout, RolloutKind,
+};
+
+/// Limits of an ExternalSecret, checked before anything is done.
+pub mod limits {
+    /// Bytes of all values together. Kubernetes takes 1 MiB of them, and etcd 1.5 MiB of the whole object, in which values
+    /// are base64.
+    pub const DATA_BYTES: usize = 1000 * 1024;
+    /// Items in `dataFrom`.
+    pub const DATA_FROM: usize = 64;
+    /// Items in `data`, and in `target.template.data`.
+    pub const KEYS: usize = 256;
+    /// Tags, or parameters.
+    pub const MAP: usize = 64;
+    /// Bytes of a tag or parameter.
+    pub const MAP_VALUE: usize = 16 * 1024;
+    /// Steps of `rewrite`.
+    pub const REWRITES: usize = 16;
+    /// Workloads to restart.
+    pub const ROLLOUTS: usize = 32;
+    /// Stores in `secretStoreRefs`.
+    pub const STORES: usize = 8;
+    /// Bytes of a property or a name.
+    pub const TEXT: usize = 1024;
+    /// Values in the Secret.
+    pub const VALUES: usize = 1024;
+    /// Bytes of a version.
+    pub const VERSION: usize = 256;
+}

@@ -11,14 +11,14 @@
 //! holders of the ring's identities can make. A failure writes nothing, so the last good Secret stays. Only the object's
 //! own namespace and name are ever written.
 
-pub(crate) mod mark;
 pub(crate) mod claim;
 mod floor;
 pub mod key_ring;
+pub(crate) mod mark;
 mod produced;
 mod propose;
 pub(crate) mod report;
-mod spec;
+pub(crate) mod spec;
 #[cfg(test)]
 mod tests;
 
@@ -33,8 +33,8 @@ use crate::{
     keys::{Identities, NamedRecipient},
     seal::{DataKey, OpenError, Scope},
 };
-use mark::Mark;
 use claim::Claim;
+use mark::Mark;
 
 pub use claim::Holder;
 pub use produced::{Data, KIND, Owner, Ownership, Produced, produce};
@@ -310,8 +310,7 @@ pub fn plan(input: &Input<'_>, memory: &Memory) -> Plan {
 pub fn wants_source(input: &Input<'_>) -> bool {
     let object = &input.object;
     let is_new = object.status.observed_generation != object.generation;
-    let is_ours =
-        || object.spec.is_ok_and(|spec| mark::check(mark::RULES, input, spec, None) != Mark::Stale);
+    let is_ours = || object.spec.is_ok_and(|spec| mark::check(mark::RULES, input, spec, None) != Mark::Stale);
     !object.deleting && (is_new || !is_ours())
 }
 
@@ -331,8 +330,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
     }
     let claim = Claim::of(&object.holder(), object.name, input.target)
         .map_err(|(reason, message)| Finding::Failing { reason, message })?;
-    let mark =
-        mark::check(mark::RULES, input, spec, input.target.filter(|_| claim != Claim::Adoptable));
+    let mark = mark::check(mark::RULES, input, spec, input.target.filter(|_| claim != Claim::Adoptable));
     let touched = match mark {
         Mark::InSync => return Ok(in_sync(input, &checked)),
         Mark::Touched => true,
@@ -509,6 +507,6 @@ fn failing(what: &str, reason: Reason) -> Finding {
 }
 
 /// What is wrong, then what to do.
-pub(crate) fn with_advice(what: &str, reason: Reason) -> String {
+pub fn with_advice(what: &str, reason: Reason) -> String {
     format!("{what}. {}", reason.advice())
 }

@@ -3,7 +3,7 @@
 use waxwing_crds::{ConditionType, Reason, Retry, SealedSecretStatus, conditions, names};
 
 use super::{
-    Answer, CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, mark, is_within,
+    Answer, CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, is_within, mark,
     with_advice,
 };
 

@@ -191,7 +191,7 @@ fn grammar(field: &str) -> &'static str {
 
 /// The labels or annotations that reach the Secret. What identifies a tracked object to a GitOps tool would make that
 /// tool own, and prune, the Secret; what Waxwing sets itself is Waxwing's.
-fn kept(
+pub(crate) fn kept(
     field: &'static str,
     entries: &BTreeMap<String, String>,
     is_value: fn(&str) -> bool,
@@ -233,7 +233,7 @@ fn is_qualified_name(text: &str) -> bool {
 }
 
 /// At most 63 letters, digits, dashes, underscores and dots, with a letter or digit at both ends.
-fn is_label_value(text: &str) -> bool {
+pub(crate) fn is_label_value(text: &str) -> bool {
     let bytes = text.as_bytes();
     let is_end = |b: Option<&u8>| b.is_none_or(u8::is_ascii_alphanumeric);
     bytes.len() <= 63

@@ -1,0 +1,86 @@
+//! When values are fetched again.
+//!
+//! Refreshes lie on a grid: its step is the refresh interval, its offset follows from store and path. So the consumers
+//! of one value refresh together and share the request, and different values are spread over the whole interval, after a
+//! restart too.
+
+use sha2::{Digest, Sha256};
+use waxwing_crds::EntryStatus;
+
+use super::{Ask, Input, Mark, Memory, Refresh, Spec};
+
+/// The refresh interval where nothing else is said, in seconds.
+pub(super) const DEFAULT: i64 = 3600;
+/// A refresh time is written at most this often, in seconds, so on a shorter interval the status does not tell it.
+pub(super) const WRITTEN: i64 = 3600;
+/// So soon after one fetch, another by time is left out.
+const NEAR: i64 = 5;
+
+/// When values are to be fetched again, as far as time decides; what is in the past is due.
+pub(super) fn of(input: &Input<'_>, memory: &Memory, spec: &Spec, mark: Mark) -> Option<i64> {
+    if mark == Mark::Stale {
+        return None;
+    }
+    let status = input.object.status;
+    let written = status.refresh_time.as_ref().map(|time| time.0.as_second());
+    let time = match (memory.fetched, written) {
+        (Some(fetched), _) => by_time(spec, input, Some(fetched)),
+        (None, Some(written)) => {
+            let interval = interval(spec)?;
+            let is_exact = interval >= WRITTEN || input.now.saturating_sub(written) > WRITTEN + interval;
+            by_time(spec, input, Some(if is_exact { written } else { input.now.max(written) }))
+        }
+        (None, None) => by_time(spec, input, None).map(|_| input.now),
+    };
+    // A process that does not know when a lease was given prolongs it early.
+    let leases = memory.lease_due.or_else(|| {
+        let ends = status.entries.iter().filter_map(ends_at).min()?;
+        Some(input.now + (ends - input.now).max(0) / 3)
+    });
+    [time, leases].into_iter().flatten().min()
+}
+
+/// The next point of the grid after `fetched`; none where time decides nothing.
+pub(super) fn by_time(spec: &Spec, input: &Input<'_>, fetched: Option<i64>) -> Option<i64> {
+    let interval = interval(spec)?;
+    let fetched = fetched.unwrap_or(input.now);
+    let offset = offset(spec, input, interval);
+    let next = fetched - (fetched - offset).rem_euclid(interval) + interval;
+    Some(if next - fetched < NEAR.min(interval) { next + interval } else { next })
+}
+
+/// The refresh interval in seconds; none where values are not fetched again by time.
+pub(super) fn interval(spec: &Spec) -> Option<i64> {
+    match spec.refresh {
+        Refresh::Periodic(interval) => Some(i64::try_from(interval.as_secs()).unwrap_or(i64::MAX / 4).max(1)),
+        Refresh::CreatedOnce | Refresh::OnChange => None,
+    }
+}
+
+/// Between 0 and the interval, the same for all that read this path of this store.
+fn offset(spec: &Spec, input: &Input<'_>, interval: i64) -> i64 {
+    let mut hash = Sha256::new();
+    for store in input.stores {
+        hash.update(store.uid.as_bytes());
+        hash.update([0]);
+    }
+    if let Some(need) = spec.needs("").first() {
+        match &need.ask {
+            Ask::Read(read) => hash.update(read.key.as_bytes()),
+            Ask::Find(find) => hash.update(find.path.as_deref().unwrap_or_default().as_bytes()),
+        }
+    }
+    let bytes: [u8; 32] = hash.finalize().into();
+    let number = bytes.iter().take(7).fold(0_i64, |number, byte| number << 8 | i64::from(*byte));
+    number.rem_euclid(interval)
+}
+
+/// When the first of these leases is to be prolonged: two thirds on the way to its end.
+pub(super) fn of_leases(entries: &[EntryStatus], now: i64) -> Option<i64> {
+    let ends = entries.iter().filter_map(ends_at).min()?;
+    Some(now + (ends - now).max(3) * 2 / 3)
+}
+
+fn ends_at(entry: &EntryStatus) -> Option<i64> {
+    entry.lease.as_ref().map(|lease| lease.expires_at.0.as_second())
+}

@@ -4,47 +4,33 @@ use base64::{
     Engine, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use waxwing_crds::DecodingStrategy;
 use zeroize::Zeroizing;
 
 use crate::Secret;
-
-/// How a value is decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Decoding {
-    /// Whatever of the other two it is, and as it is when it is neither. A word of four letters is base64 too.
-    Auto,
-    /// Standard base64.
-    Base64,
-    /// Base64 for URLs.
-    Base64Url,
-    /// As it is.
-    #[default]
-    None,
-}
 
 /// A value is not what the resource says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotBase64;
 
-impl Decoding {
-    /// The decoded value.
-    pub(super) fn decode(self, value: Secret) -> Result<Secret, NotBase64> {
-        match self {
-            Self::None => Ok(value),
-            Self::Base64 => decode(&STANDARD, &value, |byte| byte.is_ascii_whitespace()).ok_or(NotBase64),
-            Self::Base64Url => decode(&URL, &value, |byte| byte.is_ascii_whitespace()).ok_or(NotBase64),
-            Self::Auto => {
-                let is_break = |byte: u8| byte == b'\n' || byte == b'\r';
-                let tried =
-                    [&STRICT, &STRICT_URL].into_iter().find_map(|engine| decode(engine, &value, is_break));
-                Ok(tried.unwrap_or(value))
-            }
+/// The decoded value. With `Auto` it is whatever it looks like, and as it is when that is nothing: a word of four letters
+/// is base64 too.
+pub(super) fn decode(strategy: DecodingStrategy, value: Secret) -> Result<Secret, NotBase64> {
+    let is_space = |byte: u8| byte.is_ascii_whitespace();
+    let is_break = |byte: u8| byte == b'\n' || byte == b'\r';
+    match strategy {
+        DecodingStrategy::None => Ok(value),
+        DecodingStrategy::Base64 => decoded(&STANDARD, &value, is_space).ok_or(NotBase64),
+        DecodingStrategy::Base64Url => decoded(&URL, &value, is_space).ok_or(NotBase64),
+        DecodingStrategy::Auto => {
+            let either = [&STRICT, &STRICT_URL];
+            Ok(either.into_iter().find_map(|engine| decoded(engine, &value, is_break)).unwrap_or(value))
         }
     }
 }
 
 /// Decodes what is left without the bytes to skip.
-fn decode(engine: &GeneralPurpose, value: &Secret, skip: fn(u8) -> bool) -> Option<Secret> {
+fn decoded(engine: &GeneralPurpose, value: &Secret, skip: fn(u8) -> bool) -> Option<Secret> {
     let mut packed = Zeroizing::new(Vec::with_capacity(value.len()));
     // Why exposed: it is what is to be decoded.
     packed.extend(value.expose().iter().copied().filter(|byte| !skip(*byte)));
@@ -74,62 +60,62 @@ mod tests {
 
     use super::*;
 
-    fn decoded(decoding: Decoding, text: &[u8]) -> Option<Vec<u8>> {
-        decoding.decode(Secret::new(text.to_vec())).ok().map(|value| value.expose().to_vec())
+    fn bytes(strategy: DecodingStrategy, text: &[u8]) -> Option<Vec<u8>> {
+        decode(strategy, Secret::new(text.to_vec())).ok().map(|value| value.expose().to_vec())
     }
 
-    fn check(decoding: Decoding, text: &str, expected: Option<&[u8]>) {
-        assert_eq!(decoded(decoding, text.as_bytes()).as_deref(), expected, "{decoding:?} {text}");
+    fn check(strategy: DecodingStrategy, text: &str, expected: Option<&[u8]>) {
+        assert_eq!(bytes(strategy, text.as_bytes()).as_deref(), expected, "{strategy:?} {text}");
     }
 
     #[test]
     fn each_strategy_decodes_its_own_alphabet() {
-        check(Decoding::Base64, "+/+/", Some(&[0xfb, 0xff, 0xbf]));
-        check(Decoding::Base64, "-_-_", None);
-        check(Decoding::Base64Url, "-_-_", Some(&[0xfb, 0xff, 0xbf]));
-        check(Decoding::Base64Url, "+/+/", None);
+        check(DecodingStrategy::Base64, "+/+/", Some(&[0xfb, 0xff, 0xbf]));
+        check(DecodingStrategy::Base64, "-_-_", None);
+        check(DecodingStrategy::Base64Url, "-_-_", Some(&[0xfb, 0xff, 0xbf]));
+        check(DecodingStrategy::Base64Url, "+/+/", None);
         for text in ["+/+/", "-_-_"] {
-            check(Decoding::Auto, text, Some(&[0xfb, 0xff, 0xbf]));
-            check(Decoding::None, text, Some(text.as_bytes()));
+            check(DecodingStrategy::Auto, text, Some(&[0xfb, 0xff, 0xbf]));
+            check(DecodingStrategy::None, text, Some(text.as_bytes()));
         }
     }
 
     #[test]
     fn white_space_and_missing_padding_do_no_harm_where_it_is_sure_to_be_base64() {
         for text in ["aGVsbG8=", "aGVsbG8", "aGVs\nbG8=\n", " aGVsbG8=\r\n"] {
-            check(Decoding::Base64, text, Some(b"hello"));
-            check(Decoding::Base64Url, text, Some(b"hello"));
+            check(DecodingStrategy::Base64, text, Some(b"hello"));
+            check(DecodingStrategy::Base64Url, text, Some(b"hello"));
         }
-        check(Decoding::Base64, "", Some(b""));
+        check(DecodingStrategy::Base64, "", Some(b""));
         for text in ["a", "a===", "aGVsbG8==", "aGVs*G8=", "=", "aGVs=bG8"] {
-            check(Decoding::Base64, text, None);
+            check(DecodingStrategy::Base64, text, None);
         }
     }
 
     #[test]
     fn auto_leaves_what_is_no_base64() {
-        check(Decoding::Auto, "aGVs\r\nbG8=\n", Some(b"hello"));
+        check(DecodingStrategy::Auto, "aGVs\r\nbG8=\n", Some(b"hello"));
         for text in ["aGVsbG8", "p@ssw0rd", "aGVs bG8=", "hunter2", "{\"a\": 1}", "a+b_", ""] {
-            check(Decoding::Auto, text, Some(text.as_bytes()));
+            check(DecodingStrategy::Auto, text, Some(text.as_bytes()));
         }
-        assert_eq!(decoded(Decoding::Auto, &[0, 159, 255]), Some(vec![0, 159, 255]));
+        assert_eq!(bytes(DecodingStrategy::Auto, &[0, 159, 255]), Some(vec![0, 159, 255]));
     }
 
     proptest! {
         #[test]
-        fn bytes_come_back_from_either_alphabet(bytes in any::<Vec<u8>>()) {
-            let (standard, url) = (BASE64_STANDARD.encode(&bytes), BASE64_URL_SAFE.encode(&bytes));
-            let short = BASE64_URL_SAFE_NO_PAD.encode(&bytes);
-            for (decoding, text) in [
-                (Decoding::Base64, &standard),
-                (Decoding::Base64Url, &url),
-                (Decoding::Base64Url, &short),
-                (Decoding::Auto, &standard),
-                (Decoding::Auto, &url),
+        fn bytes_come_back_from_either_alphabet(all in any::<Vec<u8>>()) {
+            let (standard, url) = (BASE64_STANDARD.encode(&all), BASE64_URL_SAFE.encode(&all));
+            let short = BASE64_URL_SAFE_NO_PAD.encode(&all);
+            for (strategy, text) in [
+                (DecodingStrategy::Base64, &standard),
+                (DecodingStrategy::Base64Url, &url),
+                (DecodingStrategy::Base64Url, &short),
+                (DecodingStrategy::Auto, &standard),
+                (DecodingStrategy::Auto, &url),
             ] {
-                prop_assert_eq!(decoded(decoding, text.as_bytes()), Some(bytes.clone()));
+                prop_assert_eq!(bytes(strategy, text.as_bytes()), Some(all.clone()));
             }
-            prop_assert_eq!(decoded(Decoding::None, &bytes), Some(bytes));
+            prop_assert_eq!(bytes(DecodingStrategy::None, &all), Some(all));
         }
     }
 }

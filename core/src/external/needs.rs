@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
+use serde::Serialize;
+
 use crate::store::{Entry, Find, Read};
 
 /// The two kinds of stores.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum StoreKind {
     /// Of the whole cluster; it grants namespaces their paths.
     ClusterSecretStore,
@@ -25,6 +27,24 @@ impl StoreKind {
     }
 }
 
+impl From<waxwing_crds::StoreKind> for StoreKind {
+    fn from(kind: waxwing_crds::StoreKind) -> Self {
+        match kind {
+            waxwing_crds::StoreKind::SecretStore => Self::SecretStore,
+            waxwing_crds::StoreKind::ClusterSecretStore => Self::ClusterSecretStore,
+        }
+    }
+}
+
+impl From<StoreKind> for waxwing_crds::StoreKind {
+    fn from(kind: StoreKind) -> Self {
+        match kind {
+            StoreKind::SecretStore => Self::SecretStore,
+            StoreKind::ClusterSecretStore => Self::ClusterSecretStore,
+        }
+    }
+}
+
 impl fmt::Display for StoreKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -32,7 +52,7 @@ impl fmt::Display for StoreKind {
 }
 
 /// A store by kind and name. It has no namespace: that is the ExternalSecret's own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct StoreRef {
     /// Its kind.
     pub kind: StoreKind,

@@ -12,7 +12,7 @@ use crate::Secret;
 
 /// Which part of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Property {
+pub(super) struct Property {
     text: String,
     /// Its steps, where it is one of these paths. A name can be like none.
     steps: Option<Vec<Step>>,
@@ -50,7 +50,7 @@ impl Property {
     }
 
     /// As it stands in the resource.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         &self.text
     }
 

@@ -93,17 +93,17 @@ pub struct ClusterSecretStoreSpec {
     pub refresh_interval: Option<String>,
     /// Who may read what; nobody anything when nothing is said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub grants: Vec<Grant>,
+    pub grants: Vec<GrantSpec>,
 }
 
 /// Some namespaces may read some paths.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Grant {
+pub struct GrantSpec {
     /// The namespaces, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
-    /// And those with such labels.
+    /// Or those with such labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
     /// Patterns of the keys: `*` within a segment, `**` for any number of them.

@@ -93,13 +93,13 @@ pub struct ClusterSecretStoreSpec {
     pub refresh_interval: Option<String>,
     /// Who may read what; nobody anything when nothing is said.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub grants: Vec<GrantSpec>,
+    pub grants: Vec<Grant>,
 }
 
 /// Some namespaces may read some paths.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct GrantSpec {
+pub struct Grant {
     /// The namespaces, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,

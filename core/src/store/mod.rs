@@ -58,7 +58,7 @@ impl fmt::Debug for Entry {
 }
 
 /// For how long a dynamic value is good.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The provider's name for it; empty where the value just expires.
     pub id: String,

@@ -17,7 +17,7 @@ pub const RESERVED_PREFIX: &str = "waxwing.dev/";
 pub const OWNED_BY: &str = "waxwing.dev/owned-by";
 /// Annotation of an existing Secret: `"true"` lets Waxwing take over the keys it has a value for.
 pub const ADOPT: &str = "waxwing.dev/adopt";
-/// Annotation of a produced Secret that was adopted: it outlives its SealedSecret, so it gets no owner reference.
+/// Annotation of a produced Secret that was adopted: it outlives its owner, so it gets no owner reference.
 pub const ADOPTED: &str = "waxwing.dev/adopted";
 /// Annotation of a Waxwing object: `"true"` pauses it.
 pub const SUSPEND: &str = "waxwing.dev/suspend";
@@ -29,6 +29,8 @@ pub const REFRESH: &str = "waxwing.dev/refresh";
 pub const SEQ: &str = "waxwing.dev/seq";
 /// Annotation of a produced Secret with composed values: a digest of the templates' text.
 pub const TEMPLATE: &str = "waxwing.dev/template";
+/// Annotation of a workload's pod template: a keyed digest of the Secret that the workload was restarted for.
+pub const RESTARTED_FOR: &str = "waxwing.dev/restarted-for";
 /// Label of an identity Secret: the ring it belongs to.
 pub const KEY_RING: &str = "waxwing.dev/key-ring";
 /// Label of a produced Secret, with the value [`MANAGER`].
@@ -108,12 +110,12 @@ pub const TABLE: &[Name] = &[
     Name {
         name: ADOPTED,
         on: "annotation of a produced Secret",
-        meaning: "`\"true\"` on an adopted Secret: it has no owner reference, and stays when its SealedSecret is deleted.",
+        meaning: "`\"true\"` on an adopted Secret: it has no owner reference, and stays when its owner is deleted.",
     },
     Name {
         name: SEQ,
         on: "annotation of a produced Secret",
-        meaning: "The highest sequence number seen for each key, as a JSON map; the floor for rollback detection.",
+        meaning: "The highest sequence number seen for each key of a SealedSecret, as a JSON map; the floor for rollback detection.",
     },
     Name {
         name: TEMPLATE,
@@ -129,7 +131,12 @@ pub const TABLE: &[Name] = &[
     Name {
         name: REFRESH,
         on: "annotation of a Waxwing object",
-        meaning: "Any new value asks for a look right now.",
+        meaning: "Any new value asks for a look right now; of an ExternalSecret, for its values as the provider has them now.",
+    },
+    Name {
+        name: RESTARTED_FOR,
+        on: "annotation of a workload's pod template",
+        meaning: "A keyed digest of the Secret that `target.rollout` of an ExternalSecret restarted the workload for. A GitOps tool that sees pod templates as a whole has to ignore it.",
     },
     Name {
         name: PROPOSE_REWRAP,
@@ -200,6 +207,7 @@ mod tests {
             REFRESH,
             SEQ,
             TEMPLATE,
+            RESTARTED_FOR,
             KEY_RING,
             MANAGED_BY,
             IDENTITY_TYPE,

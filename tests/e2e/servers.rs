@@ -6,7 +6,9 @@ use std::process::Command;
 use anyhow::Result;
 use serde_json::{Value, json};
 use waxwing_tests::faults::{Call, Fault, Faults};
+use waxwing_tests::gsm::{self, Gsm};
 use waxwing_tests::http::{self, Tls};
+use waxwing_tests::keyvault::{self, KeyVault};
 use waxwing_tests::moto::{self, Moto};
 use waxwing_tests::tools::tool;
 use waxwing_tests::vault::{self, Vault};
@@ -226,6 +228,128 @@ fn the_fault_proxy_stands_before_any_server() -> Result<()> {
         let answer =
             http::send("POST", &proxy.url, Tls::default(), &asked, r#"{"SecretId":"smoke/fault"}"#).await?;
         assert_eq!((answer.status, answer.json()["__type"].as_str()), (400, Some("ThrottlingException")));
+        Ok(())
+    })
+}
+
+#[test]
+fn the_stub_of_key_vault_verifies_who_asks() -> Result<()> {
+    block_on(async {
+        let azure = KeyVault::start("keyvault").await?;
+        let plane = control_plane::main().await;
+        plane.create_namespace("smoke-azure").await?;
+        plane.service_account("smoke-azure", "reader").await?;
+        let first = azure.put("db", "one").await?;
+        azure.put("db", "two").await?;
+        let read = async |path: &str, token: &str| {
+            let bearer = format!("Bearer {token}");
+            azure
+                .request(
+                    "GET",
+                    &format!("/secrets/{path}?api-version=7.6"),
+                    &[("authorization", &bearer)],
+                    "",
+                )
+                .await
+        };
+        let challenge = azure.request("GET", "/secrets/db/?api-version=7.6", &[], "").await?;
+        assert_eq!(challenge.status, 401);
+        assert!(
+            challenge.headers["www-authenticate"].to_str()?.contains("resource=\"https://vault.azure.net\"")
+        );
+
+        azure.app_with_secret("app", "the secret").await?;
+        azure.app_with_account("app", plane, ("smoke-azure", "reader")).await?;
+        let jwt = plane.token("smoke-azure", "reader", &["api://AzureADTokenExchange"]).await?;
+        let other = plane.token("smoke-azure", "reader", &["elsewhere"]).await?;
+        let assertion =
+            "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+        let mut tokens = Vec::new();
+        for (credential, status) in [
+            ("client_secret=the+secret".to_owned(), 200),
+            ("client_secret=another".to_owned(), 401),
+            (format!("{assertion}&client_assertion={jwt}"), 200),
+            (format!("{assertion}&client_assertion={other}"), 401),
+        ] {
+            let form = format!(
+                "client_id=app&grant_type=client_credentials&scope=https%3A%2F%2Fvault.azure.net%2F.default&{credential}"
+            );
+            let path = format!("/{}/oauth2/v2.0/token", keyvault::TENANT);
+            let answer = azure.request("POST", &path, &[], &form).await?;
+            assert_eq!(answer.status, status, "{}", answer.text());
+            tokens.extend(answer.json()["access_token"].as_str().map(str::to_owned));
+        }
+        azure.managed_identity("machine", "header").await?;
+        let managed = "/msi/token?api-version=2019-08-01&resource=https%3A%2F%2Fvault.azure.net";
+        let managed = azure.request("GET", managed, &[("x-identity-header", "header")], "").await?.ok()?;
+        tokens.push(managed.json()["access_token"].as_str().unwrap().to_owned());
+        for token in &tokens {
+            assert_eq!(read("db/", token).await?.json()["value"], "two");
+            assert_eq!(read(&format!("db/{first}"), token).await?.json()["value"], "one");
+        }
+        azure.may("app", &["list"]).await?;
+        assert_eq!(read("db/", &tokens[0]).await?.status, 403);
+        azure.may("app", &["get"]).await?;
+        azure.set_enabled("db", false).await?;
+        assert_eq!(read("db/", &tokens[0]).await?.json()["error"]["innererror"]["code"], "SecretDisabled");
+        azure.set_clock_off(3600).await?;
+        assert_eq!(read("db/", &tokens[0]).await?.status, 401, "tokens expire");
+        assert_eq!(azure.calls().await?.iter().filter(|call| call.status == 401).count(), 4);
+        azure.app_with_certificate("other").await?;
+        Ok(())
+    })
+}
+
+#[test]
+fn the_stub_of_secret_manager_verifies_who_asks() -> Result<()> {
+    block_on(async {
+        let gsm = Gsm::start("gsm").await?;
+        let plane = control_plane::main().await;
+        plane.create_namespace("smoke-gcp").await?;
+        plane.service_account("smoke-gcp", "reader").await?;
+        gsm.put("projects/smoke", "db", b"one").await?;
+        assert_eq!(gsm.put("projects/smoke", "db", b"two").await?, 2);
+        let alt = "%24alt=json%3Benum-encoding%3Dint";
+        let read = async |version: &str, token: &str| {
+            let path = format!("/v1/projects/smoke/secrets/db/versions/{version}:access?{alt}");
+            gsm.request("GET", &path, &[("authorization", &format!("Bearer {token}"))], "").await
+        };
+        assert_eq!(read("latest", "nobody's").await?.status, 401);
+
+        let pool = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/c";
+        gsm.pool(pool, plane, "smoke", "principal:").await?;
+        let mut tokens = Vec::new();
+        for (audience, status) in [("smoke", 200), ("elsewhere", 400)] {
+            let jwt = plane.token("smoke-gcp", "reader", &[audience]).await?;
+            let form = format!(
+                "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&audience={pool}&subject_token={jwt}\
+                 &requested_token_type=urn:ietf:params:oauth:token-type:access_token\
+                 &subject_token_type=urn:ietf:params:oauth:token-type:jwt\
+                 &scope=https://www.googleapis.com/auth/cloud-platform"
+            );
+            let answer = gsm.request("POST", "/v1/token", &[], &form).await?;
+            assert_eq!(answer.status, status, "{}", answer.text());
+            tokens.extend(answer.json()["access_token"].as_str().map(str::to_owned));
+        }
+        assert_eq!(read("latest", &tokens[0]).await?.status, 403);
+        let principal = "principal:system:serviceaccount:smoke-gcp:reader";
+        gsm.grant(principal, gsm::ACCESSOR, "smoke").await?;
+        assert_eq!(read("latest", &tokens[0]).await?.json()["payload"]["data"], "dHdv");
+        assert_eq!(read("1", &tokens[0]).await?.json()["payload"]["data"], "b25l");
+        gsm.set_state("projects/smoke", "db", 1, "DISABLED").await?;
+        assert_eq!(read("1", &tokens[0]).await?.status, 400);
+
+        gsm.grant(principal, gsm::WORKLOAD_IDENTITY_USER, "sa@smoke").await?;
+        gsm.grant("sa@smoke", gsm::ACCESSOR, "smoke").await?;
+        let path = "/v1/projects/-/serviceAccounts/sa@smoke:generateAccessToken";
+        let bearer = format!("Bearer {}", tokens[0]);
+        let scope = json!({"scope": ["https://www.googleapis.com/auth/cloud-platform"]}).to_string();
+        let account = gsm.request("POST", path, &[("authorization", &bearer)], &scope).await?.ok()?.json();
+        assert_eq!(read("latest", account["accessToken"].as_str().unwrap()).await?.status, 200);
+        gsm.revoke_tokens().await?;
+        assert_eq!(read("latest", &tokens[0]).await?.status, 401);
+        let key = gsm.service_account_key("sa@smoke", "smoke").await?;
+        assert!(key["private_key"].as_str().unwrap().starts_with("-----BEGIN PRIVATE KEY-----"));
         Ok(())
     })
 }

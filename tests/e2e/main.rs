@@ -19,6 +19,7 @@ mod lifecycle;
 mod main_path;
 mod ownership;
 mod policies;
+mod provider_vault;
 mod refused;
 mod rewrap;
 mod rights;

@@ -17,6 +17,9 @@ pub mod gcp;
 pub mod kubernetes;
 mod net;
 mod references;
+#[cfg(any(feature = "aws", feature = "gcp", feature = "vault"))]
+#[cfg_attr(not(feature = "vault"), expect(dead_code, reason = "only Vault uses all of it"))]
+mod session;
 #[cfg(feature = "vault")]
 pub mod vault;
 

@@ -26,9 +26,11 @@ use waxwing_core::store::{Failure, Kind};
 
 use super::{
     refusal::{self, Refusal, Remedy},
+};
+use crate::{
+    references::References,
     session::{Door, Granted, Sessions},
 };
-use crate::references::References;
 
 /// Where the first credentials come from.
 pub(super) enum Origin {

@@ -8,9 +8,6 @@ mod name;
 mod parameter_store;
 mod refusal;
 mod secrets_manager;
-#[expect(dead_code, reason = "the Vault provider uses more of it")]
-#[path = "../vault/session.rs"]
-mod session;
 mod shelf;
 mod wire;
 

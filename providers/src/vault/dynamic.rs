@@ -12,9 +12,9 @@ use super::{
     answer::{Answer, Envelope},
     login::Pass,
     refusal,
-    session::Session,
     wire::At,
 };
+use crate::session::Session;
 
 /// What tells how long an answer without a lease is good.
 #[derive(Deserialize)]

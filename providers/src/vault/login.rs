@@ -23,10 +23,10 @@ use super::{
     Vault,
     answer::{Answer, Auth as Login},
     refusal,
-    session::{Door, Granted},
     settings::{Auth, SecretKey, Source},
     wire::{At, NAMESPACE, TOKEN, Wire, secret_header},
 };
+use crate::session::{Door, Granted};
 
 /// What a login gives.
 #[derive(Clone)]
@@ -77,7 +77,7 @@ impl Door for Vault {
                 let answer = wire.send(&At::post(path.clone(), body), self.login_headers()).await?;
                 self.remember_index(&answer);
                 self.refuse_sealed(&wire, &answer).await?;
-                granted(wire, &answer)
+                granted(wire, &answer).map_err(|failure| failure.at(path))
             }
         }
     }

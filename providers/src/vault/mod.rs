@@ -11,7 +11,6 @@ mod kv;
 mod location;
 mod login;
 mod refusal;
-mod session;
 mod settings;
 mod wire;
 
@@ -34,7 +33,6 @@ use self::{
     answer::Answer,
     location::Location,
     login::Pass,
-    session::{Session, Sessions},
     settings::{Auth, Engine, SecretKey, Settings, Trust},
     wire::{INCONSISTENT, INDEX, Wire},
 };
@@ -42,6 +40,7 @@ use crate::{
     Provider, References,
     connect::Place,
     net::{self, Rules},
+    session::{Session, Sessions},
 };
 
 /// Makes the provider of a Vault store. Nothing is sent and no Secret is read before it is first used.
@@ -253,7 +252,7 @@ impl Vault {
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|_| {
-            Failure::new(Kind::BadStore, "no client can be made from the CA and the certificate")
+            Failure::new(Kind::BadStore, "no client can be made: a certificate does not fit its key, or the system trusts no CA")
         })?;
         let made = Arc::new(Wire::new(client, self.settings.server.clone()));
         *wire = Some((material, made.clone()));

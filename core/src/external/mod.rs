@@ -47,7 +47,9 @@ pub mod limits {
     pub const STORES: usize = 8;
     /// Bytes of a property or a name.
     pub const TEXT: usize = 1024;
-    /// Values in the Secret.
+    /// Bytes of a template for names: it runs once for each.
+    pub const TRANSFORM: usize = 4 * 1024;
+    /// Values in the Secret, and in every item of `dataFrom`.
     pub const VALUES: usize = 1024;
     /// Bytes of a version.
     pub const VERSION: usize = 256;

@@ -380,6 +380,7 @@ fn rewrite(field: &str, rewrite: &crds::Rewrite) -> Result<Rewrite, SpecError> {
             Ok(Rewrite::Regexp { source, target: regexp.target.clone() })
         }
         (None, None, Some(transform)) => {
+            check_length(&format!("{field}.transform.template"), &transform.template, limits::TRANSFORM)?;
             let template = TransformTemplate::parse(&transform.template);
             let of_field = |error| fault(format!("{field}.transform.template"), SpecFault::Template(error));
             template.map(Rewrite::Transform).map_err(of_field)

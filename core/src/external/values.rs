@@ -235,13 +235,17 @@ impl Single {
 
 impl Several {
     fn values(&self, answers: &Answers) -> Result<Named, Faulty> {
-        let mut values = match answers.get(&self.need) {
-            Some(Answer::Found(found)) => found_values(found)?,
-            _ => fields(&part(entry(&self.need, answers)?, self.property.as_ref())?)?,
+        let mut values = match (&self.need.ask, answers.get(&self.need)) {
+            (Ask::Find(_), Some(Answer::Found(found))) => found_values(found)?,
+            (Ask::Find(_), _) => return Err(ValueFault::Unanswered.into()),
+            (Ask::Read(_), _) => fields(&part(entry(&self.need, answers)?, self.property.as_ref())?)?,
         };
+        // Before work is done for each of them, and on whatever they become.
         for step in &self.rewrite {
+            few(&values)?;
             values = step.apply(values)?;
         }
+        few(&values)?;
         if self.rewrite.is_empty() {
             values = convert(self.conversion, values)?;
         }
@@ -295,6 +299,10 @@ fn fields(value: &Secret) -> Result<Named, Faulty> {
         Err(fault) => Err(Faulty::at(&name, fault.into())),
     };
     fields.into_iter().map(content).collect()
+}
+
+fn few(values: &Named) -> Result<(), ValueFault> {
+    if values.len() > limits::VALUES { Err(ValueFault::TooManyKeys) } else { Ok(()) }
 }
 
 /// What was found, by the keys.

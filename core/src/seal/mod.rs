@@ -10,7 +10,7 @@ mod dek;
 mod envelope;
 mod error;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 mod padding;
 mod sealed;
 #[cfg(test)]

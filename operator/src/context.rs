@@ -7,8 +7,9 @@ use std::{
 };
 
 use kube::Client;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use waxwing_core::plan::Memory;
+use waxwing_providers::Rules;
 
 use crate::{
     events::Events,
@@ -16,6 +17,7 @@ use crate::{
     lease::Leadership,
     memories::Memories,
     metrics::{Counts, Metrics, SEALED_SECRET},
+    pull::{EXTERNAL_SECRET, Pull},
     queue::{Class, Queue},
     records::{SealedRecord, SecretRecord},
     ring::Ring,
@@ -43,8 +45,12 @@ pub struct Context {
     pub memories: Memories<Memory>,
     /// What the GitOps tools have said.
     pub(crate) sources: Sources,
+    /// What is known of stores and ExternalSecrets.
+    pub pull: Pull,
+    /// Places for those who write what they have fetched.
+    pub(crate) writes: Semaphore,
     /// What is measured.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// Events for people.
     pub events: Events,
     /// Whether this replica is the one that works.
@@ -62,7 +68,6 @@ impl Context {
     ) -> Self {
         Self {
             client,
-            flags,
             ring,
             sealed_secrets: Store::default(),
             secrets: Store::default(),
@@ -70,9 +75,12 @@ impl Context {
             queue: Queue::new(),
             memories: Memories::default(),
             sources: Sources::default(),
-            metrics: Metrics::new(),
+            pull: Pull::new(Rules::new(flags.allow_endpoints.iter().cloned().collect())),
+            writes: Semaphore::new(flags.concurrency.into()),
+            metrics: Arc::new(Metrics::new()),
             events,
             leadership,
+            flags,
         }
     }
 
@@ -112,6 +120,20 @@ impl Context {
             leader: self.leadership.is_held(),
             ..Counts::default()
         };
+        let (mut external, mut stores, mut cluster) = ([0, 0], [0, 0], [0, 0]);
+        let tally = |counts: &mut [i64; 2], ready: bool| counts[usize::from(!ready)] += 1;
+        self.pull.external.each(|_, record| tally(&mut external, record.is_ready()));
+        self.pull.secret_stores.each(|_, record| tally(&mut stores, record.is_ready()));
+        self.pull.cluster_stores.each(|_, record| tally(&mut cluster, record.is_ready()));
+        counts.others = [
+            (EXTERNAL_SECRET, external[0], external[1]),
+            ("SecretStore", stores[0], stores[1]),
+            ("ClusterSecretStore", cluster[0], cluster[1]),
+        ];
+        counts.oldest_refresh = self.pull.memories.oldest(now);
+        for (class, waiting) in self.pull.queue.waiting().into_iter().enumerate() {
+            counts.waiting[class] += i64::try_from(waiting).unwrap_or(i64::MAX / 2);
+        }
         let active: Vec<_> = ring.active.iter().map(waxwing_core::keys::Recipient::id).collect();
         self.sealed_secrets.each(|_, record| {
             *if record.is_ready() { &mut counts.ready } else { &mut counts.not_ready } += 1;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use clap::{Parser, ValueEnum};
 use tracing::level_filters::LevelFilter;
-use waxwing_core::keys::Recipient;
+use waxwing_core::{keys::Recipient, store::endpoint::Allowed};
 
 /// Opens SealedSecrets into Secrets and keeps them right.
 #[derive(Clone, Debug, Parser)]
@@ -40,6 +40,16 @@ pub struct Flags {
     /// A recipient, besides the ring's own keys, to which existing data keys may be wrapped again (repeat it).
     #[arg(long = "rewrap-recipient", value_name = "age1...")]
     pub rewrap_recipients: Vec<Recipient>,
+
+    /// A host that stores of any namespace may name: `host`, `host:port`, `*.suffix` or an IP address, with `http://`
+    /// before it where plain HTTP is allowed (repeat it, or separate them by commas).
+    #[arg(
+        long = "allow-endpoint",
+        env = "WAXWING_ALLOW_ENDPOINTS",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    pub allow_endpoints: Vec<Allowed>,
 
     /// How log lines are written.
     #[arg(long, env = "WAXWING_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]

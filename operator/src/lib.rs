@@ -17,6 +17,7 @@ mod logs;
 pub mod memories;
 pub mod metrics;
 mod outcome;
+pub mod pull;
 pub mod queue;
 pub mod records;
 pub mod ring;

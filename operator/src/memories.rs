@@ -35,6 +35,11 @@ impl<M: Clone + Default + PartialEq> Memories<M> {
         self.lock().remove(key)
     }
 
+    /// Looks at each, under the lock: `look` must be short.
+    pub(crate) fn each(&self, mut look: impl FnMut(&M)) {
+        self.lock().values().for_each(|memory| look(memory));
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, M>> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }

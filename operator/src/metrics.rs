@@ -40,6 +40,10 @@ pub struct Metrics {
     watch_errors: Counters<Watch>,
     queue_depth: Family<Class, Gauge>,
     leader: Gauge,
+    provider_requests: Counters<Request>,
+    provider_seconds: Histograms<Call>,
+    freshness_seconds: Histograms<Kind>,
+    oldest_refresh: Family<Kind, Gauge>,
 }
 
 /// Which loop.
@@ -64,6 +68,21 @@ struct Kind {
 struct Readiness {
     kind: &'static str,
     ready: &'static str,
+}
+
+/// What a provider was asked, and what came of it.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Request {
+    provider: &'static str,
+    call: &'static str,
+    outcome: &'static str,
+}
+
+/// What a provider was asked.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Call {
+    provider: &'static str,
+    call: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -94,6 +113,10 @@ pub struct Counts {
     pub waiting: [i64; 3],
     /// Whether this replica is the one that works.
     pub leader: bool,
+    /// Objects of the other kinds: kind, those whose present generation is in effect, and the others.
+    pub others: [(&'static str, i64, i64); 3],
+    /// Seconds since the values of an ExternalSecret were fetched that are fetched by time, the longest.
+    pub oldest_refresh: i64,
 }
 
 /// The kind that the labels name, and the loop that serves it.
@@ -126,6 +149,10 @@ impl Metrics {
             watch_errors: Family::default(),
             queue_depth: Family::default(),
             leader: Gauge::default(),
+            provider_requests: Family::default(),
+            provider_seconds: Family::new_with_constructor(reconcile_histogram),
+            freshness_seconds: Family::new_with_constructor(freshness_histogram),
+            oldest_refresh: Family::default(),
         };
         metrics.register();
         metrics
@@ -195,6 +222,26 @@ impl Metrics {
             "1 on the replica that works, 0 on the one that waits",
             self.leader.clone(),
         );
+        r.register(
+            "waxwing_provider_requests",
+            "Requests to providers, by what was asked and what came of it",
+            self.provider_requests.clone(),
+        );
+        r.register(
+            "waxwing_provider_requests_duration_seconds",
+            "How long providers took to answer",
+            self.provider_seconds.clone(),
+        );
+        r.register(
+            "waxwing_secret_freshness_seconds",
+            "How old a Secret's values were when they were fetched again",
+            self.freshness_seconds.clone(),
+        );
+        r.register(
+            "waxwing_oldest_refresh_seconds",
+            "Age of the values that were fetched longest ago, of those that are fetched again by time",
+            self.oldest_refresh.clone(),
+        );
     }
 
     /// One look at an object of `controller` is over; `failure` says why the object is not in effect.
@@ -236,6 +283,23 @@ impl Metrics {
         self.recipients_changed.inc();
     }
 
+    /// A provider was asked.
+    pub(crate) fn provider_asked(
+        &self,
+        provider: &'static str,
+        call: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    ) {
+        self.provider_requests.get_or_create(&Request { provider, call, outcome }).inc();
+        self.provider_seconds.get_or_create(&Call { provider, call }).observe(took.as_secs_f64());
+    }
+
+    /// Values were fetched again after this long.
+    pub(crate) fn refreshed(&self, kind: &'static str, after: Duration) {
+        self.freshness_seconds.get_or_create(&Kind { kind }).observe(after.as_secs_f64());
+    }
+
     /// A watch failed.
     pub(crate) fn watch_failed(&self, resource: &'static str, cause: &'static str) {
         self.watch_errors.get_or_create(&Watch { resource, cause }).inc();
@@ -246,6 +310,11 @@ impl Metrics {
         let objects = |ready| self.objects.get_or_create_owned(&Readiness { kind: SEALED_SECRET, ready });
         objects("true").set(counts.ready);
         objects("false").set(counts.not_ready);
+        for (kind, ready, not_ready) in counts.others.iter().filter(|(kind, ..)| !kind.is_empty()) {
+            self.objects.get_or_create_owned(&Readiness { kind, ready: "true" }).set(*ready);
+            self.objects.get_or_create_owned(&Readiness { kind, ready: "false" }).set(*not_ready);
+        }
+        self.oldest_refresh.get_or_create(&Kind { kind: "ExternalSecret" }).set(counts.oldest_refresh);
         self.opened_by_old_keys.set(counts.opened_by_old_keys);
         self.active_key_age.set(counts.active_key_age);
         self.key_backup_age.set(counts.key_backup_age);
@@ -262,6 +331,11 @@ impl Metrics {
 /// From a cached look (well under a millisecond) to an API server that hangs.
 fn reconcile_histogram() -> Histogram {
     Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0])
+}
+
+/// From a refresh that was asked for to one a week.
+fn freshness_histogram() -> Histogram {
+    Histogram::new([10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0, 604_800.0])
 }
 
 /// The service levels are 1 and 5 minutes.

@@ -24,6 +24,10 @@ use crate::{
     key_ring::KeyRingLoop,
     lease::Elector,
     logs,
+    pull::{
+        external_secret::{self, ExternalSecrets},
+        secret_store::{self, Stores},
+    },
     queue::Class,
     ring::Ring,
     sealed_secret::{self, SealedSecrets},
@@ -99,8 +103,15 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     tokio::select! {
         _ = filled => {
             watches::tell(&context);
-            let look = |context: Arc<Context>, key| async move { sealed_secret::reconcile(&context, &key).await };
-            workers::run::<SealedSecrets, _, _>(context.clone(), signalled(stopped), look).await;
+            let sealed = |context: Arc<Context>, key| async move { sealed_secret::reconcile(&context, &key).await };
+            let external = |context: Arc<Context>, key| async move { external_secret::reconcile(&context, &key).await };
+            let stores = |context: Arc<Context>, key| async move { secret_store::reconcile(&context, &key).await };
+            let stop = || signalled(stopped.clone());
+            futures::join!(
+                workers::run::<SealedSecrets, _, _>(context.clone(), stop(), sealed),
+                workers::run::<ExternalSecrets, _, _>(context.clone(), stop(), external),
+                workers::run::<Stores, _, _>(context.clone(), stop(), stores),
+            );
         }
         () = signalled(stopped.clone()) => {}
     }
@@ -116,6 +127,7 @@ async fn look_again_when_the_ring_changes(context: Arc<Context>) {
     let mut ring = context.ring.clone();
     while ring.changed().await.is_ok() {
         context.sealed_secrets.keys().iter().for_each(|key| context.look(key, Class::Changed));
+        context.pull.external.keys().iter().for_each(|key| context.look_external(key, Class::Changed));
     }
 }
 

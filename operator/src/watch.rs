@@ -5,10 +5,10 @@
 //! reported when it is looked at, so it never stops the others.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt::Debug,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -30,6 +30,8 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 use waxwing_crds::KeyRing;
+
+mod pull;
 
 use crate::{
     api_error,
@@ -87,7 +89,7 @@ pub(crate) fn start(
 ) -> Synced {
     let flags = &context.flags;
     let scopes = flags.scopes();
-    let synced = Synced::new(scopes.len() * 2);
+    let synced = Synced::new(scopes.len() * 4 + 1);
     for scope in scopes {
         let sealed = SealedSecrets { context: context.clone() };
         let api = served(client, scope.as_deref());
@@ -100,11 +102,22 @@ pub(crate) fn start(
         ));
         let secrets = Secrets { context: context.clone() };
         let api = served(client, scope.as_deref());
-        tasks.spawn(follow(api, page(), "secrets", context.clone(), Cache::new(scope, &synced, secrets)));
+        let cache = Cache::new(scope.clone(), &synced, secrets);
+        tasks.spawn(follow(api, page(), "secrets", context.clone(), cache));
+        let cache = Cache::new(scope.clone(), &synced, pull::ExternalSecrets(context.clone()));
+        let api = served(client, scope.as_deref());
+        tasks.spawn(follow(api, page(), "externalsecrets", context.clone(), cache));
+        let api = served(client, scope.as_deref());
+        let cache = Cache::new(scope, &synced, pull::SecretStores(context.clone()));
+        tasks.spawn(follow(api, page(), "secretstores", context.clone(), cache));
     }
+    let cache = Cache::new(None, &synced, pull::ClusterStores(context.clone()));
+    let api = Api::all(client.clone());
+    tasks.spawn(follow(api, page(), "clustersecretstores", context.clone(), cache));
     if flags.namespaces.is_empty() {
         let api = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
-        let namespaces = Namespaces { context: context.clone(), seen: HashSet::new() };
+        let namespaces =
+            Namespaces { context: context.clone(), seen: HashSet::new(), labels: BTreeMap::new() };
         tasks.spawn(follow(api, page(), "namespaces", context.clone(), namespaces));
     }
     let api = Api::<PartialObjectMeta<KeyRing>>::all(client.clone());
@@ -134,6 +147,8 @@ fn page() -> watcher::Config {
 /// What is done with the events of one watch.
 trait Follower<K>: Send {
     fn event(&mut self, event: Event<K>);
+    /// The resource does not exist, or may not be read.
+    fn unavailable(&mut self) {}
 }
 
 /// Follows one watch for ever.
@@ -163,6 +178,9 @@ async fn follow<K>(
             }
             Err(error) => {
                 let (cause, text) = explain(&error);
+                if matches!(cause, "forbidden" | "not_found") {
+                    follower.unavailable();
+                }
                 context.metrics.watch_failed(resource, cause);
                 if cause == "gone" {
                     debug!(resource, "the watch is too old and begins anew");
@@ -203,6 +221,8 @@ struct Cache<F: Fills> {
 
 /// A store, and what follows from its changes.
 trait Fills: Send {
+    /// Whether work begins without it where it is not installed.
+    const MAY_LACK: bool = false;
     type Incoming;
     type Record: Record;
     fn split(object: Self::Incoming) -> (ObjectKey, Self::Record);
@@ -243,6 +263,15 @@ impl<F: Fills> Cache<F> {
 }
 
 impl<F: Fills> Follower<F::Incoming> for Cache<F> {
+    /// What the others need is not held up by a kind that is not installed, or not granted.
+    fn unavailable(&mut self) {
+        if F::MAY_LACK
+            && let Some(synced) = self.synced.take()
+        {
+            synced.one_more();
+        }
+    }
+
     fn event(&mut self, event: Event<F::Incoming>) {
         match event {
             Event::Init => self.listed = Some(HashSet::new()),
@@ -298,6 +327,7 @@ struct Secrets {
 
 impl Secrets {
     fn wake_owner(&self, key: &ObjectKey) {
+        self.context.look_because_of_secret(key);
         if self.context.sealed_secrets.get(key).is_some() {
             self.context.look(key, Class::Changed);
         }
@@ -322,28 +352,58 @@ impl Fills for Secrets {
     }
 }
 
-/// The namespaces, of which only those that are being deleted are remembered.
+/// The namespaces, of which only the labels are remembered, and which are being deleted.
 struct Namespaces {
     context: Arc<Context>,
     /// Those found to be terminating in the list that is being read.
     seen: HashSet<String>,
+    /// The labels in it.
+    labels: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Namespaces {
+    /// Other labels may be other grants.
+    fn labelled(&self, name: &str, labels: Option<BTreeMap<String, String>>) {
+        let changed = {
+            let mut known = self.context.pull.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+            match labels {
+                Some(labels) => known.insert(name.to_owned(), labels.clone()) != Some(labels),
+                None => known.remove(name).is_some(),
+            }
+        };
+        if changed {
+            self.context.look_namespace(name);
+        }
+    }
 }
 
 impl Follower<PartialObjectMeta<Namespace>> for Namespaces {
     fn event(&mut self, event: Event<PartialObjectMeta<Namespace>>) {
         let terminating = &self.context.terminating;
         match event {
-            Event::Init => self.seen.clear(),
+            Event::Init => {
+                self.seen.clear();
+                self.labels.clear();
+            }
             Event::InitApply(namespace) => {
                 if namespace.meta().deletion_timestamp.is_some() {
                     self.seen.insert(namespace.name_any());
                 }
+                self.labels.insert(namespace.name_any(), namespace.labels().clone());
             }
-            Event::InitDone => terminating.replace(std::mem::take(&mut self.seen)),
+            Event::InitDone => {
+                terminating.replace(std::mem::take(&mut self.seen));
+                let known = &self.context.pull.namespaces;
+                *known.write().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut self.labels);
+            }
             Event::Apply(namespace) => {
                 terminating.set(&namespace.name_any(), namespace.meta().deletion_timestamp.is_some());
+                self.labelled(&namespace.name_any(), Some(namespace.labels().clone()));
             }
-            Event::Delete(namespace) => terminating.set(&namespace.name_any(), false),
+            Event::Delete(namespace) => {
+                terminating.set(&namespace.name_any(), false);
+                self.labelled(&namespace.name_any(), None);
+            }
         }
     }
 }
@@ -363,6 +423,8 @@ impl<K> Follower<K> for Ring {
 pub(crate) fn tell(context: &Context) {
     info!(
         sealed_secrets = context.sealed_secrets.len(),
+        external_secrets = context.pull.external.len(),
+        stores = context.pull.secret_stores.len() + context.pull.cluster_stores.len(),
         secrets = context.secrets.len(),
         "the caches are filled"
     );

@@ -4,6 +4,8 @@
 //! `waxwing_core`, how often and for whom in [`Broker`]. No provider's text leaves this crate: every error becomes a
 //! [`Failure`], which can hold fixed phrases only.
 
+#[cfg(any(feature = "azure", feature = "gcp"))]
+mod assertion;
 #[cfg(feature = "aws")]
 pub mod aws;
 #[cfg(feature = "azure")]
@@ -13,11 +15,14 @@ mod connect;
 pub mod file;
 #[cfg(feature = "gcp")]
 pub mod gcp;
+pub mod identity;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+#[cfg(any(feature = "azure", feature = "gcp"))]
+mod link;
 mod net;
 mod references;
-#[cfg(any(feature = "aws", feature = "gcp", feature = "vault"))]
+#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault"))]
 #[cfg_attr(not(feature = "vault"), expect(dead_code, reason = "only Vault uses all of it"))]
 mod session;
 #[cfg(feature = "vault")]
@@ -26,10 +31,11 @@ pub mod vault;
 use async_trait::async_trait;
 use waxwing_core::store::{Entry, Failure, Find, Lease, Read};
 
-pub use broker::{Broker, Freshness};
-pub use connect::Place;
+pub use broker::{Broker, Call, Freshness, Health, Observer, Refreshed};
+pub use connect::{Place, connect, references};
+pub use identity::{ClientKey, Clients};
 pub use net::Rules;
-pub use references::{Referenced, References, Token};
+pub use references::{OwnServer, Referenced, References, Token};
 
 /// One account of one provider, reached with one set of credentials.
 ///

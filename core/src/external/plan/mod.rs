@@ -11,6 +11,7 @@ mod due;
 mod mark;
 mod produce;
 mod report;
+pub mod rollout;
 #[cfg(test)]
 mod tests;
 
@@ -22,7 +23,7 @@ use waxwing_crds::{
     names,
 };
 
-use super::{Answers, Ask, Creation, Deletion, Refresh, Spec, StoreKind, StoreRef, assemble};
+use super::{Answers, Ask, Creation, Deletion, Refresh, Rollout, Spec, StoreKind, StoreRef, assemble};
 use crate::{
     keys::Identities,
     plan::{
@@ -260,6 +261,8 @@ pub struct Good {
     pub due: Option<i64>,
     /// Seconds between two fetches; none where time does not bring one.
     pub interval: Option<i64>,
+    /// What is restarted when values change.
+    pub rollouts: Vec<Rollout>,
 }
 
 /// Decides whether anything is to be fetched.
@@ -395,6 +398,7 @@ fn unchanged(input: &Input<'_>, spec: &Spec, due: Option<i64>) -> Good {
         in_sync: Some(secret(input)),
         due,
         interval: due::interval(spec),
+        rollouts: spec.rollouts.clone(),
     }
 }
 
@@ -455,6 +459,7 @@ fn conclude(input: &Input<'_>, memory: &Memory, fetch: &Fetch, fetched: Fetched)
                 in_sync,
                 due: None,
                 interval: due::interval(spec),
+                rollouts: spec.rollouts.clone(),
             };
             return good(gone, write);
         }
@@ -481,6 +486,7 @@ fn conclude(input: &Input<'_>, memory: &Memory, fetch: &Fetch, fetched: Fetched)
         in_sync: None,
         due: None,
         interval: due::interval(spec),
+        rollouts: spec.rollouts.clone(),
     };
     let is_right = fetch.mark == Mark::InSync && is_same;
     if is_right || spec.creation == Creation::None {

@@ -2,7 +2,10 @@
 
 use waxwing_crds::{ConditionType, ExternalSecretStatus, Reason, conditions, names};
 
-use super::{Finding, Good, Input, Memory, Plan, due, mark};
+use super::{
+    Finding, Good, Input, Memory, Plan, due, mark,
+    rollout::{self, Due},
+};
 use crate::plan::{
     CONTEST_WINDOW, Event, LOOK_INTERVAL, Next, Outcome, Refused, is_within, report::landed, with_advice,
 };
@@ -22,8 +25,8 @@ pub struct Report {
     pub failure: Option<Reason>,
     /// Whether the Secret was put right against another writer.
     pub drift_corrected: bool,
-    /// Whether the Secret now holds other values than before, for whoever has to be restarted then.
-    pub changed: bool,
+    /// Workloads to restart, because their Secret holds other values than before.
+    pub rollouts: Vec<Due>,
 }
 
 /// Turns the answer to a plan's write into status, events and the next look.
@@ -63,8 +66,8 @@ pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome
 impl Report {
     fn quiet(next: Next, memory: Memory) -> Self {
         let (status, failure) = (None, None);
-        let (drift_corrected, changed) = (false, false);
-        Self { status, events: Vec::new(), next, memory, failure, drift_corrected, changed }
+        let (drift_corrected, rollouts) = (false, Vec::new());
+        Self { status, events: Vec::new(), next, memory, failure, drift_corrected, rollouts }
     }
 }
 
@@ -164,6 +167,10 @@ fn succeeded(
     {
         status.source = input.source.cloned().or(status.source.take().filter(|_| !good.changed));
     }
+    let rollouts = match good.gone {
+        true => Vec::new(),
+        false => rollout::plan(&good.rollouts, &mut status, &good.values, input.now),
+    };
     status.applied = mark::make(input, &status, &good.values, secret);
     status.observed_generation = object.generation.or(status.observed_generation);
     let next = match good.due {
@@ -174,7 +181,7 @@ fn succeeded(
         status: changed(input, status),
         events,
         drift_corrected,
-        changed: good.changed && !good.gone,
+        rollouts,
         ..Report::quiet(next, memory)
     }
 }

@@ -1,0 +1,279 @@
+//! One look at one ExternalSecret: observe, fetch, plan, apply, report. Every decision is in
+//! `waxwing_core::external::plan`.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use tracing::{debug, info, warn};
+use waxwing_core::{
+    external::{
+        Spec,
+        plan::{First, Input, Memory, Object, Plan, Report, StoreFact, first, report, then, wants_source},
+    },
+    plan::{Next, Outcome, Place, Target},
+};
+use waxwing_crds::names;
+
+use super::{
+    EXTERNAL_SECRET,
+    fetch::fetch,
+    records::{External, ExternalRecord, IncomingExternal},
+    rollout, store_key, stores,
+};
+use crate::{
+    context::Context,
+    outcome,
+    queue::{Queue, Verdict},
+    records::Decoded,
+    source::{self, Commit},
+    status,
+    store::ObjectKey,
+    target,
+    workers::Work,
+};
+
+/// Places for looks that wait for a provider; what is written at once is bounded by `--concurrency`.
+const PLACES: usize = 256;
+/// The share of them that one store can take.
+const OF_ONE_STORE: usize = PLACES / 2;
+/// When a look that found no place is tried again.
+const NO_PLACE: Duration = Duration::from_millis(250);
+
+/// The loop over ExternalSecrets.
+pub(crate) enum ExternalSecrets {}
+
+impl Work for ExternalSecrets {
+    const KIND: &'static str = EXTERNAL_SECRET;
+
+    fn queue(ctx: &Context) -> &Queue {
+        &ctx.pull.queue
+    }
+    fn keys(ctx: &Context) -> Vec<ObjectKey> {
+        ctx.pull.external.keys()
+    }
+    fn is_there(ctx: &Context, key: &ObjectKey) -> bool {
+        ctx.pull.external.get(key).is_some()
+    }
+    fn forget(ctx: &Context, key: &ObjectKey) {
+        ctx.forget_external(key);
+    }
+    fn at_once(_: &Context) -> usize {
+        PLACES
+    }
+}
+
+impl Context {
+    /// The ExternalSecret is gone, and with it whatever was known of it besides its record.
+    pub(crate) fn forget_external(&self, key: &ObjectKey) {
+        self.pull.queue.forget(key);
+        self.pull.targets.forget(key);
+        self.sources.forget(EXTERNAL_SECRET, key);
+        self.pull.memories.forget(key);
+    }
+}
+
+/// Looks at one object once. Measures itself; says when to look again.
+pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
+    let began = Instant::now();
+    let Some(record) = ctx.pull.external.get(key) else {
+        ctx.forget_external(key);
+        return Verdict::Done;
+    };
+    let object: Decoded<External> = record.decode();
+    drop(record);
+    let spec = object.spec.as_ref().ok().and_then(|spec| Spec::read(spec, key.namespace(), key.name()).ok());
+    let main = spec.as_ref().and_then(|spec| spec.stores().into_iter().next().cloned());
+    let _place =
+        match main.map(|store| ctx.pull.in_hand.enter(&store_key(key.namespace(), &store), OF_ONE_STORE)) {
+            Some(None) => return Verdict::After(NO_PLACE),
+            Some(Some(place)) => Some(place),
+            None => None,
+        };
+    let memory = ctx.pull.memories.of(key);
+    let (mut report, again) = look(ctx, key, &object, spec.as_ref(), &memory).await;
+    let about = about(key, &object);
+    rollout::carry_out(ctx, key, &about, &object.status, &mut report).await;
+    if let (Some(before), Some(now)) = (memory.fetched, report.memory.fetched)
+        && now > before
+    {
+        let after = Duration::from_secs((now - before).unsigned_abs());
+        ctx.metrics.refreshed(EXTERNAL_SECRET, after);
+    }
+    if memory != report.memory {
+        ctx.pull.memories.set(key, report.memory.clone());
+    }
+    let said = tell(ctx, key, &object, &about, &report).await;
+    ctx.metrics.reconciled(EXTERNAL_SECRET, began.elapsed(), report.failure);
+    match (said, report.next) {
+        (Err(status::NotSaid::Gone), _) => Verdict::Done,
+        // Without the status, the next look does not know what this one has done.
+        (Err(status::NotSaid::Refused), _) => Verdict::Backoff,
+        (Err(status::NotSaid::Rejected), _) => Verdict::Ceiling,
+        (Ok(()), Next::OnChange) => again.map_or(Verdict::Done, Verdict::After),
+        (Ok(()), Next::After(seconds)) => {
+            let next = Duration::from_secs(seconds);
+            Verdict::After(again.map_or(next, |again| again.min(next)))
+        }
+        (Ok(()), Next::Soon) => Verdict::Soon,
+        (Ok(()), Next::Backoff) => Verdict::Backoff,
+        (Ok(()), Next::Ceiling) => Verdict::Ceiling,
+    }
+}
+
+async fn look(
+    ctx: &Context,
+    key: &ObjectKey,
+    object: &Decoded<External>,
+    spec: Option<&Spec>,
+    memory: &Memory,
+) -> (Report, Option<Duration>) {
+    let (ring, none) = (ctx.ring(), BTreeMap::new());
+    let facts = facts(ctx, key, spec);
+    let input = Input {
+        object: Object {
+            namespace: key.namespace(),
+            name: key.name(),
+            uid: object.metadata.uid.as_deref().unwrap_or_default(),
+            generation: object.metadata.generation,
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            annotations: object.metadata.annotations.as_ref().unwrap_or(&none),
+            spec: object.spec.as_ref().map_err(String::as_str),
+            status: &object.status,
+        },
+        target: None,
+        stores: &facts,
+        identities: &ring.identities,
+        unusable: ring.unusable,
+        place: Place {
+            operator_namespace: &ctx.flags.operator_namespace,
+            terminating: ctx.terminating.contains(key.namespace()),
+        },
+        source: None,
+        now: ctx.now(),
+    };
+    let secret = ObjectKey::new(key.namespace(), spec.map_or(key.name(), |spec| &spec.target));
+    let target = target::cached(ctx, &secret);
+    let input = Input { target: target.as_ref(), ..input };
+    // The commit decides nothing, so reading it delays nothing.
+    let generation = input.object.generation;
+    let commit = async {
+        let is_wanted = wants_source(&input) || ctx.sources.waits(EXTERNAL_SECRET, key, generation);
+        match source::tracker(EXTERNAL_SECRET, key, &object.metadata).filter(|_| is_wanted) {
+            Some(tracker) => {
+                let last = object.status.source.as_ref();
+                Some(source::of(ctx, &ctx.sources, EXTERNAL_SECRET, key, tracker, last).await)
+            }
+            None => None,
+        }
+    };
+    let (acted, commit) = futures::join!(act(ctx, &secret, &input, memory), commit);
+    let again = ctx.sources.note(EXTERNAL_SECRET, key, generation, commit.as_ref());
+    let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
+    let Acted { target, plan, outcome } = acted;
+    let source = synced.as_ref().map(|synced| &synced.source);
+    let report = report(&Input { target: target.as_ref(), source, ..input }, memory, &plan, &outcome);
+    (report, again)
+}
+
+/// What stands behind the names of its stores.
+fn facts(ctx: &Context, key: &ObjectKey, spec: Option<&Spec>) -> Vec<StoreFact> {
+    let names = spec.map(Spec::stores).unwrap_or_default();
+    let fact = |store| {
+        let (uid, generation) = match stores::describe(ctx, key.namespace(), store) {
+            Ok(described) => (described.uid, described.generation),
+            Err(_) => Default::default(),
+        };
+        StoreFact { store: store.clone(), uid, generation }
+    };
+    names.into_iter().map(fact).collect()
+}
+
+/// A plan, for what Secret it was made, and what became of it.
+struct Acted {
+    target: Option<Target>,
+    plan: Plan,
+    outcome: Outcome,
+}
+
+async fn act(ctx: &Context, secret: &ObjectKey, input: &Input<'_>, memory: &Memory) -> Acted {
+    let mut target = input.target.cloned();
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let input = Input { target: target.as_ref(), ..*input };
+        let plan = match first(&input, memory) {
+            First::Done(plan) => *plan,
+            First::Fetch(wanted) => {
+                let fetched = fetch(ctx, &input, &wanted).await;
+                then(&input, memory, &wanted, fetched)
+            }
+        };
+        // Nobody shuts this down before the loops have ended.
+        let _permit = ctx.writes.acquire().await;
+        let refusal = match target::write(ctx, secret, &plan.write, target.as_ref()).await {
+            Ok(outcome) => return Acted { target, plan, outcome },
+            Err(refusal) => refusal,
+        };
+        debug!(object = %secret, answer = refusal.describe(), "the Secret was not written");
+        if !refusal.is_outdated() || attempts == target::ATTEMPTS {
+            return Acted { target, plan, outcome: outcome::of(&refusal) };
+        }
+        match target::read(ctx, secret).await {
+            Ok(read) => target = read,
+            Err(refusal) => return Acted { target, plan, outcome: outcome::of(&refusal) },
+        }
+    }
+}
+
+/// The object, for events.
+fn about(key: &ObjectKey, object: &Decoded<External>) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(names::API_VERSION.to_owned()),
+        kind: Some(EXTERNAL_SECRET.to_owned()),
+        namespace: Some(key.namespace().to_owned()),
+        name: Some(key.name().to_owned()),
+        uid: object.metadata.uid.clone(),
+        ..ObjectReference::default()
+    }
+}
+
+/// Status, events, metrics, log; each only when there is something new.
+async fn tell(
+    ctx: &Context,
+    key: &ObjectKey,
+    object: &Decoded<External>,
+    about: &ObjectReference,
+    report: &Report,
+) -> Result<(), status::NotSaid> {
+    if report.drift_corrected {
+        ctx.metrics.drift_corrected(EXTERNAL_SECRET);
+    }
+    let said = match &report.status {
+        Some(status) => {
+            let uid = object.metadata.uid.as_deref();
+            let _permit = ctx.writes.acquire().await;
+            status::write(ctx, "externalsecrets", key, uid, status).await.map(|object: IncomingExternal| {
+                let (key, record): (ObjectKey, ExternalRecord) = object.into();
+                // Where the watch was faster, what it has brought stays.
+                let _newer = ctx.pull.external.put(&key, record);
+            })
+        }
+        None => Ok(()),
+    };
+    let source = report.status.as_ref().unwrap_or(&object.status).source.as_ref();
+    let revision = source.map(|source| source.revision.as_str());
+    for event in &report.events {
+        let reason = event.reason.as_str();
+        if event.warning {
+            warn!(object = %key, reason, revision, "{}", event.note);
+            ctx.events.warning(about, event.reason, &event.note).await;
+        } else {
+            info!(object = %key, reason, revision, "{}", event.note);
+            ctx.events.normal(about, event.reason, &event.note).await;
+        }
+    }
+    said
+}

@@ -1,0 +1,89 @@
+//! What is kept of stores and ExternalSecrets: as for SealedSecrets, JSON text that is decoded when it is looked at.
+
+use waxwing_crds::{
+    ClusterSecretStore, ClusterSecretStoreSpec, Condition, ExternalSecret, ExternalSecretSpec,
+    ExternalSecretStatus, SecretStore, SecretStoreSpec, SecretStoreStatus,
+};
+
+use crate::{
+    records::{Incoming, ObjectRecord, Served},
+    store::ObjectKey,
+};
+
+/// Marks ExternalSecrets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum External {}
+
+/// Marks SecretStores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SecretStoreKind {}
+
+/// Marks ClusterSecretStores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ClusterStoreKind {}
+
+/// What is kept of an ExternalSecret.
+pub(crate) type ExternalRecord = ObjectRecord<External>;
+/// What is kept of a SecretStore.
+pub(crate) type SecretStoreRecord = ObjectRecord<SecretStoreKind>;
+/// What is kept of a ClusterSecretStore.
+pub(crate) type ClusterStoreRecord = ObjectRecord<ClusterStoreKind>;
+/// An ExternalSecret as it comes from the API server.
+pub(crate) type IncomingExternal = Incoming<External>;
+
+impl Served for External {
+    type Crd = ExternalSecret;
+    type Spec = ExternalSecretSpec;
+    type Status = ExternalSecretStatus;
+    const KIND: &'static str = super::EXTERNAL_SECRET;
+
+    fn said(status: &ExternalSecretStatus) -> (Option<i64>, &[Condition]) {
+        (status.observed_generation, &status.conditions)
+    }
+}
+
+impl Served for SecretStoreKind {
+    type Crd = SecretStore;
+    type Spec = SecretStoreSpec;
+    type Status = SecretStoreStatus;
+    const KIND: &'static str = "SecretStore";
+
+    fn said(status: &SecretStoreStatus) -> (Option<i64>, &[Condition]) {
+        (status.observed_generation, &status.conditions)
+    }
+}
+
+impl Served for ClusterStoreKind {
+    type Crd = ClusterSecretStore;
+    type Spec = ClusterSecretStoreSpec;
+    type Status = SecretStoreStatus;
+    const KIND: &'static str = "ClusterSecretStore";
+
+    fn said(status: &SecretStoreStatus) -> (Option<i64>, &[Condition]) {
+        (status.observed_generation, &status.conditions)
+    }
+}
+
+impl ExternalRecord {
+    /// Whether the spec names this store somewhere. Read off the text: a name too many costs a look.
+    pub(crate) fn names(&self, key: &ObjectKey, store: &ObjectKey) -> bool {
+        let is_near = store.namespace().is_empty() || store.namespace() == key.namespace();
+        is_near && contains(self.spec_json(), store.name())
+    }
+}
+
+impl<K: Served> ObjectRecord<K> {
+    /// Whether the spec names this Secret somewhere. Read off the text: a name too many costs a look.
+    pub(crate) fn refers_to_secret(&self, name: &str) -> bool {
+        contains(self.spec_json(), name)
+    }
+}
+
+/// Whether this is a whole JSON text in `json`. Names need no escapes.
+fn contains(json: &str, name: &str) -> bool {
+    json.match_indices(name).any(|(start, _)| {
+        let bytes = json.as_bytes();
+        let end = start + name.len();
+        start > 0 && bytes.get(start - 1) == Some(&b'"') && bytes.get(end) == Some(&b'"')
+    })
+}

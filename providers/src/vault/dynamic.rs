@@ -64,9 +64,9 @@ impl Vault {
     pub(super) async fn renew_lease(&self, lease: &Lease) -> Result<Lease, Failure> {
         let (id, login) = lease.id.rsplit_once('@').ok_or_else(gone)?;
         let session = self.live().await?;
-        // It ends with the login that it came from, which is renewed no longer: what Vault would say is not true.
+        // It ends with the login that it came from, which is renewed no longer, whatever Vault says of the lease.
         if session.pass.mark != login {
-            return Err(gone());
+            return Err(of_another_login());
         }
         let request = At::post("sys/leases/renew".to_owned(), lease_body(id)?);
         let (answer, session) = match self.ask_with(&request).await {
@@ -74,9 +74,12 @@ impl Vault {
             Err(failure) if failure.kind == Kind::Rejected => return Err(gone()),
             Err(failure) => return Err(failure),
         };
+        if answer.status == 404 {
+            return Err(refusal::of_answer(&answer));
+        }
         let envelope = answer.envelope()?;
-        if answer.status == 404 || session.pass.mark != login {
-            return Err(gone());
+        if session.pass.mark != login {
+            return Err(of_another_login());
         }
         let seconds = envelope.lease_duration.min(left(&session));
         Ok(Lease { id: lease.id.clone(), seconds, renewable: envelope.renewable })
@@ -128,6 +131,10 @@ fn lease_body(id: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
 
 fn gone() -> Failure {
     Failure::new(Kind::EntryMissing, "the lease is over; ask for a new one")
+}
+
+fn of_another_login() -> Failure {
+    Failure::new(Kind::EntryMissing, "the lease ends with an earlier login; ask for a new one")
 }
 
 fn no_data() -> Failure {

@@ -216,7 +216,7 @@ impl Vault {
         }
         let looked = self.look_up(&session.pass).await?;
         Ok(match looked.status {
-            // Vault before 1.16 says no more than this. A token that may not look at itself says it too: so a login that is
+            // Older versions of Vault say no more than this. A token that may not look at itself says it too: so a login that is
             // new is believed.
             403 => looked.says(INVALID_TOKEN) || !session.is_new(),
             _ if looked.is_ok() => false,
@@ -252,7 +252,10 @@ impl Vault {
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|_| {
-            Failure::new(Kind::BadStore, "no client can be made: a certificate does not fit its key, or the system trusts no CA")
+            Failure::new(
+                Kind::BadStore,
+                "no client can be made: a certificate does not fit its key, or the system trusts no CA",
+            )
         })?;
         let made = Arc::new(Wire::new(client, self.settings.server.clone()));
         *wire = Some((material, made.clone()));
@@ -333,7 +336,7 @@ fn placed(failure: Failure, place: impl FnOnce() -> String) -> Failure {
     if failure.place.is_some() { failure } else { failure.at(place()) }
 }
 
-/// How Vault, from 1.16 on, tells a token that it does not know from one that may not do something.
+/// How Vault tells a token that it does not know from one that may not do something; older versions do not.
 const INVALID_TOKEN: &str = "invalid token";
 /// Seconds until a login that failed is tried again for those who need it to stay alive.
 const KEEP_TRYING: u64 = 30;

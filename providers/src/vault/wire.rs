@@ -107,13 +107,32 @@ impl Wire {
         if let Some(body) = body {
             request = request.body(Body::from(Bytes::from_owner(body)));
         }
-        let response = request.send().await.map_err(|error| net::failure(&error))?;
-        receive(response).await
+        let host = self.server.host_str().unwrap_or_default();
+        let answer = async { receive(request.send().await?).await }.await;
+        // What is wrong with a connection is wrong for all that is asked of this host.
+        answer.map_err(|broken| match broken {
+            Broken::Connection(error) => {
+                let failure = net::failure(&error);
+                if failure.place.is_some() { failure } else { failure.at(host) }
+            }
+            Broken::TooLarge => Failure::new(Kind::TooLarge, "the answer is larger than 4 MiB"),
+        })
     }
 }
 
-async fn receive(mut response: reqwest::Response) -> Result<Answer, Failure> {
-    let too_large = || Failure::new(Kind::TooLarge, "the answer is larger than 4 MiB");
+/// Why there is no answer.
+enum Broken {
+    Connection(reqwest::Error),
+    TooLarge,
+}
+
+impl From<reqwest::Error> for Broken {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Connection(error)
+    }
+}
+
+async fn receive(mut response: reqwest::Response) -> Result<Answer, Broken> {
     let status = response.status().as_u16();
     let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
     let retry_after = text(RETRY_AFTER).and_then(|seconds| seconds.parse::<u64>().ok());
@@ -122,13 +141,13 @@ async fn receive(mut response: reqwest::Response) -> Result<Answer, Failure> {
     let index = response.headers().get(INDEX).cloned();
     let length = response.content_length().unwrap_or(0);
     if length > LIMIT as u64 {
-        return Err(too_large());
+        return Err(Broken::TooLarge);
     }
     // With its final size, where that is known: a vector that grows leaves unwiped copies behind.
     let mut body = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(LIMIT).max(16 << 10)));
-    while let Some(chunk) = response.chunk().await.map_err(|error| net::failure(&error))? {
+    while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > LIMIT {
-            return Err(too_large());
+            return Err(Broken::TooLarge);
         }
         append(&mut body, &chunk);
     }

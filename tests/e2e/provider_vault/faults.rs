@@ -323,7 +323,7 @@ fn namespaces_indexes_and_headers_are_sent_where_they_belong() -> Result<()> {
     })
 }
 
-/// Vault before 1.16 says of a token that it does not know what it says of one that may not read.
+/// Older versions of Vault say of a token that they do not know what they say of one that may not read.
 #[test]
 fn a_refusal_without_a_reason_is_no_cause_for_login_after_login() -> Result<()> {
     block_on(async {

@@ -137,6 +137,27 @@ fn what_makes_no_sense_is_refused_with_its_field() {
     }
 }
 
+/// What `docs/providers/vault.md` shows is what is taken.
+#[test]
+fn the_manifests_of_the_documentation_are_read() {
+    let page = include_str!("../../../../docs/providers/vault.md");
+    let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let cluster = Place { namespace: None, ..place() };
+    let mut methods = std::collections::BTreeSet::new();
+    for document in blocks.flat_map(|block| block.split("---\n")) {
+        let value: Value = serde_saphyr::from_str(document).unwrap();
+        if value["kind"] == "SecretStore" {
+            let store: waxwing_crds::SecretStoreSpec = serde_json::from_value(value["spec"].clone()).unwrap();
+            Settings::read(&store.provider.vault.unwrap(), &cluster).unwrap();
+        } else if let Some(auth) = value.get("auth") {
+            methods.extend(auth.as_object().unwrap().keys().cloned());
+            read_auth(&serde_json::from_value(auth.clone()).unwrap()).unwrap();
+        }
+    }
+    let all = ["appRole", "cert", "jwt", "kubernetes", "ldap", "tokenSecretRef", "userPass"];
+    assert!(methods.iter().eq(all), "{methods:?}");
+}
+
 /// K16: a store may not name any server.
 /// Guard: `Place::endpoint` in `Settings::read`.
 #[test]

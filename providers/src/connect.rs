@@ -63,7 +63,14 @@ pub fn connect(
     references: Arc<dyn References>,
 ) -> Result<Arc<dyn Provider>, Failure> {
     let StoreProvider { vault, aws, gcpsm, azurekv, kubernetes, file } = provider;
-    let set = [vault.is_some(), aws.is_some(), gcpsm.is_some(), azurekv.is_some(), kubernetes.is_some(), file.is_some()];
+    let set = [
+        vault.is_some(),
+        aws.is_some(),
+        gcpsm.is_some(),
+        azurekv.is_some(),
+        kubernetes.is_some(),
+        file.is_some(),
+    ];
     if set.into_iter().filter(|set| *set).count() != 1 {
         return Err(Failure::new(Kind::BadStore, "set exactly one provider").at("spec.provider"));
     }
@@ -74,6 +81,14 @@ pub fn connect(
     #[cfg(feature = "aws")]
     if let Some(aws) = aws {
         return crate::aws::connect(aws, place, references);
+    }
+    #[cfg(feature = "gcp")]
+    if let Some(gcp) = gcpsm {
+        return crate::gcp::connect(gcp, place, references);
+    }
+    #[cfg(feature = "azure")]
+    if let Some(azure) = azurekv {
+        return crate::azure::connect(azure, place, references);
     }
     #[cfg(feature = "kubernetes")]
     if let Some(kubernetes) = kubernetes {

@@ -15,9 +15,12 @@ use waxwing_core::store::{Failure, Kind, endpoint::Allow};
 
 #[cfg(feature = "http")]
 pub(crate) use self::http::client_builder;
-#[expect(unused_imports, reason = "which of them are used depends on the features")]
+#[cfg_attr(
+    not(feature = "all"),
+    expect(unused_imports, reason = "which of them are used depends on the features")
+)]
 pub(crate) use self::{
-    ca::{bundle, pem},
+    ca::{authorities, bundle, pem},
     failure::failure,
 };
 

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ExternalSecretSpec, lenient};
+use crate::{ExternalSecretSpec, lenient, schema};
 
 /// An ExternalSecret, and the namespaces that get it.
 #[expect(clippy::duplicated_attributes, reason = "each printer column repeats the words of the others")]
@@ -34,31 +34,39 @@ use crate::{ExternalSecretSpec, lenient};
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    )
 )]
+#[schemars(transform = schema::cluster_external_secret_spec)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterExternalSecretSpec {
-    /// The name of the ExternalSecrets; the object's own when nothing is said.
+    /// The name of the ExternalSecrets. Default is the name of this object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_secret_name: Option<String>,
-    /// Their labels and annotations.
+    /// Labels and annotations of the ExternalSecrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_secret_metadata: Option<ExternalSecretMetadata>,
-    /// Their spec.
+    /// The spec of the ExternalSecrets.
     pub external_secret_spec: ExternalSecretSpec,
-    /// Namespaces with such labels.
+    /// The namespaces that get it, by their labels; `{}` is every one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
-    /// And namespaces with such labels.
+    /// Further namespaces, by their labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespace_selectors: Vec<LabelSelector>,
-    /// And these.
+    /// Further namespaces, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
 }
 
 /// Labels and annotations.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::template_metadata)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExternalSecretMetadata {
     /// Labels.
@@ -71,6 +79,7 @@ pub struct ExternalSecretMetadata {
 
 /// What the operator found and did.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::cluster_external_secret_status)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ClusterExternalSecretStatus {
     /// The generation that the rest of this status speaks of.
@@ -79,10 +88,10 @@ pub struct ClusterExternalSecretStatus {
     /// `Ready`, `Reconciling` and `Stalled`.
     #[serde(deserialize_with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
-    /// Where the ExternalSecret is.
+    /// The namespaces that have it.
     #[serde(deserialize_with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub provisioned_namespaces: Vec<String>,
-    /// Where it could not be made.
+    /// The namespaces in which it could not be made.
     #[serde(deserialize_with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub failed_namespaces: Vec<FailedNamespace>,
 }
@@ -93,6 +102,6 @@ pub struct ClusterExternalSecretStatus {
 pub struct FailedNamespace {
     /// The namespace.
     pub namespace: String,
-    /// Why.
+    /// Why, as one of the reasons.
     pub reason: String,
 }

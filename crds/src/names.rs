@@ -136,7 +136,7 @@ pub const TABLE: &[Name] = &[
     Name {
         name: RESTARTED_FOR,
         on: "annotation of a workload's pod template",
-        meaning: "A keyed digest of the Secret that `target.rollout` of an ExternalSecret restarted the workload for. A GitOps tool that sees pod templates as a whole has to ignore it.",
+        meaning: "A keyed digest of the Secret that `target.rollout` of an ExternalSecret restarted the workload for.",
     },
     Name {
         name: PROPOSE_REWRAP,

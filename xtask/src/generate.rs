@@ -18,10 +18,24 @@ struct Output {
 
 /// Every generated file. The chart cannot read files outside its own folder, so it gets copies of the CRDs.
 const OUTPUTS: &[Output] = &[
+    Output { path: "crds/yaml/clusterexternalsecrets.yaml", render: crds::cluster_external_secrets },
+    Output { path: "crds/yaml/clustersecretstores.yaml", render: crds::cluster_secret_stores },
+    Output { path: "crds/yaml/externalsecrets.yaml", render: crds::external_secrets },
     Output { path: "crds/yaml/keyrings.yaml", render: crds::key_rings },
     Output { path: "crds/yaml/sealedsecrets.yaml", render: crds::sealed_secrets },
+    Output { path: "crds/yaml/secretstores.yaml", render: crds::secret_stores },
+    Output {
+        path: "charts/waxwing/files/crds/clusterexternalsecrets.yaml",
+        render: crds::cluster_external_secrets,
+    },
+    Output {
+        path: "charts/waxwing/files/crds/clustersecretstores.yaml",
+        render: crds::cluster_secret_stores,
+    },
+    Output { path: "charts/waxwing/files/crds/externalsecrets.yaml", render: crds::external_secrets },
     Output { path: "charts/waxwing/crds/keyrings.yaml", render: crds::key_rings },
     Output { path: "charts/waxwing/files/crds/sealedsecrets.yaml", render: crds::sealed_secrets },
+    Output { path: "charts/waxwing/files/crds/secretstores.yaml", render: crds::secret_stores },
     Output { path: "docs/reference/api.md", render: api::page },
     Output { path: "docs/reference/names.md", render: reference::names },
     Output { path: "docs/reference/reasons.md", render: reference::reasons },

@@ -4,40 +4,42 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CaProvider, SecretKeyRef, ServiceAccountRef};
+use crate::schema;
 
 /// AWS Secrets Manager or Parameter Store.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::aws_provider)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AwsProvider {
-    /// Which of the two.
+    /// The service: Secrets Manager or Parameter Store.
     pub service: AwsService,
-    /// The region.
+    /// The region, such as `eu-central-1`.
     pub region: String,
-    /// The role to assume.
+    /// The ARN of the role to assume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// Roles to assume before it, in their order.
+    /// The ARNs of roles to assume before it, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub additional_roles: Vec<String>,
-    /// The external id for assuming the role.
+    /// The external id that the role asks for.
     #[serde(rename = "externalID", default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
-    /// Tags of the session.
+    /// Tags of the session of the role.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub session_tags: Vec<AwsTag>,
-    /// Tags that go along the chain of roles.
+    /// The keys of those tags that later sessions keep.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transitive_tag_keys: Vec<String>,
-    /// What every key begins with.
+    /// What is put before every key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
-    /// Credentials of its own.
+    /// Credentials of its own. Without them a ClusterSecretStore uses the operator's identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<AwsAuth>,
-    /// Where the service is, if not where AWS has it.
+    /// The URL of the service, where it is not AWS's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// Where the token service is.
+    /// The URL of the security token service, where it is not AWS's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sts_endpoint: Option<String>,
     /// Certificates to trust, in PEM and then base64.
@@ -50,6 +52,7 @@ pub struct AwsProvider {
 
 /// Which service.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::aws_service)]
 pub enum AwsService {
     /// Secrets Manager.
     #[default]
@@ -60,6 +63,7 @@ pub enum AwsService {
 
 /// A tag.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::aws_tag)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AwsTag {
     /// Its key.
@@ -70,9 +74,10 @@ pub struct AwsTag {
 
 /// Credentials: exactly one kind.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::aws_auth)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AwsAuth {
-    /// Static keys.
+    /// Access keys from Secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<AwsKeys>,
     /// The token of a ServiceAccount (IRSA).
@@ -84,21 +89,22 @@ pub struct AwsAuth {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AwsKeys {
-    /// The id.
+    /// The id of the access key.
     #[serde(rename = "accessKeyIDSecretRef")]
     pub access_key_id_secret_ref: SecretKeyRef,
-    /// The key.
+    /// The secret access key.
     pub secret_access_key_secret_ref: SecretKeyRef,
-    /// The session's token, for temporary ones.
+    /// The session token, where the keys are temporary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_token_secret_ref: Option<SecretKeyRef>,
 }
 
 /// The token of a ServiceAccount.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::aws_jwt)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AwsJwt {
-    /// The ServiceAccount.
+    /// The ServiceAccount, whose annotation `eks.amazonaws.com/role-arn` may name the first role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<ServiceAccountRef>,
 }

@@ -4,32 +4,34 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CaProvider, SecretKeyRef, ServiceAccountRef};
+use crate::schema;
 
 /// Azure Key Vault.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::azure_provider)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AzureProvider {
-    /// How to log in; `ServicePrincipal` when nothing is said.
+    /// How to log in. Default `ServicePrincipal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_type: Option<AzureAuthType>,
-    /// The vault, as `https://name.vault.azure.net`.
+    /// The URL of the vault, such as `https://name.vault.azure.net`.
     pub vault_url: String,
-    /// The tenant.
+    /// The id of the tenant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<String>,
-    /// The client id of the managed identity.
+    /// With `ManagedIdentity`, the client id of a user-assigned one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_id: Option<String>,
-    /// The service principal.
+    /// With `ServicePrincipal`, who that is and how it proves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_secret_ref: Option<AzureSecrets>,
-    /// The ServiceAccount of the workload identity.
+    /// With `WorkloadIdentity`, the ServiceAccount. Without one a ClusterSecretStore uses the operator's identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<ServiceAccountRef>,
-    /// Which cloud; the public one when nothing is said.
+    /// The cloud. Default `PublicCloud`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_type: Option<AzureEnvironment>,
-    /// Where tokens are issued, if not where the cloud has it.
+    /// The URL of the authority that issues tokens, where it is not that of the cloud.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority_host: Option<String>,
     /// Certificates to trust, in PEM and then base64.
@@ -42,6 +44,7 @@ pub struct AzureProvider {
 
 /// How to log in.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum AzureAuthType {
     /// By a client secret or a client certificate.
     #[default]
@@ -54,6 +57,7 @@ pub enum AzureAuthType {
 
 /// Which cloud.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::azure_environment)]
 pub enum AzureEnvironment {
     /// The public one.
     #[default]
@@ -77,7 +81,7 @@ pub struct AzureSecrets {
     /// The client certificate with its private key, in PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificate: Option<SecretKeyRef>,
-    /// The tenant.
+    /// The id of the tenant, instead of the field `tenantId` of the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant_id: Option<SecretKeyRef>,
 }

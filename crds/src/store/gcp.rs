@@ -4,27 +4,29 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CaProvider, SecretKeyRef, ServiceAccountRef};
+use crate::schema;
 
 /// Google Cloud Secret Manager.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::gcp_provider)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GcpProvider {
-    /// The project.
+    /// The project of the secrets.
     #[serde(rename = "projectID", default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
     /// The location of regional secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
-    /// What to do when the newest version cannot be read.
+    /// What happens when the newest version is disabled or destroyed. Always `LatestOrFail`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_version_selection_policy: Option<GcpVersionSelection>,
-    /// Credentials of its own.
+    /// Credentials of its own. Without them a ClusterSecretStore uses the operator's identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<GcpAuth>,
-    /// Where the service is, if not where Google has it.
+    /// The URL of the service, where it is not Google's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
-    /// Where the token service is, and IAM credentials.
+    /// The URL of the token service and of IAM credentials, where it is not Google's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sts_endpoint: Option<String>,
     /// Certificates to trust, in PEM and then base64.
@@ -37,6 +39,7 @@ pub struct GcpProvider {
 
 /// What to do when the newest version cannot be read.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::gcp_version_selection)]
 pub enum GcpVersionSelection {
     /// Fail.
     #[default]
@@ -45,9 +48,10 @@ pub enum GcpVersionSelection {
 
 /// Credentials: exactly one kind.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::gcp_auth)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GcpAuth {
-    /// The key of a service account.
+    /// The key of a Google service account, from a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<GcpKey>,
     /// The token of a ServiceAccount, in GKE.
@@ -68,23 +72,25 @@ pub struct GcpKey {
 
 /// The token of a ServiceAccount, in GKE.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::gcp_workload_identity)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GcpWorkloadIdentity {
     /// The ServiceAccount.
     pub service_account_ref: ServiceAccountRef,
-    /// The cluster's location.
+    /// The location of the cluster that this runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_location: Option<String>,
-    /// The cluster's name.
+    /// The name of that cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
-    /// The cluster's project.
+    /// The project of that cluster. Default is that of the secrets.
     #[serde(rename = "clusterProjectID", default, skip_serializing_if = "Option::is_none")]
     pub cluster_project_id: Option<String>,
 }
 
 /// The token of a ServiceAccount, for a workload identity pool.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::gcp_federation)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GcpFederation {
     /// The pool's provider: `//iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/NAME`.

@@ -4,30 +4,33 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CaProvider, SecretKeyRef, ServiceAccountRef};
+use crate::schema;
 
 /// Secrets of a namespace of this or another cluster.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::kubernetes_provider)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubernetesProvider {
-    /// The API server; this cluster's when nothing is said.
+    /// The API server. Default is that of this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<KubernetesServer>,
-    /// The namespace; `default` when nothing is said.
+    /// The namespace of the Secrets, under the rights that the login has there. Default `default`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_namespace: Option<String>,
-    /// How to log in.
+    /// How to log in: exactly one way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<KubernetesAuth>,
-    /// A kubeconfig instead.
+    /// A Secret with a kubeconfig, instead of `server` and `auth`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_ref: Option<SecretKeyRef>,
 }
 
 /// An API server.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::kubernetes_server)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubernetesServer {
-    /// Its URL.
+    /// The URL of the API server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// Certificates to trust, in PEM and then base64.
@@ -40,12 +43,13 @@ pub struct KubernetesServer {
 
 /// How to log in: exactly one method.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::kubernetes_auth)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubernetesAuth {
     /// The token of a ServiceAccount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<ServiceAccountRef>,
-    /// A token.
+    /// A token from a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<KubernetesToken>,
     /// A client certificate.
@@ -57,7 +61,7 @@ pub struct KubernetesAuth {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubernetesToken {
-    /// The token.
+    /// The Secret with the token.
     pub bearer_token: SecretKeyRef,
 }
 

@@ -13,7 +13,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::lenient;
+use crate::{lenient, schema};
 pub use aws::*;
 pub use azure::*;
 pub use gcp::*;
@@ -46,13 +46,20 @@ pub use vault::*;
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    )
 )]
+#[schemars(transform = schema::secret_store_spec)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretStoreSpec {
-    /// What it is.
+    /// The provider: exactly one. What it refers to lies in the namespace of the store.
     pub provider: StoreProvider,
-    /// How often it is asked whether it still takes the credentials; 1h when nothing is said.
+    /// How often the provider is asked whether it still takes the credentials, such as `30m`. Default `1h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_interval: Option<String>,
 }
@@ -82,40 +89,49 @@ pub struct SecretStoreSpec {
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].message",
+        priority = 1
+    )
 )]
+#[schemars(transform = schema::cluster_secret_store_spec)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterSecretStoreSpec {
-    /// What it is. What it refers to lies in the operator's namespace.
+    /// The provider: exactly one. What it refers to lies in the operator's namespace.
     pub provider: StoreProvider,
-    /// How often it is asked whether it still takes the credentials; 1h when nothing is said.
+    /// How often the provider is asked whether it still takes the credentials, such as `30m`. Default `1h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_interval: Option<String>,
-    /// Who may read what; nobody anything when nothing is said.
+    /// Which namespaces may read which keys. Without grants, nobody may read anything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<Grant>,
 }
 
 /// Some namespaces may read some paths.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::grant)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grant {
-    /// The namespaces, by name.
+    /// The namespaces, by name. Either these or `namespaceSelector`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespaces: Vec<String>,
-    /// Or those with such labels.
+    /// The namespaces, by their labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<LabelSelector>,
-    /// Patterns of the keys: `*` within a segment, `**` for any number of them.
+    /// Patterns of the keys: `*` and `?` within a step, `**` for any number of steps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
 }
 
 /// Exactly one provider.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::store_provider)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StoreProvider {
-    /// Vault.
+    /// HashiCorp Vault, or OpenBao.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault: Option<VaultProvider>,
     /// AWS Secrets Manager or Parameter Store.
@@ -127,59 +143,64 @@ pub struct StoreProvider {
     /// Azure Key Vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub azurekv: Option<AzureProvider>,
-    /// Secrets of a namespace.
+    /// Secrets of another namespace or another cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<KubernetesProvider>,
-    /// A directory.
+    /// A directory, for `waxwing render` and tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<FileProvider>,
 }
 
 /// A directory on the machine that reads it.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::file_provider)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FileProvider {
-    /// Its path.
+    /// The path of the directory. A key is the path of a file in it; links out of it are refused.
     pub directory: String,
 }
 
 /// A key of a Secret of the store's own namespace (the operator's for a ClusterSecretStore).
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::secret_key_ref)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SecretKeyRef {
-    /// The Secret.
+    /// The name of the Secret.
     pub name: String,
-    /// The key.
+    /// The key in it.
     pub key: String,
 }
 
 /// A ServiceAccount of the store's own namespace (the operator's for a ClusterSecretStore).
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::service_account_ref)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServiceAccountRef {
-    /// Its name.
+    /// The name of the ServiceAccount.
     pub name: String,
-    /// For whom its token is made.
+    /// For whom its token is made. The default is the provider's own audience, never the API server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<String>,
 }
 
 /// Certificates to trust, in PEM.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::ca_provider)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CaProvider {
-    /// What they are in.
+    /// The kind of object that holds them.
     #[serde(rename = "type")]
     pub kind: CaProviderType,
-    /// Its name.
+    /// The name of the object.
     pub name: String,
-    /// The key in it; `ca.crt` when nothing is said.
+    /// The key in it. Default `ca.crt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
-/// What certificates are in.
+/// What holds certificates.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum CaProviderType {
     /// A Secret.
     #[default]
@@ -190,6 +211,7 @@ pub enum CaProviderType {
 
 /// What the operator found. A hint for people and tools.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::secret_store_status)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SecretStoreStatus {
     /// The generation that the rest of this status speaks of.

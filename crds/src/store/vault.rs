@@ -6,29 +6,31 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CaProvider, SecretKeyRef, ServiceAccountRef};
+use crate::schema;
 
 /// A Vault server, one mount of it, and how to log in.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::vault_provider)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VaultProvider {
-    /// Where Vault is, as `https://vault.example.com:8200`.
+    /// The address of the server, such as `https://vault.example.com:8200`.
     pub server: String,
-    /// The mount of the engine; `secret` when nothing is said.
+    /// The mount of the engine. Without one, each key begins with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// Which version of the KV engine; v2 when nothing is said.
+    /// The version of the KV engine. Default `v2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<VaultVersion>,
-    /// What kind of engine; KV when nothing is said.
+    /// What kind of engine: `KV`, or `Dynamic` for one that issues values, such as database or PKI. Default `KV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub engine: Option<VaultEngine>,
     /// The namespace of Vault Enterprise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Ask only servers that have seen the last answer's state.
+    /// Whether each answer has to know what the one before it knew (Vault Enterprise).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_your_writes: Option<bool>,
-    /// Have the active server answer where the asked one is behind.
+    /// With `readYourWrites`, whether a node that is behind passes the request on to the active one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward_inconsistent: Option<bool>,
     /// Certificates to trust, in PEM and then base64.
@@ -37,19 +39,20 @@ pub struct VaultProvider {
     /// Where to read the certificates to trust.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_provider: Option<CaProvider>,
-    /// The client certificate to show.
+    /// The client certificate that each connection presents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<VaultTls>,
-    /// Further headers of each request.
+    /// Further headers of each request, such as a proxy asks for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// How to log in.
+    /// How to log in: exactly one way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<VaultAuth>,
 }
 
 /// A client certificate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::vault_tls)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VaultTls {
     /// The certificate, in PEM.
@@ -62,6 +65,7 @@ pub struct VaultTls {
 
 /// Which version of the KV engine.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum VaultVersion {
     /// With versions.
     #[default]
@@ -74,6 +78,7 @@ pub enum VaultVersion {
 
 /// What kind of engine.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::words)]
 pub enum VaultEngine {
     /// Keys and values.
     #[default]
@@ -85,42 +90,44 @@ pub enum VaultEngine {
 
 /// How to log in: exactly one method.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::vault_auth)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VaultAuth {
-    /// A token.
+    /// A token from a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_secret_ref: Option<SecretKeyRef>,
     /// AppRole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub app_role: Option<VaultAppRole>,
-    /// The token of a ServiceAccount, looked up by Vault.
+    /// The token of a ServiceAccount, which Vault has reviewed by the cluster's API server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes: Option<VaultKubernetes>,
-    /// A JSON Web Token.
+    /// A JSON Web Token, which Vault checks itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwt: Option<VaultJwt>,
-    /// Name and password.
+    /// The name and password of a user of Vault's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_pass: Option<VaultUserPass>,
-    /// Name and password of a directory.
+    /// The name and password of a user in an LDAP directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ldap: Option<VaultLdap>,
-    /// A client certificate.
+    /// A client certificate to log in with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cert: Option<VaultCert>,
-    /// The namespace to log in to, where it is another one.
+    /// The namespace to log in to, where it is not that of the entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
 }
 
 /// AppRole.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::vault_app_role)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VaultAppRole {
-    /// The mount of the method; `approle` when nothing is said.
+    /// The mount of the method. Default `approle`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The role id.
+    /// The role id. Either this or `roleRef`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_id: Option<String>,
     /// The role id, from a Secret.
@@ -132,61 +139,65 @@ pub struct VaultAppRole {
 
 /// The token of a ServiceAccount, looked up by Vault.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::vault_kubernetes)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VaultKubernetes {
-    /// The mount of the method; `kubernetes` when nothing is said.
+    /// The mount of the method. Default `kubernetes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount_path: Option<String>,
-    /// The role.
+    /// The role in Vault.
     pub role: String,
-    /// The ServiceAccount.
+    /// The ServiceAccount. Its token is made for the audience `vault`, unless it says for which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account_ref: Option<ServiceAccountRef>,
-    /// A token instead.
+    /// A Secret with a token, instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyRef>,
 }
 
 /// A JSON Web Token.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::vault_jwt)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VaultJwt {
-    /// The mount of the method; `jwt` when nothing is said.
+    /// The mount of the method. Default `jwt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The role.
+    /// The role in Vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// The token.
+    /// A Secret with the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<SecretKeyRef>,
-    /// The token of a ServiceAccount.
+    /// A token made for a ServiceAccount, instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes_service_account_token: Option<VaultServiceAccountToken>,
 }
 
 /// The token of a ServiceAccount.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::vault_service_account_token)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VaultServiceAccountToken {
-    /// The ServiceAccount.
+    /// The ServiceAccount that the token is made for.
     pub service_account_ref: ServiceAccountRef,
-    /// For whom the token is.
+    /// For whom the token is made, besides those that `serviceAccountRef` names. Default `vault`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<String>,
-    /// Seconds that it is good for; 600 when nothing is said.
+    /// How many seconds the token is good for. Default 600, which is also the least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expiration_seconds: Option<u32>,
 }
 
 /// Name and password.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::vault_user)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VaultUserPass {
-    /// The mount of the method; `userpass` when nothing is said.
+    /// The mount of the method. Default `userpass`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The name.
+    /// The name of the user.
     pub username: String,
     /// The password.
     pub secret_ref: SecretKeyRef,
@@ -194,12 +205,13 @@ pub struct VaultUserPass {
 
 /// Name and password of a directory.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::vault_user)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VaultLdap {
-    /// The mount of the method; `ldap` when nothing is said.
+    /// The mount of the method. Default `ldap`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The name.
+    /// The name of the user.
     pub username: String,
     /// The password.
     pub secret_ref: SecretKeyRef,
@@ -207,12 +219,13 @@ pub struct VaultLdap {
 
 /// A client certificate.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::vault_cert)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VaultCert {
-    /// The mount of the method; `cert` when nothing is said.
+    /// The mount of the method. Default `cert`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The role.
+    /// The role in Vault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vault_role: Option<String>,
     /// The certificate, in PEM.

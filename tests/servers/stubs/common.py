@@ -183,12 +183,15 @@ def jwt(token):
 
 
 def verify(token, key):
-    """Header and claims, if the token was signed by this public key (RS256 or ES256)."""
+    """Header and claims, if the token was signed by this public key (RS256, PS256 or ES256)."""
     header, claims, signed, signature = jwt(token)
     key = serialization.load_pem_public_key(key.encode())
     try:
         if header.get("alg") == "RS256" and isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
+        elif header.get("alg") == "PS256" and isinstance(key, rsa.RSAPublicKey):
+            pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH)
+            key.verify(signature, signed, pss, hashes.SHA256())
         elif header.get("alg") == "ES256" and isinstance(key, ec.EllipticCurvePublicKey):
             numbers = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
             key.verify(utils.encode_dss_signature(*numbers), signed, ec.ECDSA(hashes.SHA256()))

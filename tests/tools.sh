@@ -9,6 +9,8 @@
 #
 # The cache is ${XDG_CACHE_HOME:-~/.cache}/waxwing/tools. Delete it at any time.
 # If KUBEBUILDER_ASSETS names a folder with etcd and kube-apiserver, those are used.
+# slapd and postgres are unpacked from Debian's packages; where there are none, set
+# WAXWING_TEST_SLAPD and WAXWING_TEST_POSTGRES to the programs.
 # How to add a tool or take a newer one: tests/servers/README.md.
 
 set -euo pipefail
@@ -19,6 +21,7 @@ set -euo pipefail
 # What the last column means depends on the kind:
 #   go     the main package, built in a wrapper module      cargo  crate@version
 #   crds   resources whose CRDs the modules bring           venv   the program in the venv
+#   deb    the package of a Debian-like system; it is unpacked, nothing is installed or started
 table='
 etcd                       always  go     etcd                  go.etcd.io/etcd/server/v3
 kube-apiserver             always  go     kubernetes            k8s.io/kubernetes/cmd/kube-apiserver
@@ -30,6 +33,8 @@ python                     always  venv   python                bin/python
 moto                       always  venv   moto                  bin/moto_server
 kustomize-controller       always  go     kustomize-controller  github.com/fluxcd/kustomize-controller
 vault                      always  go     vault                 github.com/hashicorp/vault
+slapd                      always  deb    -                     slapd
+postgres                   always  deb    -                     postgresql
 flux-crds                  always  crds   flux-crds             kustomizations,gitrepositories,ocirepositories,buckets,externalartifacts
 sealed-secrets-controller  named   go     sealed-secrets        github.com/bitnami/sealed-secrets/cmd/controller
 kubeseal                   named   go     sealed-secrets        github.com/bitnami/sealed-secrets/cmd/kubeseal
@@ -105,9 +110,15 @@ version_of() {
   local dir=$servers/${folder[$1]}
   case ${kind[$1]} in
     cargo) echo "${package[$1]#*@}" ;;
+    deb) system ;;
     crds | go) awk '/^(require [^(]|\t)/ { print $NF; exit }' "$dir/go.mod" ;; # the first is the direct one
     venv) sed -n "1 { s/ .*//; s/^$1==//; s/==/-/; p }" "$dir/requirements.txt" ;; # hashes may follow
   esac
+}
+
+# The system whose packages a tool of the kind deb is made of: debian12.
+system() {
+  ( . /etc/os-release 2>/dev/null && echo "$ID${VERSION_ID-}" ) || uname -s
 }
 
 # A short hash of what decides how the tool comes out, so that a changed go.sum or flag is
@@ -131,20 +142,37 @@ home_of() {
 
 # Where the tool is, or will be once it is built.
 path_of() {
-  if from_assets "$1"; then
+  if from_system "$1"; then
+    local variable
+    variable=$(variable_of "$1")
+    echo "${!variable}"
+    return
+  elif from_assets "$1"; then
     echo "$KUBEBUILDER_ASSETS/$1"
     return
   fi
   case ${kind[$1]} in
-    cargo) echo "$(home_of "$1")/bin/$1" ;;
+    cargo | deb) echo "$(home_of "$1")/bin/$1" ;;
     crds) home_of "$1" ;;
     go) echo "$(home_of "$1")/$1" ;;
     venv) echo "$(home_of "$1")/${package[$1]}" ;;
   esac
 }
 
+variable_of() {
+  local name=${1//-/_}
+  echo "WAXWING_TEST_${name^^}"
+}
+
 have() {
   [[ -e $(path_of "$1") ]]
+}
+
+# Whether the tool is one of the kind deb, and the user said where to find it instead.
+from_system() {
+  local variable
+  variable=$(variable_of "$1")
+  [[ ${kind[$1]} == deb && -n ${!variable-} && ${!variable} != "$cache"/* ]]
 }
 
 # Whether the tool is one that KUBEBUILDER_ASSETS brings.
@@ -157,12 +185,11 @@ from_assets() {
 # Prints the variables of those chosen tools that are there. Without names ($1 is 0), what is
 # built on request only is included too if it is there.
 print_env() {
-  local tool name missing=()
+  local tool missing=()
   if (( $1 == 0 )); then chosen=("${tools[@]}"); fi
   for tool in "${chosen[@]}"; do
-    name=${tool//-/_}
     if have "$tool"; then
-      printf 'export WAXWING_TEST_%s=%q\n' "${name^^}" "$(path_of "$tool")"
+      printf 'export %s=%q\n' "$(variable_of "$tool")" "$(path_of "$tool")"
     elif (( $1 > 0 )) || [[ ${asked[$tool]} == always ]]; then
       missing+=("$tool")
     fi
@@ -176,6 +203,11 @@ print_env() {
 provide() {
   local tool=$1 began=$SECONDS label
   label="tool $tool $(version_of "$tool")"
+  if from_system "$tool"; then
+    have "$tool" || fail "there is no $(path_of "$tool")" "set $(variable_of "$tool") to the program"
+    say "tool $tool: from $(variable_of "$tool")"
+    return
+  fi
   if from_assets "$tool"; then
     say "tool $tool: from KUBEBUILDER_ASSETS"
     return
@@ -321,6 +353,67 @@ build_venv() {
   "$stage/bin/python" -m pip install --disable-pip-version-check -r "$servers/${folder[$tool]}/requirements.txt"
   # The scripts name the folder that they were made in.
   find "$stage/bin" -type f -exec sed -i "s|$stage|$home|g" {} +
+}
+
+before_deb() {
+  local missing=()
+  command -v apt-get >/dev/null || missing+=(apt-get)
+  command -v dpkg-deb >/dev/null || missing+=(dpkg-deb)
+  (( ${#missing[@]} == 0 )) ||
+    fail "$1 is unpacked from a package of Debian's, and this system has no ${missing[*]}" \
+      "install $1 in your own way, and set $(variable_of "$1") to the program"
+}
+
+# Unpacks the newest version that the system's sources have, with the libraries that the system lacks.
+build_deb() {
+  local tool=$1 stage=$2 name version names=() libraries file
+  use_apt
+  name=${package[$tool]}
+  # A package such as postgresql stands for the ones of the system's version.
+  version=$(apt-cache "${apt[@]}" depends "$name" | sed -n "s/^ *Depends: $name-\([0-9]*\)$/\1/p")
+  names=("$name")
+  if [[ -n $version ]]; then names=("$name-$version" "$name-client-$version"); fi
+  mkdir "$work/deb"
+  cd "$work/deb"
+  libraries=$(libraries_of "${names[@]}")
+  for name in "${names[@]}" $libraries; do apt-get "${apt[@]}" download "$name"; done
+  for file in *.deb; do dpkg-deb -x "$file" "$stage"; done
+  rm -rf "$work/deb" "$stage"/usr/share/{doc,locale,man}
+  mkdir "$stage/bin"
+  for file in "$stage"/usr/sbin/* "$stage"/usr/lib/postgresql/*/bin/*; do
+    if [[ -x $file ]]; then program_of_deb "$stage" "$file"; fi
+  done
+  ls "$stage/bin/$tool"
+}
+
+# Sets `apt` to options by which package lists and packages are kept in a folder of this run: neither root nor an
+# up-to-date `apt-get update` is needed, and nothing of the system's is written to.
+use_apt() {
+  local dir=$work/apt
+  apt=(-o Debug::NoLocking=1 -o "APT::Sandbox::User=$(id -un)" -o "Dir::Cache=$dir" -o "Dir::State::Lists=$dir/lists")
+  if [[ ! -d $dir ]]; then
+    mkdir -p "$dir"/{archives,lists}/partial
+    apt-get "${apt[@]}" update
+  fi
+}
+
+# What packages need and the system lacks, as far as it is libraries that the programs here load.
+libraries_of() {
+  apt-get "${apt[@]}" --simulate --no-install-recommends install "$@" |
+    sed -n '/^Inst lib\(llvm\|perl\|[^ ]*-perl \)/d; s/^Inst \(lib[^ ]*\) (.*/\1/p'
+}
+
+# A script in bin/ that runs an unpacked program with the unpacked libraries.
+program_of_deb() {
+  local stage=$1 file=$2 script=$1/bin/${2##*/} libraries
+  libraries=$(cd "$stage" && shopt -s nullglob && printf ':$root/%s' {usr/,}lib/*-linux-gnu*)
+  cat >"$script" <<END
+#!/bin/sh
+root=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")
+export LD_LIBRARY_PATH="${libraries#:}"
+exec "\$root${file#"$stage"}" "\$@"
+END
+  chmod +x "$script"
 }
 
 before_cargo() {

@@ -12,7 +12,7 @@ use waxwing_tests::keyvault::{self, KeyVault};
 use waxwing_tests::moto::{self, Moto};
 use waxwing_tests::tools::tool;
 use waxwing_tests::vault::{self, Vault};
-use waxwing_tests::{block_on, control_plane};
+use waxwing_tests::{block_on, control_plane, postgres, slapd};
 
 const READ_ALL: &str = "path \"secret/*\" { capabilities = [\"read\", \"list\"] }";
 
@@ -106,6 +106,43 @@ fn vault_gives_certificates_for_a_time() -> Result<()> {
         assert_eq!(vault.leases("pki-smoke/issue/web").await?, [lease]);
         vault.revoke_below("pki-smoke").await?;
         assert!(vault.leases("pki-smoke/issue/web").await?.is_empty());
+        Ok(())
+    })
+}
+
+#[test]
+fn vault_makes_users_of_a_database_for_a_time() -> Result<()> {
+    block_on(async {
+        let (vault, database) = (vault::shared().await, postgres::shared().await);
+        vault.database(database, "database-smoke", "reader", ("1h", "2h")).await?;
+        let made = vault.read("database-smoke/creds/reader").await?;
+        let text = |key: &str| made["data"][key].as_str().unwrap();
+        assert!(database.lets_in(text("username"), text("password")));
+        assert!(!database.lets_in(text("username"), "another"));
+        assert_eq!(made["renewable"], true);
+        let lease = made["lease_id"].as_str().unwrap();
+        assert_eq!(vault.leases("database-smoke/creds/reader").await?, [lease]);
+        vault.write("sys/leases/renew", json!({"lease_id": lease})).await?;
+        vault.revoke_below("database-smoke/creds/reader").await?;
+        assert!(!database.lets_in(text("username"), text("password")), "a revoked user is gone");
+        Ok(())
+    })
+}
+
+#[test]
+fn vault_asks_the_directory_for_passwords_and_groups() -> Result<()> {
+    block_on(async {
+        let (vault, directory) = (vault::shared().await, slapd::shared().await);
+        vault.policy("smoke-ldap", READ_ALL).await?;
+        vault.ldap(directory, "ldap-smoke", "smoke-ldap").await?;
+        for user in ["ann", "bob"] {
+            let login = format!("auth/ldap-smoke/login/{user}");
+            let right = json!({"password": slapd::password(user)});
+            let answer = vault.request("", "POST", &login, &right).await?.ok()?.json();
+            assert_eq!(answer["auth"]["policies"], json!(["default", "smoke-ldap"]));
+            let wrong = vault.request("", "POST", &login, &json!({"password": "another"})).await?;
+            assert_eq!(wrong.status, 400, "{}", wrong.text());
+        }
         Ok(())
     })
 }

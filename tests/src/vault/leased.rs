@@ -4,8 +4,36 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::Vault;
+use crate::postgres::Postgres;
 
 impl Vault {
+    /// The database engine at `mount`, with a role that makes PostgreSQL users: `MOUNT/creds/ROLE` is to be read. The
+    /// times are such as `1h`.
+    ///
+    /// # Errors
+    /// When Vault or the database refuses.
+    pub async fn database(
+        &self,
+        database: &Postgres,
+        mount: &str,
+        role: &str,
+        (ttl, max_ttl): (&str, &str),
+    ) -> Result<()> {
+        self.write(&format!("sys/mounts/{mount}"), json!({"type": "database"})).await?;
+        let config = json!({
+            "plugin_name": "postgresql-database-plugin", "allowed_roles": [role],
+            "connection_url": database.url_template(),
+            "username": database.user, "password": database.password,
+        });
+        self.write(&format!("{mount}/config/postgres"), config).await?;
+        let make = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'";
+        let body = json!({
+            "db_name": "postgres", "creation_statements": [make], "default_ttl": ttl, "max_ttl": max_ttl,
+        });
+        self.write(&format!("{mount}/roles/{role}"), body).await?;
+        Ok(())
+    }
+
     /// PKI at `mount`, with a role for names below `example.test`: `MOUNT/issue/ROLE` is to be written. Its leases do not
     /// renew.
     ///

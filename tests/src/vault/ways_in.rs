@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{ROOT_TOKEN, Vault, text};
 use crate::certs::Identity;
 use crate::control_plane::ControlPlane;
+use crate::slapd::{self, Slapd};
 
 /// What one logs in with: the ids of an AppRole, or a name and a password.
 #[derive(Clone, Debug)]
@@ -132,6 +133,21 @@ impl Vault {
             "token_policies": [policy], "token_ttl": "1h",
         });
         self.write(&format!("auth/{mount}/role/{role}"), body).await?;
+        Ok(())
+    }
+
+    /// LDAP at `mount`: everybody in the directory logs in with one policy, and who is in the group `readers` with the
+    /// policy of that name, too.
+    ///
+    /// # Errors
+    /// When Vault refuses.
+    pub async fn ldap(&self, directory: &Slapd, mount: &str, policy: &str) -> Result<()> {
+        self.enable_auth(mount, "ldap").await?;
+        let config = json!({
+            "url": directory.url, "userdn": slapd::PEOPLE, "userattr": "uid", "groupdn": slapd::GROUPS,
+            "binddn": slapd::ADMIN, "bindpass": slapd::ADMIN_PASSWORD, "token_policies": [policy],
+        });
+        self.write(&format!("auth/{mount}/config"), config).await?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::{Api, ResourceExt};
+use kube::Api;
 use serde_json::{Value, json};
 use waxwing_crds::{
     ClusterSecretStore, Condition, ConditionType, ExternalSecret, SecretStore, conditions, names,
@@ -192,7 +192,7 @@ pub fn one(store: &str, secret_key: &str, key: &str, property: &str) -> Value {
 pub fn ready(object: &ExternalSecret) -> Option<&Condition> {
     let status = object.status.as_ref()?;
     let ready = conditions::get(&status.conditions, ConditionType::Ready)?;
-    (ready.observed_generation == object.meta().generation).then_some(ready)
+    (ready.observed_generation == object.metadata.generation).then_some(ready)
 }
 
 /// The condition of a store, where it speaks of the present generation.
@@ -200,5 +200,5 @@ pub fn ready(object: &ExternalSecret) -> Option<&Condition> {
 pub fn store_ready(object: &SecretStore) -> Option<&Condition> {
     let status = object.status.as_ref()?;
     let ready = conditions::get(&status.conditions, ConditionType::Ready)?;
-    (ready.observed_generation == object.meta().generation).then_some(ready)
+    (ready.observed_generation == object.metadata.generation).then_some(ready)
 }

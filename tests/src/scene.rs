@@ -60,10 +60,18 @@ pub fn alone(values: &[&str], test: impl AsyncFnOnce(&Scene, &Release) -> Result
     });
 }
 
+/// The values of the shared release: the servers of the tests are at addresses, and some answer in the clear.
+const VALUES: [&str; 4] = [
+    "gitops.readSource=true",
+    "stores.allowEndpoints={http://127.0.0.1,http://localhost}",
+    "stores.deletion=true",
+    "stores.rollouts=true",
+];
+
 impl World {
     async fn start() -> Result<Self> {
         let plane = control_plane::main().await;
-        let release = Release::install(plane, "system", None, &["gitops.readSource=true"]).await?;
+        let release = Release::install(plane, "system", None, &VALUES).await?;
         let mut operator = release.start("replica-0")?;
         operator.until_ready().await?;
         Ok(Self { release, operator })

@@ -24,9 +24,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use tokio::sync::OnceCell;
 use waxwing_core::store::{Failure, Kind};
 
-use super::{
-    refusal::{self, Refusal, Remedy},
-};
+use super::refusal::{self, Refusal, Remedy};
 use crate::{
     references::References,
     session::{Door, Granted, Sessions},

@@ -22,7 +22,7 @@ use waxwing_core::{
     Secret,
     store::{Entry, Failure, Kind, endpoint},
 };
-use waxwing_crds::{AwsProvider, AwsService, CaProviderType, SecretKeyRef};
+use waxwing_crds::{AwsProvider, AwsService, SecretKeyRef};
 
 use self::{
     login::{Ambient, Desk, Login, Origin, Signer, Tie},
@@ -115,7 +115,7 @@ fn origin(spec: &AwsProvider, place: &Place, references: &Arc<dyn References>) -
         (None, None) => {
             place.ambient()?;
             // Not by the store's authorities: where the process's identity comes from is not the store's to say.
-            let http = wire::client(&place.rules, Trust::System, references);
+            let http = wire::client(&place.rules, Trust::default(), references);
             let config = ProviderConfig::default()
                 .with_http_client(http)
                 .with_behavior_version(Some(BehaviorVersion::v2026_01_12()))
@@ -162,20 +162,12 @@ fn session_name(place: &Place) -> String {
     name.chars().filter(|c| c.is_ascii_alphanumeric() || "-.".contains(*c)).take(64).collect()
 }
 
+/// The store's certificate authorities. Those in the spec itself are looked at now, the others when they are used.
 fn trust(spec: &AwsProvider) -> Result<Trust, Failure> {
-    match (&spec.ca_bundle, &spec.ca_provider) {
-        (None, None) => Ok(Trust::System),
-        (Some(bundle), None) => Ok(Trust::Inline(net::bundle(bundle)?)),
-        (None, Some(provider)) => {
-            let key = provider.key.clone().unwrap_or_else(|| "ca.crt".to_owned());
-            let name = provider.name.clone();
-            Ok(match provider.kind {
-                CaProviderType::ConfigMap => Trust::ConfigMap(name, key),
-                CaProviderType::Secret => Trust::Secret(name, key),
-            })
-        }
-        (Some(_), Some(_)) => Err(bad("set one of caBundle and caProvider").at("caProvider")),
+    if let Some(bundle) = &spec.ca_bundle {
+        net::bundle(bundle)?;
     }
+    Ok(Trust { bundle: spec.ca_bundle.clone(), provider: spec.ca_provider.clone() })
 }
 
 /// Says which entry a failure is about, where it is about one and does not say so.

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use reqwest::{Client, Method};
 use tokio::sync::OnceCell;
 use waxwing_core::store::{Failure, Kind};
+use waxwing_crds::CaProvider;
 use zeroize::Zeroizing;
 
 use crate::{
@@ -33,16 +34,11 @@ pub(super) fn client(rules: &Arc<Rules>, trust: Trust, references: &Arc<dyn Refe
     SharedHttpClient::new(Wire { pool: Arc::new(pool), within: net::REQUEST })
 }
 
-/// Which certificate authorities are trusted.
-pub(super) enum Trust {
-    /// Those of a ConfigMap's key.
-    ConfigMap(String, String),
-    /// These, in PEM.
-    Inline(Vec<u8>),
-    /// Those of a Secret's key.
-    Secret(String, String),
-    /// The system's.
-    System,
+/// The certificate authorities that a store names. Without any, the system's.
+#[derive(Default)]
+pub(super) struct Trust {
+    pub(super) bundle: Option<String>,
+    pub(super) provider: Option<CaProvider>,
 }
 
 struct Pool {
@@ -56,25 +52,13 @@ impl Pool {
     async fn client(&self) -> Result<&Client, Failure> {
         self.client
             .get_or_try_init(|| async {
-                let (pem, place) = match &self.trust {
-                    Trust::ConfigMap(name, key) => {
-                        let text = self.references.config_map(name, key).await?;
-                        (Some(text.into_bytes()), format!("ConfigMap {name}, key {key}"))
-                    }
-                    Trust::Inline(pem) => (Some(pem.clone()), "caBundle".to_owned()),
-                    Trust::Secret(name, key) => {
-                        let secret = self.references.secret(name, key).await?;
-                        // A certificate is no secret.
-                        (Some(secret.expose().to_vec()), format!("Secret {name}, key {key}"))
-                    }
-                    Trust::System => (None, String::new()),
-                };
-                let trust = net::Trust { ca_pem: pem, identity_pem: None };
-                let builder =
-                    net::client_builder(&self.rules, &trust).map_err(|failure| failure.at(place))?;
-                builder.build().map_err(|_| {
-                    Failure::new(Kind::BadStore, "no HTTP client can be made of the certificates")
-                })
+                let Trust { bundle, provider } = &self.trust;
+                let authorities =
+                    net::authorities(bundle.as_deref(), provider.as_ref(), &*self.references).await?;
+                let trust = net::Trust { ca_pem: authorities, identity_pem: None };
+                net::client_builder(&self.rules, &trust)?
+                    .build()
+                    .map_err(|_| Failure::new(Kind::BadStore, "no client can be made of the certificates"))
             })
             .await
     }

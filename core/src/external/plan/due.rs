@@ -17,27 +17,45 @@ pub(super) const WRITTEN: i64 = 3600;
 const NEAR: i64 = 5;
 
 /// When values are to be fetched again, as far as time decides; what is in the past is due.
-pub(super) fn of(input: &Input<'_>, memory: &Memory, spec: &Spec, mark: Mark) -> Option<i64> {
+pub(super) fn of(input: &Input<'_>, memory: &Memory, spec: &Spec, mark: Mark) -> Times {
     if mark == Mark::Stale {
-        return None;
+        return Times::default();
     }
     let status = input.object.status;
     let written = status.refresh_time.as_ref().map(|time| time.0.as_second());
     let time = match (memory.fetched, written) {
         (Some(fetched), _) => by_time(spec, input, Some(fetched)),
         (None, Some(written)) => {
-            let interval = interval(spec)?;
-            let is_exact = interval >= WRITTEN || input.now.saturating_sub(written) > WRITTEN + interval;
-            by_time(spec, input, Some(if is_exact { written } else { input.now.max(written) }))
+            let is_exact = |interval| {
+                interval >= WRITTEN || input.now.saturating_sub(written) > WRITTEN.saturating_add(interval)
+            };
+            let exact = interval(spec).is_some_and(is_exact);
+            by_time(spec, input, Some(if exact { written } else { input.now.max(written) }))
         }
         (None, None) => by_time(spec, input, None).map(|_| input.now),
     };
     // A process that does not know when a lease was given prolongs it early.
-    let leases = memory.lease_due.or_else(|| {
+    let lease = memory.lease_due.or_else(|| {
         let ends = status.entries.iter().filter_map(ends_at).min()?;
         Some(input.now + (ends - input.now).max(0) / 3)
     });
-    [time, leases].into_iter().flatten().min()
+    Times { values: time, lease }
+}
+
+/// When something is due, in Unix seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Times {
+    /// Values are to be fetched.
+    pub(super) values: Option<i64>,
+    /// Leases are to be prolonged.
+    pub(super) lease: Option<i64>,
+}
+
+impl Times {
+    /// The first of both.
+    pub(super) fn first(self) -> Option<i64> {
+        [self.values, self.lease].into_iter().flatten().min()
+    }
 }
 
 /// The next point of the grid after `fetched`; none where time decides nothing.

@@ -33,6 +33,7 @@ use crate::{
     },
     store::Lease,
 };
+use due::Times;
 use mark::Mark;
 
 pub use report::{Report, report};
@@ -309,7 +310,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<First, Finding> {
     let Some(cause) = cause else {
         return Ok(First::Done(Box::new(Plan {
             write: Write::None,
-            finding: Finding::Good(Box::new(unchanged(input, &spec, due))),
+            finding: Finding::Good(Box::new(unchanged(input, &spec, due.first()))),
         })));
     };
     if input.place.terminating {
@@ -355,7 +356,7 @@ fn claim_of(input: &Input<'_>, spec: &Spec) -> Result<Claim, Finding> {
 }
 
 /// Why values are to be fetched, if they are.
-fn cause(input: &Input<'_>, spec: &Spec, mark: Mark, due: Option<i64>) -> Option<Cause> {
+fn cause(input: &Input<'_>, spec: &Spec, mark: Mark, due: Times) -> Option<Cause> {
     if input.object.asked().is_some() {
         return Some(Cause::Forced);
     }
@@ -376,9 +377,12 @@ fn cause(input: &Input<'_>, spec: &Spec, mark: Mark, due: Option<i64>) -> Option
     if !was_ready && !is_once {
         return Some(Cause::Due);
     }
-    let due = due.filter(|due| *due <= input.now)?;
-    let time = due::by_time(spec, input, None);
-    Some(if time.is_none_or(|time| due < time) { Cause::Lease } else { Cause::Due })
+    let is_due = |at: Option<i64>| at.is_some_and(|at| at <= input.now);
+    match (is_due(due.values), is_due(due.lease)) {
+        (true, _) => Some(Cause::Due),
+        (false, true) => Some(Cause::Lease),
+        (false, false) => None,
+    }
 }
 
 /// All as it was.

@@ -41,6 +41,8 @@ struct World {
     now: i64,
     version: u64,
     fetches: usize,
+    /// Why the last fetch was made.
+    cause: Option<Cause>,
     /// Answers the next write instead of the API server.
     answer: Option<Outcome>,
 }
@@ -84,6 +86,7 @@ impl World {
             now: NOW,
             version: 100,
             fetches: 0,
+            cause: None,
             answer: None,
         }
     }
@@ -124,15 +127,17 @@ impl World {
     fn look(&mut self) -> Look {
         let before = self.fetches;
         let memory = self.memory.clone();
-        let mut fetches = 0;
+        let (mut fetches, mut cause) = (0, None);
         let plan = self.with_input(|input| match first(input, &memory) {
             First::Done(plan) => *plan,
             First::Fetch(fetch) => {
                 fetches += 1;
+                cause = Some(fetch.cause);
                 then(input, &memory, &fetch, self.fetch(&fetch, input))
             }
         });
         self.fetches += fetches;
+        self.cause = cause.or(self.cause);
         let outcome = self.answer.take().unwrap_or_else(|| self.write(&plan.write));
         let report = self.with_input(|input| report(input, &memory, &plan, &outcome));
         self.memory = report.memory.clone();

@@ -21,6 +21,7 @@ fn a_refresh_of_the_same_version_writes_nothing_but_the_time_and_that_rarely() {
         world.now += 60;
         let look = world.look();
         assert_eq!((look.fetched, &look.plan.write), (true, &Write::None));
+        assert_eq!(world.cause, Some(Cause::Due), "without a lease, values are asked for");
         written += usize::from(look.report.status.is_some());
     }
     assert!((2..=3).contains(&written), "{written}");

@@ -94,7 +94,7 @@ fn only_objects_can_be_merged() {
 #[test]
 fn what_no_key_can_have_is_converted() {
     let convert = |strategy: ConversionStrategy, values| {
-        super::convert(strategy, named(values))
+        convert(strategy, named(values))
             .map(|values| shown(&values).iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>())
     };
     let values: &[_] = &[("a/b c", "1"), ("ok-1._", "2"), ("é€😀", "3")];
@@ -121,7 +121,7 @@ proptest! {
     #[test]
     fn unicode_conversion_is_a_key_and_never_mixes_two_names_up(one in ".{1,5}", other in ".{1,5}") {
         prop_assume!(one != other && !one.contains("_U") && !other.contains("_U"));
-        let converted = super::convert(ConversionStrategy::Unicode, named(&[(&one, "1"), (&other, "2")])).unwrap();
+        let converted = convert(ConversionStrategy::Unicode, named(&[(&one, "1"), (&other, "2")])).unwrap();
         prop_assert!(converted.keys().all(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))));
     }
 }

@@ -76,19 +76,19 @@ fn putting_values_together_leaves_none_in_memory() {
         }
     };
     let answers: Answers = spec.needs("").into_iter().map(answer).collect();
-    let kept = occurrences(MASKED, MASK);
-    assert!(kept >= 8, "the scan finds what is there");
+    assert!(occurrences(MASKED, MASK) >= 8, "the scan finds what is there");
     let data = assemble(&spec, &answers).unwrap();
-    assert!(occurrences(MASKED, MASK) > kept, "the values are there");
+    drop(answers);
+    assert!(occurrences(MASKED, MASK) >= 8, "the values are there");
     drop(data);
-    assert_eq!(occurrences(MASKED, MASK), kept, "nothing but the answers is left");
+    // The scan can see its own window, so only nothing is a number to rely on.
+    assert_eq!(occurrences(MASKED, MASK), 0, "nothing is left");
     // An error on the way leaves nothing either.
     let broken = one(json!({"key": "a", "property": "in.deep", "decodingStrategy": "Base64"}));
     let need = broken.needs("").remove(0);
-    let answer =
-        Answers::from_iter([(need, Answer::Entry(holding(r##"{"in": {"deep": "\t# no base64!"}}"##)))]);
-    assert!(assemble(&broken, &answer).is_err());
-    drop(answer);
+    let entry = holding(r##"{"in": {"deep": "\t# no base64!"}}"##);
+    let answers = Answers::from_iter([(need, Answer::Entry(entry))]);
+    assert!(assemble(&broken, &answers).is_err());
     drop(answers);
-    assert_eq!(occurrences(MASKED, MASK), 0);
+    assert_eq!(occurrences(MASKED, MASK), 0, "nothing is left of what was refused");
 }

@@ -11,6 +11,7 @@
 //! No loader, include, macro, global function or random source exists in the engine that is set up here.
 //! `docs/TEMPLATES.md` is the page for users.
 
+mod external;
 mod screen;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,8 @@ use crate::{
     seal::{DataKey, OpenedValue},
 };
 use text::{Budget, Names, Output, Text};
+
+pub use external::{ExternalTemplates, Place, TransformTemplate, limits as external_limits};
 
 /// Limits of templates. Kubernetes takes 1 MiB in a Secret, and 768 KiB of it are left to opened values.
 pub mod limits {
@@ -61,34 +64,60 @@ impl TemplateError {
             TemplateFault::TooDeep
             | TemplateFault::TooLarge
             | TemplateFault::TooLong
-            | TemplateFault::TooManySteps => Reason::TemplateLimit,
-            TemplateFault::BadArgument
-            | TemplateFault::NotBase64
+            | TemplateFault::TooManyHashes
+            | TemplateFault::TooManySteps
+            | TemplateFault::TooMuchOutput
+            | TemplateFault::TooMuchWork => Reason::TemplateLimit,
+            TemplateFault::Arithmetic
+            | TemplateFault::BadArgument
+            | TemplateFault::BadCall
             | TemplateFault::MaybeEmpty
+            | TemplateFault::NotAList
+            | TemplateFault::NotBase64
             | TemplateFault::NotEncoded
+            | TemplateFault::NotJson
+            | TemplateFault::NotKeyPair
+            | TemplateFault::NotPem
+            | TemplateFault::NotPlain
             | TemplateFault::NotText
             | TemplateFault::NotWritable
+            | TemplateFault::NotYaml
             | TemplateFault::Operator
             | TemplateFault::Statement
             | TemplateFault::Syntax
+            | TemplateFault::Unhashable
+            | TemplateFault::UnknownExpression
             | TemplateFault::UnknownFilter
-            | TemplateFault::UnknownName => Reason::TemplateError,
+            | TemplateFault::UnknownFunction
+            | TemplateFault::UnknownName
+            | TemplateFault::UnknownStatement
+            | TemplateFault::UnknownTest
+            | TemplateFault::UnknownValue => Reason::TemplateError,
         }
     }
 }
 
-/// What can be wrong with a template. All but two are found without any key.
+/// What can be wrong with a template. In a SealedSecret all but two are found without any key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TemplateFault {
+    /// `+`, `*` and the like.
+    #[error("arithmetic is not supported; ~ joins texts")]
+    Arithmetic,
     /// A filter was given something that it does not take.
     #[error("a filter has a wrong argument, or b64decode does not stand directly behind a key")]
     BadArgument,
+    /// A filter, a test or a function was given something that it does not take.
+    #[error("a filter, a test, a function or a comparison has a wrong argument")]
+    BadCall,
     /// The API server refuses an empty text here, and whether it is empty would tell about a value.
     #[error(
         "it must not be empty whatever the values are: put text, or a line break, beside the expressions"
     )]
     MaybeEmpty,
+    /// A loop over something else.
+    #[error("only a list or a map can be looped over or taken apart")]
+    NotAList,
     /// `b64decode` of a value that is not base64. Depends on the value.
     #[error("b64decode of a value that is not base64")]
     NotBase64,
@@ -97,12 +126,29 @@ pub enum TemplateFault {
         "a JSON object belongs here: end each expression with tojson, or within quotes with b64encode or urlencode"
     )]
     NotEncoded,
+    /// `fromjson` of something else.
+    #[error("fromjson of a value that is not JSON, or says a name twice")]
+    NotJson,
+    /// What a PKCS#12 file is to be made of is something else.
+    #[error(
+        "pkcs12 takes a certificate and a private key that is not encrypted, truststore takes certificates"
+    )]
+    NotKeyPair,
+    /// No such block.
+    #[error("no such PEM block in a value, or a broken one")]
+    NotPem,
+    /// Something that is no text, number or truth.
+    #[error("a list, a map or none is no text; tojson, toyaml and join make it one")]
+    NotPlain,
     /// A value that is not UTF-8 is used as text; only `b64encode` takes any bytes. Depends on the value.
     #[error("a value that is not UTF-8 text; b64encode takes any bytes")]
     NotText,
     /// An expression gives something other than a key or quoted text.
     #[error("only keys, quoted text and what filters make of them can be written")]
     NotWritable,
+    /// `fromyaml` of something else.
+    #[error("fromyaml of a value that is not one document of YAML")]
+    NotYaml,
     /// `==`, `if … else`, `~`, arithmetic and the like.
     #[error("operators, comparisons, tests and conditional expressions are not supported")]
     Operator,
@@ -121,15 +167,44 @@ pub enum TemplateFault {
     /// The template's own text is too long.
     #[error("its text is longer than {} bytes", limits::SOURCE_BYTES)]
     TooLong,
+    /// Slow hashing beyond its limit.
+    #[error("bcrypt, htpasswd, pkcs12 and truststore together do the work of more than 16 hashes of cost 10")]
+    TooManyHashes,
     /// The template has too many expressions.
     #[error("it takes more than {} steps", limits::FUEL)]
     TooManySteps,
+    /// More than a Secret can hold.
+    #[error("templates write more than {} bytes together", external_limits::OUTPUT_BYTES)]
+    TooMuchOutput,
+    /// Operators and filters go over too many bytes.
+    #[error("operators and filters work on too much data")]
+    TooMuchWork,
+    /// No password or user that can be hashed.
+    #[error(
+        "bcrypt takes a password of 1 to 71 bytes without zero bytes, htpasswd a user without colons and line breaks"
+    )]
+    Unhashable,
+    /// A slice, a tuple or a comparison of more than two.
+    #[error("slices, tuples and chains of comparisons are not supported")]
+    UnknownExpression,
     /// A filter that does not exist here.
     #[error("it uses a filter that does not exist here")]
     UnknownFilter,
+    /// A function that does not exist here.
+    #[error("it uses a function or a method that does not exist here")]
+    UnknownFunction,
     /// A name that is not one of the keys.
     #[error("it uses a name that is not one of the keys in spec.data")]
     UnknownName,
+    /// A statement other than `if`, `for`, `set` and `raw`.
+    #[error("statements other than if, for, set a = b and raw are not supported")]
+    UnknownStatement,
+    /// A test that does not exist here.
+    #[error("it uses a test that does not exist here")]
+    UnknownTest,
+    /// A name, a field or an element that does not exist.
+    #[error("it uses a name, a field or an element that does not exist")]
+    UnknownValue,
 }
 
 /// `, line N`, or nothing.
@@ -193,15 +268,7 @@ impl Templates {
 
     /// A digest of the templates' text, if there are any.
     pub fn digest(&self) -> Option<String> {
-        let mut digest = Sha256::new();
-        for (key, source) in &self.sources {
-            for text in [key.as_str(), source] {
-                digest.update((text.len() as u64).to_be_bytes());
-                digest.update(text);
-            }
-        }
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        (!self.sources.is_empty()).then(|| hex(&digest.finalize()[..8]))
+        digest(&self.sources)
     }
 
     /// The keys that templates fill.
@@ -300,6 +367,30 @@ fn environment<'source>(budget: &Budget, demand: Demand, trial: bool) -> Environ
     environment.set_fuel(Some(limits::FUEL));
     text::install(&mut environment, budget, demand, trial);
     environment
+}
+
+/// A digest of templates' text, if there are any.
+fn digest(sources: &BTreeMap<DataKey, String>) -> Option<String> {
+    let mut digest = Sha256::new();
+    for (key, source) in sources {
+        for text in [key.as_str(), source] {
+            digest.update((text.len() as u64).to_be_bytes());
+            digest.update(text);
+        }
+    }
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    (!sources.is_empty()).then(|| hex(&digest.finalize()[..8]))
+}
+
+/// Percent-encoding of everything but the unreserved characters of RFC 3986: at most three bytes for one.
+fn percent_encoded(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    bytes.iter().flat_map(|byte| {
+        let is_unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(byte);
+        let [high, low] = [byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]);
+        let (encoded, length) = if is_unreserved { ([*byte, 0, 0], 1) } else { ([b'%', high, low], 3) };
+        encoded.into_iter().take(length)
+    })
 }
 
 /// A fixed phrase for what the engine reports. Its own text may quote the template, so it is never used.

@@ -21,7 +21,7 @@ use minijinja::{
 };
 use zeroize::Zeroizing;
 
-use super::{Demand, TemplateFault, limits};
+use super::{Demand, TemplateFault, limits, percent_encoded};
 use crate::Secret;
 
 /// A value on its way through a template.
@@ -144,6 +144,10 @@ impl Budget {
 pub(super) struct Output(Zeroizing<Vec<u8>>);
 
 impl Output {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn into_secret(self) -> Secret {
         Secret::from(self.0)
     }
@@ -319,19 +323,10 @@ fn trim(value: &Value) -> Result<Value, Error> {
     })
 }
 
-/// Percent-encoding of everything but the unreserved characters of RFC 3986.
 fn urlencode(value: &Value) -> Result<Value, Error> {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let text = text(value)?;
     made(text.bound.saturating_mul(3), Origin::Encoded, |out| {
-        for byte in text.as_str()?.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                out.push(byte);
-            } else {
-                let digit = |bits: u8| HEX[usize::from(bits & 15)];
-                out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte)]);
-            }
-        }
+        out.extend(percent_encoded(text.as_str()?.as_bytes()));
         Ok(())
     })
 }

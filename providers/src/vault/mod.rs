@@ -33,7 +33,7 @@ use self::{
     answer::Answer,
     location::Location,
     login::Pass,
-    settings::{Auth, Engine, SecretKey, Settings, Trust},
+    settings::{Auth, Engine, SecretKey, Settings},
     wire::{INCONSISTENT, INDEX, Wire},
 };
 use crate::{
@@ -234,7 +234,9 @@ impl Vault {
             Some((cert, key)) => Some(self.identity(cert, key).await?),
             None => None,
         };
-        let material = Material { ca: self.ca().await?, identity };
+        let Settings { ca_bundle, ca_provider, .. } = &self.settings;
+        let ca = net::authorities(ca_bundle.as_deref(), ca_provider.as_ref(), &*self.references).await?;
+        let material = Material { ca, identity };
         let mut wire = self.wire.lock().await;
         if let Some((made_from, wire)) = &*wire
             && made_from.same_as(&material)
@@ -260,22 +262,6 @@ impl Vault {
         let made = Arc::new(Wire::new(client, self.settings.server.clone()));
         *wire = Some((material, made.clone()));
         Ok(made)
-    }
-
-    /// The CAs that the store names.
-    async fn ca(&self) -> Result<Option<Vec<u8>>, Failure> {
-        let (pem, place) = match &self.settings.trust {
-            Trust::System => return Ok(None),
-            Trust::Inline(pem) => return Ok(Some(pem.clone())),
-            Trust::ConfigMap(at) => {
-                (self.references.config_map(&at.name, &at.key).await?.into_bytes(), format!("ConfigMap {at}"))
-            }
-            Trust::Secret(at) => {
-                // A certificate is no secret.
-                (self.references.secret(&at.name, &at.key).await?.expose().to_vec(), format!("Secret {at}"))
-            }
-        };
-        net::pem(pem).map(Some).map_err(|failure| failure.at(place))
     }
 
     /// A certificate and its key, as one PEM.

@@ -6,7 +6,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 use waxwing_core::store::{Failure, Kind};
 use waxwing_crds::{
-    CaProviderType, SecretKeyRef, ServiceAccountRef, VaultAuth, VaultEngine, VaultProvider, VaultVersion,
+    CaProvider, SecretKeyRef, ServiceAccountRef, VaultAuth, VaultEngine, VaultProvider, VaultVersion,
 };
 
 use super::wire::NAMESPACE;
@@ -72,19 +72,6 @@ pub(super) enum Auth {
     Token(SecretKey),
 }
 
-/// Where the CAs come from that the server's certificate may be from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trust {
-    /// PEM in a ConfigMap.
-    ConfigMap(SecretKey),
-    /// PEM in the spec.
-    Inline(Vec<u8>),
-    /// PEM in a Secret.
-    Secret(SecretKey),
-    /// The system's.
-    System,
-}
-
 /// All of it.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
@@ -100,8 +87,10 @@ pub(super) struct Settings {
     pub(super) auth_namespace: Option<HeaderValue>,
     /// Headers of all requests: the namespace, and what the store adds.
     pub(super) headers: HeaderMap,
-    /// Whom to trust.
-    pub(super) trust: Trust,
+    /// The CAs that the server's certificate may be from, in the spec.
+    pub(super) ca_bundle: Option<String>,
+    /// Or where to read them.
+    pub(super) ca_provider: Option<CaProvider>,
     /// The certificate and the key that all connections present.
     pub(super) identity: Option<(SecretKey, SecretKey)>,
     /// Whether every answer has to know what the one before knew.
@@ -126,6 +115,11 @@ impl Settings {
             (VaultEngine::Kv, VaultVersion::V1) => Engine::Kv1,
             (VaultEngine::Kv, VaultVersion::V2) => Engine::Kv2,
         };
+        match (&spec.ca_bundle, &spec.ca_provider) {
+            (Some(_), Some(_)) => return Err(bad("set one of caBundle and caProvider").at("caProvider")),
+            (Some(bundle), None) => drop(net::bundle(bundle)?),
+            _ => {}
+        }
         let auth = spec.auth.as_ref().ok_or(bad("a store needs a way to log in").at("auth"))?;
         let namespace = spec.namespace.as_deref().map(|text| namespace(text, "namespace")).transpose()?;
         let mut headers = more_headers(&spec.headers)?;
@@ -143,7 +137,8 @@ impl Settings {
                 .map(|text| self::namespace(text, "auth.namespace"))
                 .transpose()?,
             headers,
-            trust: trust(spec)?,
+            ca_bundle: spec.ca_bundle.clone(),
+            ca_provider: spec.ca_provider.clone(),
             identity: match &spec.tls {
                 None => None,
                 Some(tls) => match (&tls.cert_secret_ref, &tls.key_secret_ref) {
@@ -249,22 +244,6 @@ fn token(account: &ServiceAccountRef, more: &[String], seconds: Option<u32>) -> 
     // The API server gives none for less.
     let seconds = seconds.unwrap_or(SECONDS).max(SECONDS);
     Source::Token { service_account: account.name.clone(), audiences, seconds }
-}
-
-fn trust(spec: &VaultProvider) -> Result<Trust, Failure> {
-    match (&spec.ca_bundle, &spec.ca_provider) {
-        (None, None) => Ok(Trust::System),
-        (Some(bundle), None) => Ok(Trust::Inline(net::bundle(bundle)?)),
-        (None, Some(provider)) => {
-            let key = provider.key.clone().unwrap_or_else(|| "ca.crt".to_owned());
-            let at = SecretKey { name: provider.name.clone(), key };
-            Ok(match provider.kind {
-                CaProviderType::ConfigMap => Trust::ConfigMap(at),
-                CaProviderType::Secret => Trust::Secret(at),
-            })
-        }
-        (Some(_), Some(_)) => Err(bad("set one of caBundle and caProvider").at("caProvider")),
-    }
 }
 
 /// A path of Vault's, without slashes around it.

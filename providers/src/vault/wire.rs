@@ -4,12 +4,10 @@
 //! sent is ours, because the clients of those libraries log what a server says, follow redirects with the token, read
 //! answers of any size, and drop the headers of errors.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use reqwest::{
     Body, Client, Method,
-    header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{DATE, HeaderMap, HeaderName, HeaderValue},
 };
 use rustify::{
     endpoint::Endpoint,
@@ -21,12 +19,7 @@ use waxwing_core::store::{Failure, Kind};
 use zeroize::Zeroizing;
 
 use super::answer::Answer;
-use crate::net;
-
-/// Answers that are larger are not read to their end. Vault's own limit for an entry is 1 MiB.
-const LIMIT: usize = 4 << 20;
-/// How long Vault may ask to be left alone; more is not believed.
-const LONGEST_PAUSE: u64 = 3600;
+use crate::link;
 
 /// What carries the token. It is never logged, and wiped with the session.
 pub(super) const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
@@ -107,62 +100,22 @@ impl Wire {
         if let Some(body) = body {
             request = request.body(Body::from(Bytes::from_owner(body)));
         }
-        let host = self.server.host_str().unwrap_or_default();
-        let answer = async { receive(request.send().await?).await }.await;
-        // What is wrong with a connection is wrong for all that is asked of this host.
-        answer.map_err(|broken| match broken {
-            Broken::Connection(error) => {
-                let failure = net::failure(&error);
-                if failure.place.is_some() { failure } else { failure.at(host) }
+        let got = link::exchange(request).await.map_err(|failure| match failure {
+            // What is wrong with a connection is wrong for all that is asked of this host.
+            Failure { place: None, kind, .. } if kind != Kind::TooLarge => {
+                failure.at(self.server.host_str().unwrap_or_default())
             }
-            Broken::TooLarge => Failure::new(Kind::TooLarge, "the answer is larger than 4 MiB"),
+            failure => failure,
+        })?;
+        let date = got.headers.get(DATE).and_then(|date| jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok());
+        Ok(Answer {
+            status: got.status,
+            retry_after: got.retry_after(),
+            index: got.headers.get(INDEX).cloned(),
+            date: date.map(|date| date.timestamp()),
+            body: got.body,
         })
     }
-}
-
-/// Why there is no answer.
-enum Broken {
-    Connection(reqwest::Error),
-    TooLarge,
-}
-
-impl From<reqwest::Error> for Broken {
-    fn from(error: reqwest::Error) -> Self {
-        Self::Connection(error)
-    }
-}
-
-async fn receive(mut response: reqwest::Response) -> Result<Answer, Broken> {
-    let status = response.status().as_u16();
-    let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
-    let retry_after = text(RETRY_AFTER).and_then(|seconds| seconds.parse::<u64>().ok());
-    let date =
-        text(DATE).and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|zoned| zoned.timestamp());
-    let index = response.headers().get(INDEX).cloned();
-    let length = response.content_length().unwrap_or(0);
-    if length > LIMIT as u64 {
-        return Err(Broken::TooLarge);
-    }
-    // With its final size, where that is known: a vector that grows leaves unwiped copies behind.
-    let mut body = Zeroizing::new(Vec::with_capacity(usize::try_from(length).unwrap_or(LIMIT).max(16 << 10)));
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > LIMIT {
-            return Err(Broken::TooLarge);
-        }
-        append(&mut body, &chunk);
-    }
-    let retry_after = retry_after.map(|seconds| Duration::from_secs(seconds.min(LONGEST_PAUSE)));
-    Ok(Answer { status, retry_after, index, date, body })
-}
-
-/// As `extend`, but a vector that has to move is wiped where it was.
-fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
-    if body.len() + chunk.len() > body.capacity() {
-        let mut larger = Zeroizing::new(Vec::with_capacity(2 * (body.len() + chunk.len())));
-        larger.extend_from_slice(body);
-        *body = larger;
-    }
-    body.extend_from_slice(chunk);
 }
 
 /// The URL of a path. Each segment is encoded, so a key cannot leave its place or begin a query.
@@ -227,14 +180,5 @@ mod tests {
         assert!(secret_header(Zeroizing::new(b"hvs.x\n".to_vec())).is_err());
         let value = secret_header(Zeroizing::new(b"hvs.canary".to_vec())).unwrap();
         assert!(!format!("{value:?}").contains("canary"));
-    }
-
-    #[test]
-    fn a_body_that_grows_keeps_its_bytes() {
-        let mut body = Zeroizing::new(Vec::with_capacity(2));
-        for chunk in ["ab", "cde", ""] {
-            append(&mut body, chunk.as_bytes());
-        }
-        assert_eq!(*body, b"abcde");
     }
 }

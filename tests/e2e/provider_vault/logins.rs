@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use waxwing_core::store::Kind;
 use waxwing_providers::Provider;
 use waxwing_tests::faults::Faults;
+use waxwing_tests::slapd::{self, Slapd};
 use waxwing_tests::vault::{self, Login, ROOT_TOKEN, Vault};
 use waxwing_tests::wait::DEADLINE;
 use waxwing_tests::{block_on, control_plane};
@@ -168,6 +169,30 @@ fn by_a_service_account_through_kubernetes_and_jwt() -> Result<()> {
         let absent = kubernetes("app", json!({"serviceAccountRef": account("absent", &[])}));
         let absent = connect(&vault.url, absent, &kept);
         assert_eq!(kind(value(&absent, "logins/db").await), Some(Kind::CredentialMissing));
+        Ok(())
+    })
+}
+
+#[test]
+fn by_a_name_of_a_directory() -> Result<()> {
+    block_on(async {
+        let vault = vault::shared().await;
+        prepare(vault).await?;
+        let mut directory = Slapd::start("slapd-provider").await?;
+        vault.ldap(&directory, "logins-ldap", "logins").await?;
+        let kept = Kept::of([("ann", &slapd::password("ann")), ("bad", "not-the-password")]);
+        let by = |user: &str, secret: &str| {
+            let method = json!({"path": "logins-ldap", "username": user, "secretRef": key(secret)});
+            connect(&vault.url, json!({"auth": {"ldap": method}}), &kept)
+        };
+        reads(&by("ann", "ann")).await;
+        for (user, secret) in [("ann", "bad"), ("nobody", "ann")] {
+            is_refused(&by(user, secret)).await;
+        }
+        // A directory that does not answer is no wrong password.
+        directory.process.kill();
+        let failure = value(&by("ann", "ann"), "logins/db").await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Unavailable, "{failure}");
         Ok(())
     })
 }

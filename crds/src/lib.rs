@@ -17,7 +17,7 @@ mod store;
 pub use cluster_external_secret::*;
 pub use conditions::ConditionType;
 pub use external_secret::*;
-pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 pub use key_ring::{
     ClusterScopePolicy, KeyRing, KeyRingSpec, KeyRingStatus, KeyState, Protection, ProtectionKind, RingKey,
     RingPolicy, RingRecipient, RollbackPolicy, Rotation,

@@ -129,14 +129,14 @@ reasons! {
 
     // The spec.
     InvalidSpec stalled OnChange Author
-        "The spec breaks the grammar of the sealed format; the message names the field."
-        "Run `waxwing verify` on the file and commit the repaired one."
+        "The spec says something that makes no sense, or that this version does not know; the message names the field."
+        "Correct the named field and commit; `waxwing verify` finds the same in the file of a SealedSecret."
     UnsupportedFormat stalled OnChange Author
         "`spec.format` is not one that this version can open."
         "Seal again with this version's CLI, or upgrade the operator first."
     LimitExceeded stalled OnChange Author
-        "The object has more keys, envelopes or bytes than the format allows; the message names the limit."
-        "Run `waxwing compact`, or split the Secret."
+        "The object has more keys, bytes or other things than it may; the message names the limit."
+        "Split the Secret; `waxwing compact` removes what a SealedSecret no longer needs."
     TypeRefused stalled OnChange Author
         "Secrets of this type give rights in the cluster, and Waxwing never produces them."
         "Choose another type; let the cluster itself make tokens."
@@ -147,10 +147,10 @@ reasons! {
         "The template sets a label or annotation under `waxwing.dev/`, which is Waxwing's own."
         "Remove that key from `template.metadata`."
     KeyCollision stalled OnChange Author
-        "The same key stands in `data` and in `template.data`."
-        "Remove one of the two."
+        "Two values would get the same key of the Secret, such as one in `data` and one in `template.data`."
+        "Remove one of the two, or give it another key."
     TemplateError stalled OnChange Author
-        "A template does not parse, or uses a name that is not one of the opened keys; the message names key and line."
+        "A template does not parse, or uses a name that is not one of the keys that it is given; the message names key and line."
         "Repair the template and try it with `waxwing render`."
     TemplateLimit stalled OnChange Author
         "A template ran too long or wrote too much."
@@ -224,7 +224,7 @@ reasons! {
         "There is no store of this kind and name where the object may look for it."
         "Create the store, or correct `secretStoreRef`."
     InvalidStore stalled OnChange Author
-        "The store's spec makes no sense, or uses what this version does not support; the message names the field."
+        "The store's spec makes no sense, or asks for what this version does not support; the message names the field."
         "Correct the named field of the store."
     PathNotGranted stalled OnChange Platform
         "The ClusterSecretStore grants this namespace no such path."
@@ -263,8 +263,8 @@ reasons! {
         "The value, or all values together, exceed what a Secret can hold."
         "Pick a part by `property`, or split the Secret."
     ProviderRejected moving Backoff Author
-        "The provider calls the request wrong."
-        "Check key, version and the store's spec."
+        "The provider says that the request itself is wrong."
+        "Check the key, the version and the store's spec."
     ProviderUnavailable moving Backoff Platform
         "The provider does not answer, or answers that it is in trouble; the Secret stays as it was."
         "Look at the provider and the way to it; the operator goes on by itself."
@@ -272,10 +272,10 @@ reasons! {
         "The provider's certificate is not trusted, has expired, or is for another host."
         "Put its authority into the store's `caBundle` or `caProvider`, or repair the certificate."
     ProviderSealed moving Backoff Platform
-        "Vault is sealed."
+        "Vault is sealed, so it answers nothing; the Secret stays as it was."
         "Unseal it; the operator goes on by itself."
     ProviderThrottled moving Backoff Platform
-        "The provider asks for fewer requests."
+        "The provider asks for fewer requests; the Secret stays as it was."
         "Wait, or raise the quota; the operator goes on by itself."
     NotSupportedByProvider stalled OnChange Author
         "This provider cannot do what the object asks for."
@@ -289,23 +289,23 @@ reasons! {
         "`creationPolicy: Merge` needs a Secret that exists, and there is none."
         "Create the Secret, or choose `creationPolicy: Owner`."
     FieldConflict stalled Backoff Author
-        "Another writer owns a key that this object would merge into the Secret."
-        "Give one of them another key."
+        "Another writer owns a key that this object would merge into the Secret; the Secret stays as it was."
+        "Give one of the two another key."
     EntryDeleted moving OnChange Waxwing
-        "The provider said twice, a refresh apart, that the entries no longer exist, and `deletionPolicy: Delete` asked to delete the Secret."
+        "The provider said twice, a refresh apart, that the entries do not exist, so the Secret was deleted as `deletionPolicy: Delete` asks."
         "Create the entries again when the Secret shall come back."
     RolloutStarted moving OnChange Waxwing
-        "A workload was restarted because a value in its Secret has changed."
+        "A workload is restarted because a value in its Secret has changed."
         "Nothing is to be done."
     RolloutFailed moving Backoff Author
-        "A workload in `target.rollout` could not be restarted."
+        "A workload in `target.rollout` could not be restarted; the Secret has the new values."
         "Check its name and kind, and that the operator may patch it."
     LeaseEnded moving Soon Waxwing
         "A leased value could not be prolonged and was issued anew."
         "Nothing is to be done."
     NamespacesFailing moving Backoff Author
         "The ExternalSecret could not be made in every selected namespace; the status lists them."
-        "Look at the message of each, such as an ExternalSecret of the same name that is not ours."
+        "Look at the reason of each: there may be an ExternalSecret of the same name that is not ours."
 
     // The ring.
     KeyRingNotReady moving Backoff Platform

@@ -1,9 +1,14 @@
 //! Tests of the types as a whole: what the API server sends and gets, and what the schemas promise.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use super::*;
+
+mod cases;
 
 /// A spec with every field written.
 fn full_spec() -> Value {
@@ -43,11 +48,63 @@ fn places(schema: &Value, path: &str, is: fn(&str, &Value) -> bool, found: &mut 
     }
 }
 
-fn schemas() -> [Value; 2] {
-    [SealedSecret::crd(), KeyRing::crd()].map(|crd| {
+/// The schema of every kind.
+fn schemas() -> BTreeMap<&'static str, Value> {
+    let crds = [
+        ClusterExternalSecret::crd(),
+        ClusterSecretStore::crd(),
+        ExternalSecret::crd(),
+        KeyRing::crd(),
+        SealedSecret::crd(),
+        SecretStore::crd(),
+    ];
+    let kinds = [
+        "ClusterExternalSecret",
+        "ClusterSecretStore",
+        "ExternalSecret",
+        "KeyRing",
+        "SealedSecret",
+        "SecretStore",
+    ];
+    let schemas = crds.map(|crd| {
         let crd = serde_json::to_value(crd).expect("writes");
         crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
-    })
+    });
+    kinds.into_iter().zip(schemas).collect()
+}
+
+/// Reads an object as what its kind says, and writes it again.
+fn read(object: &Value) -> Result<Value, String> {
+    fn as_type<K: serde::Serialize + serde::de::DeserializeOwned>(object: &Value) -> Result<Value, String> {
+        let read: K = serde_json::from_value(object.clone()).map_err(|error| error.to_string())?;
+        Ok(serde_json::to_value(read).expect("writes"))
+    }
+    match object["kind"].as_str().expect("has a kind") {
+        "ClusterExternalSecret" => as_type::<ClusterExternalSecret>(object),
+        "ClusterSecretStore" => as_type::<ClusterSecretStore>(object),
+        "ExternalSecret" => as_type::<ExternalSecret>(object),
+        "KeyRing" => as_type::<KeyRing>(object),
+        "SealedSecret" => as_type::<SealedSecret>(object),
+        "SecretStore" => as_type::<SecretStore>(object),
+        kind => panic!("{kind}"),
+    }
+}
+
+/// The cases of `crds/admission`.
+fn admission_cases() -> Vec<cases::Case> {
+    cases::all(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/admission")))
+}
+
+/// What an object says without those fields that it sets to nothing.
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Array(elements) => elements.iter_mut().for_each(without_nulls),
+        Value::Object(fields) => {
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(without_nulls);
+        }
+        _ => {}
+    }
 }
 
 #[test]
@@ -105,6 +162,37 @@ fn a_key_ring_with_every_field_survives_a_round_trip() {
 }
 
 #[test]
+fn the_status_of_an_external_secret_with_every_field_survives_a_round_trip() {
+    let status = json!({
+        "observedGeneration": 3,
+        "refreshTime": "2026-01-02T03:04:05Z",
+        "refreshed": "1",
+        "store": {"name": "vault", "kind": "ClusterSecretStore"},
+        "entries": [
+            {"key": "shop/db", "version": "3"},
+            {"key": "database/creds/shop", "lease": {"id": "l", "renewable": true, "expiresAt": "2026-01-02T04:04:05Z"}},
+        ],
+        "applied": {
+            "digest": "d", "keyId": "3fa9c1d2", "resourceVersion": "12", "secretUid": "u", "values": "v",
+        },
+        "missingSince": "2026-01-02T03:04:05Z",
+        "source": {"tool": "flux", "name": "flux-system/apps", "revision": "main@sha1:1"},
+        "rollouts": [
+            {"kind": "Deployment", "name": "shop", "digest": "v", "restartedAt": "2026-01-02T03:04:06Z"},
+        ],
+    });
+    assert_eq!(round_trip::<ExternalSecretStatus>(&status), status);
+    let status = json!({"observedGeneration": 1, "capabilities": "ReadOnly"});
+    assert_eq!(round_trip::<SecretStoreStatus>(&status), status);
+    let status = json!({
+        "observedGeneration": 1,
+        "provisionedNamespaces": ["team-a"],
+        "failedNamespaces": [{"namespace": "team-b", "reason": "Conflict"}],
+    });
+    assert_eq!(round_trip::<ClusterExternalSecretStatus>(&status), status);
+}
+
+#[test]
 fn what_is_not_said_is_not_written() {
     let spec = json!({"format": "wax1", "scope": "strict", "type": "Opaque", "envelopes": {}, "data": {}});
     assert_eq!(round_trip::<SealedSecretSpec>(&spec), spec);
@@ -114,6 +202,10 @@ fn what_is_not_said_is_not_written() {
     assert_eq!(round_trip::<KeyRingSpec>(&json!({})), json!({}));
     assert_eq!(round_trip::<SealedSecretStatus>(&json!({})), json!({}));
     assert_eq!(round_trip::<KeyRingStatus>(&json!({})), json!({}));
+    assert_eq!(round_trip::<ExternalSecretSpec>(&json!({})), json!({}));
+    assert_eq!(round_trip::<ExternalSecretStatus>(&json!({})), json!({}));
+    assert_eq!(round_trip::<SecretStoreStatus>(&json!({})), json!({}));
+    assert_eq!(round_trip::<ClusterExternalSecretStatus>(&json!({})), json!({}));
 }
 
 #[test]
@@ -160,6 +252,33 @@ fn a_malformed_status_loses_only_its_malformed_parts() {
     .expect("reads");
     let key = RingKey { recipient: "age1b".to_owned(), state: KeyState::Active, ..RingKey::default() };
     assert_eq!(status, KeyRingStatus { keys: vec![key], ..KeyRingStatus::default() });
+
+    let status: ExternalSecretStatus = serde_json::from_value(json!({
+        "observedGeneration": [],
+        "conditions": "none",
+        "refreshTime": "yesterday",
+        "refreshed": 7,
+        "store": {"name": "vault", "kind": "Shelf"},
+        "entries": [{"key": 1}, {"key": "a", "lease": {"id": "l"}}, {"key": "b"}],
+        "applied": {"digest": "d"},
+        "missingSince": {},
+        "rollouts": {"kind": "Deployment"},
+    }))
+    .expect("reads");
+    let entry = EntryStatus { key: "b".to_owned(), ..EntryStatus::default() };
+    assert_eq!(status, ExternalSecretStatus { entries: vec![entry], ..ExternalSecretStatus::default() });
+    let status: SecretStoreStatus =
+        serde_json::from_value(json!({"conditions": 1, "capabilities": []})).expect("reads");
+    assert_eq!(status, SecretStoreStatus::default());
+    let status: ClusterExternalSecretStatus = serde_json::from_value(json!({
+        "provisionedNamespaces": ["a", 1], "failedNamespaces": [{"namespace": "b"}],
+    }))
+    .expect("reads");
+    let provisioned_namespaces = vec!["a".to_owned()];
+    assert_eq!(
+        status,
+        ClusterExternalSecretStatus { provisioned_namespaces, ..ClusterExternalSecretStatus::default() }
+    );
 }
 
 #[test]
@@ -194,7 +313,7 @@ fn a_key_ring_that_says_something_is_heard() {
 
 #[test]
 fn the_api_server_writes_no_default_into_any_object() {
-    for schema in schemas() {
+    for schema in schemas().into_values() {
         let mut found = Vec::new();
         places(&schema, "", |name, _| name == "default", &mut found);
         assert_eq!(found, Vec::<String>::new());
@@ -204,8 +323,8 @@ fn the_api_server_writes_no_default_into_any_object() {
 /// L01. Guard: no pattern on the values of `spec.data` (`schema`); the API server repeats what a pattern refused.
 #[test]
 fn the_api_server_never_repeats_what_stands_in_place_of_a_sealed_value() {
-    let [sealed_secret, _] = schemas();
-    let values = &sealed_secret["properties"]["spec"]["properties"]["data"]["additionalProperties"];
+    let values =
+        &schemas()["SealedSecret"]["properties"]["spec"]["properties"]["data"]["additionalProperties"];
     for keyword in ["pattern", "enum", "x-kubernetes-validations"] {
         assert!(values[keyword].is_null(), "{keyword}");
     }
@@ -214,7 +333,7 @@ fn the_api_server_never_repeats_what_stands_in_place_of_a_sealed_value() {
 /// An unbounded list, map or string in a spec would make the API server refuse the rules above it.
 #[test]
 fn everything_in_a_spec_is_bounded() {
-    for schema in schemas() {
+    for schema in schemas().into_values() {
         let mut found = Vec::new();
         places(
             &schema["properties"]["spec"],
@@ -235,7 +354,7 @@ fn everything_in_a_spec_is_bounded() {
 
 #[test]
 fn every_rule_has_a_message_that_says_more_than_the_rule() {
-    for schema in schemas() {
+    for schema in schemas().into_values() {
         let mut found = Vec::new();
         places(&schema, "", |name, value| name == "rule" && value.is_string(), &mut found);
         assert!(!found.is_empty());
@@ -246,47 +365,36 @@ fn every_rule_has_a_message_that_says_more_than_the_rule() {
     }
 }
 
-/// The cases of `crds/admission`: name, expectation, object.
-fn admission_cases() -> Vec<(String, String, Value)> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/admission");
-    let paths = std::fs::read_dir(folder).expect("lists").map(|entry| entry.expect("lists").path());
-    let yaml = paths.filter(|path| path.extension().is_some_and(|extension| extension == "yaml"));
-    yaml.map(|path| {
-        let name = path.file_stem().expect("has a name").to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).expect("reads");
-        let expect =
-            text.lines().next().and_then(|line| line.strip_prefix("# expect: ")).expect("has a header");
-        let object = serde_saphyr::from_str(&text).expect("is YAML");
-        (name, expect.to_owned(), object)
-    })
-    .collect()
-}
-
 #[test]
 fn what_the_api_server_accepts_the_types_read_and_write_without_loss() {
-    let accepted = admission_cases().into_iter().filter(|(_, expect, _)| expect == "accepted");
-    let mut count = 0;
-    for (name, _, mut object) in accepted {
-        let written = match name.starts_with("ring-") {
-            true => round_trip::<KeyRing>(&object),
-            false => round_trip::<SealedSecret>(&object),
-        };
-        // An explicit null is the same as nothing.
-        object["spec"].as_object_mut().expect("an object").retain(|_, value| !value.is_null());
-        assert_eq!(written, object, "{name}");
-        count += 1;
+    let mut count = BTreeMap::new();
+    for case in admission_cases().iter().filter(|case| case.is_accepted()) {
+        let mut object = case.object.clone();
+        without_nulls(&mut object);
+        assert_eq!(read(&case.object).as_ref(), Ok(&object), "{}", case.name);
+        *count.entry(case.kind().to_owned()).or_insert(0) += 1;
     }
-    assert!(count > 5);
+    for kind in schemas().keys() {
+        assert!(count[*kind] >= 2, "{kind}");
+    }
 }
 
 #[test]
 fn every_rule_has_an_admission_case_that_it_refuses() {
-    let expected: Vec<_> = admission_cases().into_iter().map(|(_, expect, _)| expect).collect();
-    for schema in schemas() {
+    let cases = admission_cases();
+    for (kind, schema) in schemas() {
+        // What the cluster's kinds have of the namespace's ones is refused by the same code.
+        let alike = |other: &str| other == kind || kind.strip_prefix("Cluster") == Some(other);
+        let expected: Vec<_> =
+            cases.iter().filter(|case| alike(case.kind())).map(|case| case.expect.as_str()).collect();
         let mut found = Vec::new();
         places(&schema, "", |name, value| name == "rule" && value.is_string(), &mut found);
         for path in found {
             let rule = schema.pointer(path.trim_end_matches("/rule")).expect("holds the rule");
+            // Fields that are refused whatever they hold have a test of their own.
+            if rule["rule"] == "false" {
+                continue;
+            }
             let message = rule["message"].as_str().expect("has a message");
             // What is made for the object at hand is shown instead of the message.
             let shown = match rule["messageExpression"].as_str() {
@@ -295,8 +403,46 @@ fn every_rule_has_an_admission_case_that_it_refuses() {
             };
             assert!(
                 expected.iter().any(|part| shown.contains(part) || part.contains(shown)),
-                "{path}: {shown}"
+                "{kind}{path}: {shown}"
             );
+        }
+    }
+}
+
+/// K05, K06. Guard: `deny_unknown_fields` on the types, for objects that no admission has seen.
+#[test]
+fn every_field_that_the_api_server_refuses_by_name_the_types_refuse_too() {
+    let cases = admission_cases();
+    for (kind, schema) in schemas() {
+        let mut left: BTreeSet<_> = cases::refused_fields(&schema).into_iter().collect();
+        let is_own = !matches!(kind, "KeyRing" | "SealedSecret");
+        assert_eq!(left.is_empty(), !is_own, "{kind}");
+        for case in cases.iter().filter(|case| case.kind() == kind && case.is_accepted()) {
+            for (field, object) in cases::with_refused_fields(&schema, &case.object) {
+                let name = field.rsplit('.').next().unwrap();
+                let error = read(&object).expect_err(&field);
+                assert!(error.contains(&format!("unknown field `{name}`")), "{field}: {error}");
+                left.remove(&field);
+            }
+        }
+        assert_eq!(left, BTreeSet::new(), "no accepted case of {kind} could have these");
+    }
+}
+
+/// K05. Guard: the schemas of references (`schema::refused`).
+#[test]
+fn no_reference_names_a_namespace() {
+    for kind in ["ClusterSecretStore", "SecretStore"] {
+        let schema = &schemas()[kind];
+        let mut names = Vec::new();
+        places(schema, "", |name, value| name == "namespace" && value.is_object(), &mut names);
+        let of_vault = ["/vault/properties/namespace", "/auth/properties/namespace"];
+        let names: Vec<_> =
+            names.iter().filter(|path| !of_vault.iter().any(|own| path.ends_with(own))).collect();
+        assert!(names.len() > 20, "the references were found");
+        for path in names {
+            let rule = schema.pointer(&format!("{path}/x-kubernetes-validations/0/rule"));
+            assert_eq!(rule, Some(&json!("false")), "{path}");
         }
     }
 }

@@ -1,11 +1,14 @@
 //! The reference page of the API, from the schemas that the API server gets.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
 use kube::CustomResourceExt;
 use serde_json::Value;
-use waxwing_crds::{KeyRing, SealedSecret};
+use waxwing_crds::{
+    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, KeyRing, SealedSecret, SecretStore,
+};
 
 use crate::reference::NOTICE;
 
@@ -50,6 +53,113 @@ spec:
 ```
 ";
 
+const EXTERNAL_SECRET: &str = "\
+Produces a Secret of values that are pulled from a store, and keeps it as the provider has them. The shape is that of
+`external-secrets.io/v1` for every field that is here.
+
+```yaml
+apiVersion: waxwing.dev/v1alpha1
+kind: ExternalSecret
+metadata:
+  name: shop-db
+  namespace: shop
+spec:
+  secretStoreRef: {name: vault}
+  refreshInterval: 15m
+  target:
+    rollout:
+    - {kind: Deployment, name: shop}
+  data:
+  - secretKey: password
+    remoteRef: {key: shop/db, property: password}
+  dataFrom:
+  - extract: {key: shop/flags}
+```
+";
+const SECRET_STORE: &str = "\
+A provider, and the credentials of one namespace for it. What it refers to lies in that namespace, and a host that it
+names has to be a Service of that namespace or be allowed by the operator's `--allow-endpoint`.
+
+```yaml
+apiVersion: waxwing.dev/v1alpha1
+kind: SecretStore
+metadata:
+  name: vault
+  namespace: shop
+spec:
+  provider:
+    vault:
+      server: https://vault.example.com:8200
+      path: secret
+      auth:
+        kubernetes:
+          role: shop
+          serviceAccountRef: {name: shop}
+```
+";
+const CLUSTER_SECRET_STORE: &str = "\
+The same for several namespaces. What it refers to lies in the operator's namespace, and it may use the operator's own
+identity. It grants nothing that `grants` does not name.
+
+```yaml
+apiVersion: waxwing.dev/v1alpha1
+kind: ClusterSecretStore
+metadata:
+  name: aws
+spec:
+  provider:
+    aws: {service: SecretsManager, region: eu-central-1}
+  grants:
+  - {namespaces: [shop], paths: [shop/**]}
+  - {namespaceSelector: {matchLabels: {tier: prod}}, paths: [shared/*]}
+```
+";
+const CLUSTER_EXTERNAL_SECRET: &str = "\
+Makes the same ExternalSecret in every namespace that it selects, and takes it away where it no longer does. It puts no
+finalizer on namespaces.
+
+```yaml
+apiVersion: waxwing.dev/v1alpha1
+kind: ClusterExternalSecret
+metadata:
+  name: registry
+spec:
+  namespaceSelector: {matchLabels: {tier: prod}}
+  externalSecretSpec:
+    secretStoreRef: {name: aws, kind: ClusterSecretStore}
+    dataFrom:
+    - extract: {key: shared/registry}
+```
+";
+
+/// What is a part of two kinds: where it stands in the second one, and where its fields are listed.
+const SAME: &[(&str, &str, &str)] = &[
+    (
+        "ClusterExternalSecret",
+        "spec.externalSecretSpec",
+        "the `spec` of an [ExternalSecret](#externalsecret)",
+    ),
+    ("ClusterSecretStore", "spec.provider", "the `spec.provider` of a [SecretStore](#secretstore)"),
+];
+
+/// What the name of an object matches.
+const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// Objects that stand in many places: what they are called, and all their fields.
+const REFERENCES: &[(&str, &[&str])] = &[
+    ("certificates", &["key", "name", "namespace", "type"]),
+    ("key of a Secret", &["key", "name", "namespace"]),
+    ("label selector", &["matchExpressions", "matchLabels"]),
+    ("ServiceAccount", &["audiences", "name", "namespace"]),
+];
+/// What those are.
+const ABOUT_REFERENCES: &str = "\
+- *key of a Secret*: `{name, key}`. *ServiceAccount*: `{name, audiences}`; the audiences are optional, and by default the
+  provider's own. *certificates*: `{type: Secret | ConfigMap, name, key}`, with key `ca.crt` by default, and PEM in it.
+  None of them has a namespace: it is that of the store, or the operator's for a ClusterSecretStore.
+- *label selector*: as everywhere in Kubernetes.
+";
+
 /// The page.
 pub(crate) fn page() -> Result<String> {
     let mut page = format!(
@@ -57,9 +167,14 @@ pub(crate) fn page() -> Result<String> {
          The API server writes no defaults into these objects: what Git says is what the cluster holds. `[]` stands for\n\
          each element of a list, `<key>` for each key of a map. The limits and rules are checked at admission, and by the\n\
          operator and the CLI once more. Condition types and reasons are listed in [reasons.md](reasons.md), annotations\n\
-         in [names.md](names.md).\n"
+         in [names.md](names.md).\n\n\
+         Some types are objects that stand in many places:\n\n{ABOUT_REFERENCES}"
     );
     kind::<SealedSecret>(&mut page, SEALED_SECRET)?;
+    kind::<ExternalSecret>(&mut page, EXTERNAL_SECRET)?;
+    kind::<SecretStore>(&mut page, SECRET_STORE)?;
+    kind::<ClusterSecretStore>(&mut page, CLUSTER_SECRET_STORE)?;
+    kind::<ClusterExternalSecret>(&mut page, CLUSTER_EXTERNAL_SECRET)?;
     kind::<KeyRing>(&mut page, KEY_RING)?;
     Ok(page)
 }
@@ -79,64 +194,133 @@ fn kind<K: CustomResourceExt>(page: &mut String, about: &str) -> Result<()> {
         word(&names["categories"][0]),
     )?;
     page.push_str(about);
+    let mut table = Table { kind: word(&names["kind"]), rows: String::new(), refused: BTreeMap::new() };
     for part in ["spec", "status"] {
         let schema = crd
             .pointer(&format!("/spec/versions/0/schema/openAPIV3Schema/properties/{part}"))
             .with_context(|| format!("the schema has no {part}"))?;
-        writeln!(page, "\n### {} {part}\n\n| field | type | meaning |\n|---|---|---|", word(&names["kind"]))?;
-        rules(page, part, schema)?;
-        fields(page, part, schema)?;
+        table.rules(part, schema)?;
+        table.fields(part, schema)?;
+        let rows = std::mem::take(&mut table.rows);
+        writeln!(
+            page,
+            "\n### {} {part}\n\n| field | type | meaning |\n|---|---|---|\n{}",
+            table.kind,
+            rows.trim_end()
+        )?;
     }
-    Ok(())
-}
-
-/// A row for each field below `schema`.
-fn fields(page: &mut String, path: &str, schema: &Value) -> Result<()> {
-    let required = schema["required"].as_array();
-    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-        let required = required.is_some_and(|names| names.iter().any(|other| other == name));
-        let path = format!("{path}.{name}");
-        let mark = if required { "" } else { ", optional" };
-        let mut meaning = sentences(field);
-        for extra in [limits(field), rule_messages(field)] {
-            meaning.extend(extra);
+    if !table.refused.is_empty() {
+        let title = "fields of `external-secrets.io/v1` that are refused";
+        writeln!(page, "\n### {} {title}\n\n| field | instead |\n|---|---|", table.kind)?;
+        for (instead, fields) in &table.refused {
+            writeln!(page, "| {} | {instead} |", together(fields))?;
         }
-        let kind = type_of(field);
-        writeln!(page, "| `{path}` | {kind}{mark} | {} |", meaning.join(" "))?;
-        inner(page, &path, field)?;
     }
     Ok(())
 }
 
-/// The rows of what a field holds. Conditions are Kubernetes' own and need none.
-fn inner(page: &mut String, path: &str, field: &Value) -> Result<()> {
-    if path == "status.conditions" {
-        return Ok(());
+/// The rows of one kind.
+struct Table {
+    kind: String,
+    rows: String,
+    /// Fields that are refused by name, by what to do instead.
+    refused: BTreeMap<String, Vec<String>>,
+}
+
+impl Table {
+    /// A row for each field below `schema`.
+    fn fields(&mut self, path: &str, schema: &Value) -> Result<()> {
+        let required = schema["required"].as_array();
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            let required = required.is_some_and(|names| names.iter().any(|other| other == name));
+            let path = format!("{path}.{name}");
+            if let Some(instead) = refusal(name, field) {
+                self.refused.entry(instead).or_default().push(path);
+                continue;
+            }
+            let mark = if required { "" } else { ", optional" };
+            let mut meaning = sentences(field);
+            let same = SAME.iter().find(|(kind, place, _)| *kind == self.kind && *place == path);
+            if let Some((_, _, what)) = same {
+                meaning.push(format!("The fields are those of {what}."));
+                writeln!(self.rows, "| `{path}` | {}{mark} | {} |", type_of(field), meaning.join(" "))?;
+                continue;
+            }
+            if reference(field).is_none() {
+                for extra in [limits(field), rule_messages(field)] {
+                    meaning.extend(extra);
+                }
+            }
+            writeln!(self.rows, "| `{path}` | {}{mark} | {} |", type_of(field), meaning.join(" "))?;
+            self.inner(&path, field)?;
+        }
+        Ok(())
     }
-    for (holder, mark) in [("items", "[]"), ("additionalProperties", ".<key>")] {
-        if field[holder]["properties"].is_object() {
-            fields(page, &format!("{path}{mark}"), &field[holder])?;
-        } else if field[holder].is_object() {
-            let limits = limits(&field[holder]);
-            if !limits.is_empty() {
-                writeln!(page, "| `{path}{mark}` | {} | {} |", type_of(&field[holder]), limits.join(" "))?;
+
+    /// The rows of what a field holds. Conditions are Kubernetes' own and need none.
+    fn inner(&mut self, path: &str, field: &Value) -> Result<()> {
+        if path == "status.conditions" || reference(field).is_some() {
+            return Ok(());
+        }
+        for (holder, mark) in [("items", "[]"), ("additionalProperties", ".<key>")] {
+            let inner = &field[holder];
+            if reference(inner).is_some() {
+                continue;
+            }
+            let path = format!("{path}{mark}");
+            if inner["properties"].is_object() {
+                self.rules(&path, inner)?;
+                self.fields(&path, inner)?;
+            } else if inner.is_object() {
+                let limits = limits(inner);
+                if !limits.is_empty() {
+                    writeln!(self.rows, "| `{path}` | {} | {} |", type_of(inner), limits.join(" "))?;
+                }
             }
         }
+        self.fields(path, field)
     }
-    fields(page, path, field)
+
+    /// A row for the rules that span several fields.
+    fn rules(&mut self, path: &str, schema: &Value) -> Result<()> {
+        let messages = rule_messages(schema);
+        if !messages.is_empty() {
+            writeln!(self.rows, "| `{path}` | object | {} |", messages.join(" "))?;
+        }
+        Ok(())
+    }
 }
 
-/// A row for the rules that span several fields.
-fn rules(page: &mut String, path: &str, schema: &Value) -> Result<()> {
-    let messages = rule_messages(schema);
-    if !messages.is_empty() {
-        writeln!(page, "| `{path}` | object | {} |", messages.join(" "))?;
+/// What to do instead, when a field is declared only to be refused.
+fn refusal(name: &str, field: &Value) -> Option<String> {
+    let rule = &field["x-kubernetes-validations"][0];
+    let message = rule["message"].as_str().filter(|_| rule["rule"] == "false")?;
+    let instead = message.strip_prefix(name).unwrap_or(message);
+    Some(instead.strip_prefix(" is not supported: ").unwrap_or(instead).to_owned())
+}
+
+/// Fields of one row: many of one object are listed by their names alone.
+fn together(fields: &[String]) -> String {
+    let split: Vec<_> = fields.iter().filter_map(|field| field.rsplit_once('.')).collect();
+    let parent = split.first().map_or("", |(parent, _)| parent);
+    if fields.len() > 3 && split.iter().all(|(other, _)| *other == parent) {
+        let names: Vec<_> = split.iter().map(|(_, name)| format!("`{name}`")).collect();
+        return format!("in `{parent}`: {}", names.join(", "));
     }
-    Ok(())
+    fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// The name of an object that stands in many places.
+fn reference(schema: &Value) -> Option<&'static str> {
+    let fields: Vec<_> = schema["properties"].as_object()?.keys().map(String::as_str).collect();
+    REFERENCES.iter().find(|(_, own)| *own == fields).map(|(name, _)| *name)
 }
 
 /// The type as a person would say it.
 fn type_of(schema: &Value) -> String {
+    if let Some(name) = reference(schema) {
+        return name.to_owned();
+    }
     let plain = schema["type"].as_str().unwrap_or("any");
     match plain {
         "array" => format!("list of {}", type_of(&schema["items"])),
@@ -158,11 +342,21 @@ fn sentences(schema: &Value) -> Vec<String> {
 fn limits(schema: &Value) -> Vec<String> {
     let mut limits = Vec::new();
     if let Some(words) = schema["enum"].as_array() {
-        let words: Vec<_> = words.iter().filter_map(Value::as_str).map(|word| format!("`{word}`")).collect();
+        let rules = schema["x-kubernetes-validations"].as_array();
+        let is_refused =
+            |word: &str| rules.into_iter().flatten().any(|rule| rule["rule"] == format!("self != '{word}'"));
+        let words: Vec<_> = words
+            .iter()
+            .filter_map(Value::as_str)
+            .filter(|word| !is_refused(word))
+            .map(|word| format!("`{word}`"))
+            .collect();
         limits.push(format!("One of {}.", words.join(", ")));
     }
-    if let Some(pattern) = schema["pattern"].as_str() {
-        limits.push(format!("Matches `{}`.", pattern.replace('|', "\\|")));
+    match schema["pattern"].as_str() {
+        Some(OBJECT_NAME) => return vec!["A name as objects in Kubernetes have it.".to_owned()],
+        Some(pattern) => limits.push(format!("Matches `{}`.", pattern.replace('|', "\\|"))),
+        None => {}
     }
     for (keyword, unit) in [("maxLength", "characters"), ("maxItems", "elements"), ("maxProperties", "keys")]
     {
@@ -195,9 +389,19 @@ mod tests {
             "| `spec.rotation.every` | string |",
             "| `status.keys[].seq` | integer |",
             "| `status.conditions` | list of object, optional |",
+            "| `spec.dataFrom[]` | object | Rule: set either extract or find.",
+            "| `spec.provider.vault.auth.tokenSecretRef` | key of a Secret, optional |",
+            "| `spec.grants[].namespaceSelector` | label selector, optional |",
+            "| `spec.provider` | object | The provider: exactly one. What it refers to lies in the operator's",
+            "| `spec.target.creationPolicy` | string, optional |",
+            "| `spec.target.name` | string, optional | The name of the Secret. Default is the name of the ExternalSecret. A name as",
+            "| `spec.syncWindows` | the annotation",
+            "| in `spec.provider`: `akeyless`,",
         ] {
             assert!(page.lines().any(|line| line.starts_with(start)), "{start}\n{page}");
         }
-        assert!(!page.contains("status.conditions[]"));
+        for no in ["status.conditions[]", "tokenSecretRef.key", "`CreateOrMerge`", "externalSecretSpec."] {
+            assert!(!page.contains(no), "{no}");
+        }
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     lease::Elector,
     logs,
     pull::{
+        cluster_external_secret::{self, ClusterExternalSecrets},
         external_secret::{self, ExternalSecrets},
         secret_store::{self, Stores},
     },
@@ -106,11 +107,15 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
             let sealed = |context: Arc<Context>, key| async move { sealed_secret::reconcile(&context, &key).await };
             let external = |context: Arc<Context>, key| async move { external_secret::reconcile(&context, &key).await };
             let stores = |context: Arc<Context>, key| async move { secret_store::reconcile(&context, &key).await };
+            let cluster = |context: Arc<Context>, key| async move {
+                cluster_external_secret::reconcile(&context, &key).await
+            };
             let stop = || signalled(stopped.clone());
             futures::join!(
                 workers::run::<SealedSecrets, _, _>(context.clone(), stop(), sealed),
                 workers::run::<ExternalSecrets, _, _>(context.clone(), stop(), external),
                 workers::run::<Stores, _, _>(context.clone(), stop(), stores),
+                workers::run::<ClusterExternalSecrets, _, _>(context.clone(), stop(), cluster),
             );
         }
         () = signalled(stopped.clone()) => {}

@@ -89,7 +89,7 @@ pub(crate) fn start(
 ) -> Synced {
     let flags = &context.flags;
     let scopes = flags.scopes();
-    let synced = Synced::new(scopes.len() * 4 + 1);
+    let synced = Synced::new(scopes.len() * 4 + 1 + usize::from(flags.namespaces.is_empty()));
     for scope in scopes {
         let sealed = SealedSecrets { context: context.clone() };
         let api = served(client, scope.as_deref());
@@ -115,6 +115,15 @@ pub(crate) fn start(
     let api = Api::all(client.clone());
     tasks.spawn(follow(api, page(), "clustersecretstores", context.clone(), cache));
     if flags.namespaces.is_empty() {
+        // In a list of namespaces nothing is known of the others, so there is nothing to select from.
+        let cache = Cache::new(None, &synced, pull::ClusterExternalSecrets(context.clone()));
+        tasks.spawn(follow(
+            Api::all(client.clone()),
+            page(),
+            "clusterexternalsecrets",
+            context.clone(),
+            cache,
+        ));
         let api = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
         let namespaces =
             Namespaces { context: context.clone(), seen: HashSet::new(), labels: BTreeMap::new() };
@@ -395,6 +404,7 @@ impl Follower<PartialObjectMeta<Namespace>> for Namespaces {
                 terminating.replace(std::mem::take(&mut self.seen));
                 let known = &self.context.pull.namespaces;
                 *known.write().unwrap_or_else(PoisonError::into_inner) = std::mem::take(&mut self.labels);
+                self.context.look_cluster_external();
             }
             Event::Apply(namespace) => {
                 terminating.set(&namespace.name_any(), namespace.meta().deletion_timestamp.is_some());

@@ -122,7 +122,7 @@ impl Grant {
         if spec.namespaces.is_empty() && spec.namespace_selector.is_none() {
             return Err(GrantFault::Nobody);
         }
-        let selector = Selector::read(spec)?;
+        let selector = spec.namespace_selector.as_ref().map(Selector::read).transpose()?;
         if spec.paths.is_empty() {
             return Err(GrantFault::Nothing);
         }
@@ -185,7 +185,7 @@ fn split(path: &str) -> (bool, &str) {
 
 /// A label selector of namespaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Selector(Vec<(String, Wanted)>);
+pub(super) struct Selector(Vec<(String, Wanted)>);
 
 /// What one label has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,10 +197,7 @@ enum Wanted {
 }
 
 impl Selector {
-    fn read(spec: &crds::Grant) -> Result<Option<Self>, GrantFault> {
-        let Some(selector) = &spec.namespace_selector else {
-            return Ok(None);
-        };
+    pub(super) fn read(selector: &crds::LabelSelector) -> Result<Self, GrantFault> {
         let labels = selector.match_labels.iter().flatten();
         let mut wanted: Vec<_> =
             labels.map(|(label, value)| (label.clone(), Wanted::AnyOf(vec![value.clone()]))).collect();
@@ -215,11 +212,11 @@ impl Selector {
             };
             wanted.push((expression.key.clone(), is));
         }
-        if wanted.len() > LIMIT { Err(GrantFault::TooMany) } else { Ok(Some(Self(wanted))) }
+        if wanted.len() > LIMIT { Err(GrantFault::TooMany) } else { Ok(Self(wanted)) }
     }
 
     /// An empty selector is one of all namespaces, as everywhere in Kubernetes.
-    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub(super) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|(label, wanted)| match (wanted, labels.get(label)) {
             (Wanted::AnyOf(values), Some(value)) => values.contains(value),
             (Wanted::NoneOf(values), Some(value)) => !values.contains(value),

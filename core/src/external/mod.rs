@@ -1,6 +1,7 @@
 //! The pure middle of an ExternalSecret: from its spec to what is asked of which store, and from the answers to the
 //! values of the Secret.
 
+pub mod cluster;
 mod decode;
 mod grant;
 mod json;
@@ -11,7 +12,6 @@ pub mod plan;
 mod property;
 mod rewrite;
 mod spec;
-mod templates;
 mod values;
 
 pub use grant::{GrantError, GrantFault, Grants};
@@ -20,8 +20,7 @@ pub use key::{KeyFault, check_key, check_path};
 pub use needs::{Answer, Answers, Ask, Need, StoreKind, StoreRef};
 pub use pattern::Pattern;
 pub use spec::{Refresh, Spec, SpecError, SpecFault};
-pub use templates::ExternalTemplates;
-pub use values::{Place, ValueError, ValueFault, assemble};
+pub use values::{Place, ValueError, ValueFault, assemble, check_size};
 pub use waxwing_crds::{
     CreationPolicy as Creation, DeletionPolicy as Deletion, MergePolicy, Rollout, RolloutKind,
 };

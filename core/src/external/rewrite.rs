@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use waxwing_crds::ConversionStrategy;
 use zeroize::Zeroizing;
 
-use super::templates::TransformTemplate;
 use super::{
     json::{Json, JsonFault},
     pattern::Pattern,
     values::{Faulty, ValueFault},
 };
-use crate::Secret;
+use crate::{Secret, template::TransformTemplate};
 
 /// Values by the name that they have so far.
 pub(super) type Named = BTreeMap<String, Secret>;

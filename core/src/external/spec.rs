@@ -18,7 +18,6 @@ use super::{
     pattern::Pattern,
     property::Property,
     rewrite::{Merge, Rewrite},
-    templates::{ExternalTemplates, TransformTemplate},
     values::{Reading, Several, Single},
 };
 use crate::{
@@ -28,7 +27,7 @@ use crate::{
     },
     seal::DataKey,
     store::{Find, Read},
-    template::TemplateError,
+    template::{ExternalTemplates, TemplateError, TransformTemplate},
 };
 
 /// The spec of one ExternalSecret, checked, with every default applied.

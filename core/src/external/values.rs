@@ -211,14 +211,23 @@ pub fn assemble(spec: &Spec, answers: &Answers) -> Result<Data, ValueError> {
         let value = item.value(answers).map_err(|fault| item.error(fault))?;
         values.insert(item.key.clone(), value);
     }
-    let whole = |fault| ValueError { place: Place::default(), fault };
-    if values.len() > limits::VALUES {
-        return Err(whole(ValueFault::TooManyKeys));
-    }
-    if values.values().map(Secret::len).sum::<usize>() > limits::DATA_BYTES {
-        return Err(whole(ValueFault::TooLarge));
-    }
-    Ok(values.into_iter().collect())
+    let values = values.into_iter().collect();
+    check_size(&values).map(|()| values)
+}
+
+/// Whether a Secret can hold all this, composed values too.
+///
+/// # Errors
+/// When it is too much, by number or by size.
+pub fn check_size(values: &Data) -> Result<(), ValueError> {
+    let fault = if values.len() > limits::VALUES {
+        ValueFault::TooManyKeys
+    } else if values.iter().map(|(_, value)| value.len()).sum::<usize>() > limits::DATA_BYTES {
+        ValueFault::TooLarge
+    } else {
+        return Ok(());
+    };
+    Err(ValueError { place: Place::default(), fault })
 }
 
 impl Single {

@@ -4,6 +4,7 @@
 //! connection then serves every ExternalSecret that names the store. When one that was in trouble is well again, all that
 //! read from it are looked at.
 
+pub(crate) mod cluster_external_secret;
 pub(crate) mod external_secret;
 mod fetch;
 mod records;
@@ -27,7 +28,8 @@ use crate::{
 };
 
 pub(crate) use records::{
-    ClusterStoreKind, ClusterStoreRecord, External, ExternalRecord, SecretStoreKind, SecretStoreRecord,
+    ClusterExternal, ClusterExternalRecord, ClusterStoreKind, ClusterStoreRecord, External, ExternalRecord,
+    SecretStoreKind, SecretStoreRecord,
 };
 use targets::Targets;
 
@@ -44,6 +46,9 @@ pub struct Pull {
     pub(crate) queue: Queue,
     /// The stores that are to be looked at, of both kinds.
     pub(crate) stores_queue: Queue,
+    pub(crate) cluster_external: Store<ClusterExternalRecord>,
+    /// The ClusterExternalSecrets that are to be looked at.
+    pub(crate) cluster_external_queue: Queue,
     pub(crate) memories: Memories<Memory>,
     /// Which ExternalSecrets give which Secret.
     pub(crate) targets: Targets,
@@ -63,6 +68,8 @@ impl Pull {
             cluster_stores: Store::default(),
             queue: Queue::new(),
             stores_queue: Queue::new(),
+            cluster_external: Store::default(),
+            cluster_external_queue: Queue::new(),
             memories: Memories::default(),
             targets: Targets::default(),
             namespaces: RwLock::default(),
@@ -115,6 +122,14 @@ impl Context {
         }
     }
 
+    /// Looks at every ClusterExternalSecret: what one depends on has changed, and there are few.
+    pub(crate) fn look_cluster_external(&self) {
+        if self.leadership.is_held() {
+            let keys = self.pull.cluster_external.keys();
+            keys.iter().for_each(|key| self.pull.cluster_external_queue.add(key, Class::Changed));
+        }
+    }
+
     /// Looks at every ExternalSecret that names this store.
     pub(crate) fn look_dependents(&self, store: &ObjectKey) {
         let mut dependents = Vec::new();
@@ -131,6 +146,7 @@ impl Context {
         let keys = self.pull.external.keys();
         let there = keys.iter().filter(|key| key.namespace() == namespace);
         there.for_each(|key| self.look_external(key, Class::Changed));
+        self.look_cluster_external();
     }
 
     /// A Secret has changed: whoever produces it looks at it, and so do the stores that read credentials from it.

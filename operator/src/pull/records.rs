@@ -1,8 +1,9 @@
 //! What is kept of stores and ExternalSecrets: as for SealedSecrets, JSON text that is decoded when it is looked at.
 
 use waxwing_crds::{
-    ClusterSecretStore, ClusterSecretStoreSpec, Condition, ExternalSecret, ExternalSecretSpec,
-    ExternalSecretStatus, SecretStore, SecretStoreSpec, SecretStoreStatus,
+    ClusterExternalSecret, ClusterExternalSecretSpec, ClusterExternalSecretStatus, ClusterSecretStore,
+    ClusterSecretStoreSpec, Condition, ExternalSecret, ExternalSecretSpec, ExternalSecretStatus, SecretStore,
+    SecretStoreSpec, SecretStoreStatus,
 };
 
 use crate::{
@@ -22,6 +23,12 @@ pub(crate) enum SecretStoreKind {}
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ClusterStoreKind {}
 
+/// Marks ClusterExternalSecrets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ClusterExternal {}
+
+/// What is kept of a ClusterExternalSecret.
+pub(crate) type ClusterExternalRecord = ObjectRecord<ClusterExternal>;
 /// What is kept of an ExternalSecret.
 pub(crate) type ExternalRecord = ObjectRecord<External>;
 /// What is kept of a SecretStore.
@@ -38,6 +45,17 @@ impl Served for External {
     const KIND: &'static str = super::EXTERNAL_SECRET;
 
     fn said(status: &ExternalSecretStatus) -> (Option<i64>, &[Condition]) {
+        (status.observed_generation, &status.conditions)
+    }
+}
+
+impl Served for ClusterExternal {
+    type Crd = ClusterExternalSecret;
+    type Spec = ClusterExternalSecretSpec;
+    type Status = ClusterExternalSecretStatus;
+    const KIND: &'static str = waxwing_core::external::cluster::KIND;
+
+    fn said(status: &ClusterExternalSecretStatus) -> (Option<i64>, &[Condition]) {
         (status.observed_generation, &status.conditions)
     }
 }

@@ -2,19 +2,21 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use waxwing_core::external::{Ask, Grants, Need, StoreKind, StoreRef};
-use waxwing_core::store::{Failure, Kind};
-use waxwing_crds::{Reason, StoreProvider, VaultEngine};
+use waxwing_core::external::{Grants, StoreKind, StoreRef};
+use waxwing_core::store::Kind;
+use waxwing_crds::{Reason, StoreProvider};
 use waxwing_providers::{
     Broker, Place, References,
     broker::{Call, Observer},
+    fetch::{Granted, is_dynamic},
     identity::{ClientKey, Version},
 };
+
+pub(crate) use waxwing_providers::fetch::{Reached, Refused};
 
 use super::{references::InNamespace, store_key};
 use crate::{
@@ -22,33 +24,6 @@ use crate::{
     metrics::Metrics,
     store::{ObjectKey, Record},
 };
-
-/// Why a store gives nothing, in words that are safe to show.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    pub(crate) reason: Reason,
-    pub(crate) message: String,
-    /// Whether another store may be asked instead.
-    pub(crate) outage: bool,
-    /// Whether the provider has said positively that the entry does not exist.
-    pub(crate) missing: bool,
-}
-
-impl Refused {
-    pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), outage: false, missing: false }
-    }
-
-    /// A provider's failure, at a store.
-    pub(crate) fn of(store: &impl fmt::Display, failure: &Failure) -> Self {
-        Self {
-            reason: failure.reason(),
-            message: format!("{store}: {failure}"),
-            outage: failure.kind.is_outage(),
-            missing: failure.kind == Kind::EntryMissing,
-        }
-    }
-}
 
 /// A store as it is: what it is called, what it holds and where its references lie.
 #[derive(Clone, Debug)]
@@ -59,34 +34,6 @@ pub(crate) struct Described {
     pub(crate) provider: StoreProvider,
     /// For a ClusterSecretStore: what it grants.
     pub(crate) grants: Option<Grants>,
-}
-
-/// A store that can be asked.
-#[derive(Clone)]
-pub(crate) struct Reached {
-    pub(crate) broker: Broker,
-    /// Whether what it gives belongs to one object each.
-    pub(crate) dynamic: bool,
-    described: Arc<Described>,
-}
-
-impl Reached {
-    /// Whether the store lets this namespace ask this.
-    pub(crate) fn permits(&self, ctx: &Context, namespace: &str, need: &Need) -> bool {
-        let grants = self.described.grants.as_ref();
-        grants.is_none_or(|grants| grants.permits(namespace, &ctx.pull.labels_of(namespace), &need.ask))
-    }
-
-    /// Whether it lets this namespace read an entry that was found.
-    pub(crate) fn permits_key(&self, ctx: &Context, namespace: &str, key: &str) -> bool {
-        let grants = self.described.grants.as_ref();
-        grants.is_none_or(|grants| grants.permits_key(namespace, &ctx.pull.labels_of(namespace), key))
-    }
-
-    /// What to ask in the place of this need.
-    pub(crate) fn ask(&self, need: &Need, uid: &str) -> Ask {
-        if self.dynamic { need.clone().of_consumer(uid).ask } else { need.ask.clone() }
-    }
 }
 
 /// What the store of this name says, for an object in this namespace.
@@ -118,7 +65,7 @@ pub(crate) fn describe(ctx: &Context, namespace: &str, store: &StoreRef) -> Resu
 /// Connects to a store, or gives the connection that there is. It is made anew when the store, or a Secret that it refers
 /// to, has changed.
 pub(crate) async fn reach(ctx: &Context, namespace: &str, store: &StoreRef) -> Result<Reached, Refused> {
-    let described = Arc::new(describe(ctx, namespace, store)?);
+    let described = describe(ctx, namespace, store)?;
     let home = match store.kind {
         StoreKind::SecretStore => namespace,
         StoreKind::ClusterSecretStore => &ctx.flags.operator_namespace,
@@ -154,9 +101,12 @@ pub(crate) async fn reach(ctx: &Context, namespace: &str, store: &StoreRef) -> R
         .clients
         .reach(&key, &described.provider, &place, references, observer)
         .map_err(|failure| Refused::of(store, &failure))?;
-    let vault = described.provider.vault.as_ref();
-    let dynamic = vault.is_some_and(|vault| vault.engine == Some(VaultEngine::Dynamic));
-    Ok(Reached { broker, dynamic, described })
+    let granted = described.grants.map(|grants| Granted {
+        grants,
+        namespace: namespace.to_owned(),
+        labels: ctx.pull.labels_of(namespace),
+    });
+    Ok(Reached { broker, dynamic: is_dynamic(&described.provider), granted })
 }
 
 /// Counts what providers are asked.

@@ -6,7 +6,8 @@ use super::Fills;
 use crate::{
     context::Context,
     pull::{
-        ClusterStoreKind, ClusterStoreRecord, External, ExternalRecord, SecretStoreKind, SecretStoreRecord,
+        ClusterExternal, ClusterExternalRecord, ClusterStoreKind, ClusterStoreRecord, External,
+        ExternalRecord, SecretStoreKind, SecretStoreRecord,
     },
     queue::Class,
     records::Incoming,
@@ -36,7 +37,33 @@ impl Fills for ExternalSecrets {
         self.0.look_external(key, if is_new { Class::New } else { Class::Changed });
     }
     fn gone(&self, key: &ObjectKey) {
+        self.0.look_cluster_external();
         self.0.forget_external(key);
+    }
+}
+
+/// The ClusterExternalSecrets.
+pub(super) struct ClusterExternalSecrets(pub(super) Arc<Context>);
+
+impl Fills for ClusterExternalSecrets {
+    const MAY_LACK: bool = true;
+    type Incoming = Incoming<ClusterExternal>;
+    type Record = ClusterExternalRecord;
+
+    fn split(object: Incoming<ClusterExternal>) -> (ObjectKey, ClusterExternalRecord) {
+        object.into()
+    }
+    fn store(&self) -> &Store<ClusterExternalRecord> {
+        &self.0.pull.cluster_external
+    }
+    fn changed(&self, key: &ObjectKey, is_new: bool) {
+        if self.0.leadership.is_held() {
+            let class = if is_new { Class::New } else { Class::Changed };
+            self.0.pull.cluster_external_queue.add(key, class);
+        }
+    }
+    fn gone(&self, key: &ObjectKey) {
+        self.0.pull.cluster_external_queue.forget(key);
     }
 }
 

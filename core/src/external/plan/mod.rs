@@ -23,7 +23,9 @@ use waxwing_crds::{
     names,
 };
 
-use super::{Answers, Ask, Creation, Deletion, Refresh, Rollout, Spec, StoreKind, StoreRef, assemble};
+use super::{
+    Answers, Ask, Creation, Deletion, Refresh, Rollout, Spec, StoreKind, StoreRef, assemble, check_size,
+};
 use crate::{
     keys::Identities,
     plan::{
@@ -473,7 +475,9 @@ fn conclude(input: &Input<'_>, memory: &Memory, fetch: &Fetch, fetched: Fetched)
         }
     };
     let values = assemble(spec, &answers).map_err(|error| failing(&error.to_string(), error.reason()))?;
-    let keys = produce::compose(spec, values).map_err(|error| failing(&error.to_string(), error.reason()))?;
+    let keys =
+        produce::compose(input, spec, values).map_err(|error| failing(&error.to_string(), error.reason()))?;
+    check_size(&keys).map_err(|error| failing(&error.to_string(), error.reason()))?;
     let tag = mark::values(input, &keys);
     let before = input.object.status.applied.as_ref().map(|applied| applied.values.as_str());
     let is_same = before == Some(tag.as_str());

@@ -5,15 +5,16 @@ use waxwing_crds::names;
 use super::{super::MergePolicy, Claim, Creation, Input, KIND, Spec};
 use crate::{
     plan::{Data, Owner, Produced},
-    template::TemplateError,
+    template::{Place, TemplateError},
 };
 
 /// The keys of the Secret: the values, what is composed from them, or both.
-pub(super) fn compose(spec: &Spec, values: Data) -> Result<Data, TemplateError> {
+pub(super) fn compose(input: &Input<'_>, spec: &Spec, values: Data) -> Result<Data, TemplateError> {
     if spec.templates.is_empty() {
         return Ok(values);
     }
-    let composed = spec.templates.render(&values)?;
+    let place = Place { namespace: input.object.namespace, name: input.object.name };
+    let composed = spec.templates.render(&values, place)?;
     Ok(match spec.merge_policy {
         MergePolicy::Replace => composed,
         MergePolicy::Merge => values.with(composed),

@@ -283,6 +283,19 @@ fn policies_never_delete_or_freeze_a_secret_of_others() {
     invalid(target(json!({"rollout": twice})), "spec.target.rollout[1]");
 }
 
+#[test]
+fn templates_that_cannot_work() {
+    const DATA: &str = "spec.target.template.data";
+    const STEP: &str = "spec.dataFrom[0].rewrite[0].transform.template";
+    for source in ["{{ oops", "{% include 'x' %}", "{{ a | nope }}", "{{ env('HOME') }}"] {
+        let error = refused(template(json!({"data": {"url": source}})), Reason::TemplateError, DATA);
+        assert!(error.to_string().contains("template url"), "{error}");
+        refused(rewrite(json!({"transform": {"template": source}})), Reason::TemplateError, STEP);
+    }
+    let spec = read(template(json!({"data": {"url": "db://{{ user }}:{{ password | urlencode }}@h"}}))).unwrap();
+    assert!(!spec.templates.is_empty());
+}
+
 /// K07. Guard: `names::is_refused_secret_type` in `secret_type`.
 #[test]
 fn types_that_are_credentials_for_the_cluster() {

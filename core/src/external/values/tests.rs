@@ -237,6 +237,19 @@ fn steps_of_rewrite_follow_each_other() {
 }
 
 #[test]
+fn names_are_made_by_templates() {
+    let with = |template: &str| {
+        let rewrite = json!([{"transform": {"template": template}}]);
+        from(json!([{"extract": {"key": "db"}, "rewrite": rewrite}]))
+    };
+    let entry = r#"{"user": "app", "host": "h"}"#;
+    check(&with("DB_{{ value | upper }}"), &[("db", entry)], &[("DB_HOST", "h"), ("DB_USER", "app")]);
+    check(&with("{% if value == 'user' %}{{ value }}{% endif %}"), &[("db", entry)], &[("user", "app")]);
+    let message = "dataFrom[0], key `db`, name `host`: rewrite.transform makes no name of it";
+    refused(&with("{{ user }}"), &[("db", entry)], Reason::InvalidKey, message);
+}
+
+#[test]
 fn later_items_win_and_single_keys_win_over_all() {
     let spec = spec(
         json!([{"secretKey": "c", "remoteRef": {"key": "c"}}]),

@@ -21,6 +21,7 @@ mod main_path;
 mod ownership;
 mod policies;
 mod provider_aws;
+mod provider_kubernetes;
 mod provider_vault;
 mod refused;
 mod rewrap;

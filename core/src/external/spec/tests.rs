@@ -292,7 +292,8 @@ fn templates_that_cannot_work() {
         assert!(error.to_string().contains("template url"), "{error}");
         refused(rewrite(json!({"transform": {"template": source}})), Reason::TemplateError, STEP);
     }
-    let spec = read(template(json!({"data": {"url": "db://{{ user }}:{{ password | urlencode }}@h"}}))).unwrap();
+    let spec =
+        read(template(json!({"data": {"url": "db://{{ user }}:{{ password | urlencode }}@h"}}))).unwrap();
     assert!(!spec.templates.is_empty());
 }
 

@@ -7,6 +7,7 @@ mod logins;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -15,6 +16,9 @@ use waxwing_core::store::endpoint::Allow;
 use waxwing_core::store::{Entry, Failure, Kind, Read};
 use waxwing_providers::{Place, Provider, References, Rules, Token, vault};
 use waxwing_tests::control_plane::ControlPlane;
+
+/// Between two looks at what comes of itself.
+const POLL: Duration = Duration::from_millis(20);
 
 /// What a store refers to: values by Secret and key, which a test may change, and ServiceAccounts of a namespace of the
 /// test API server.

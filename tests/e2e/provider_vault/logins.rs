@@ -1,7 +1,6 @@
 //! The ways into Vault, and how long one lasts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use futures::future::join_all;
@@ -14,10 +13,8 @@ use waxwing_tests::vault::{self, Login, ROOT_TOKEN, Vault};
 use waxwing_tests::wait::DEADLINE;
 use waxwing_tests::{block_on, control_plane};
 
-use super::{Kept, asking, connect, key, kind, read, value};
+use super::{Kept, POLL, asking, connect, key, kind, read, value};
 
-/// Between two looks at what Vault was asked.
-const POLL: Duration = Duration::from_millis(20);
 const READ: &str = "path \"secret/data/logins/*\" { capabilities = [\"read\"] }";
 
 /// The policy that the logins get, and an entry that it allows.

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,7 +11,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use tracing::{debug, info, warn};
 use waxwing_core::{
     external::{
-        Spec,
+        Spec, StoreRef,
         plan::{First, Input, Memory, Object, Plan, Report, StoreFact, first, report, then, wants_source},
     },
     plan::{Next, Outcome, Place, Target},
@@ -71,7 +72,33 @@ impl Context {
         self.pull.queue.forget(key);
         self.pull.targets.forget(key);
         self.sources.forget(EXTERNAL_SECRET, key);
-        self.pull.memories.forget(key);
+        if let Some(Memory { leases, lessor: Some(store), .. }) = self.pull.memories.forget(key)
+            && !leases.is_empty()
+        {
+            // Whoever looked at it has made sure that the leases are its own. Nobody listens only at the end.
+            let _ = self.pull.ended.0.send(Ended { namespace: key.namespace().to_owned(), store, leases });
+        }
+    }
+}
+
+/// Leases of an object that is gone.
+pub(crate) struct Ended {
+    namespace: String,
+    store: StoreRef,
+    leases: Vec<String>,
+}
+
+/// Ends the leases of objects that are gone. There is no finalizer, which would hold up the deletion of namespaces: what is
+/// missed, because the store is down or nobody was there, ends with its time.
+pub(crate) async fn end_leases(ctx: Arc<Context>) {
+    let mut ended = ctx.pull.ended.1.lock().await;
+    while let Some(Ended { namespace, store, leases }) = ended.recv().await {
+        let Ok(reached) = stores::reach(&ctx, &namespace, &store).await else { continue };
+        for lease in leases {
+            if let Err(failure) = reached.broker.revoke(&lease).await {
+                debug!(namespace, %store, reason = failure.reason().as_str(), "a lease was left to its end");
+            }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod targets;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::mpsc;
 use waxwing_core::external::{StoreKind, StoreRef, plan::Memory};
 use waxwing_providers::{Clients, Rules};
 
@@ -50,6 +51,11 @@ pub struct Pull {
     /// The ClusterExternalSecrets that are to be looked at.
     pub(crate) cluster_external_queue: Queue,
     pub(crate) memories: Memories<Memory>,
+    /// Leases of objects that are gone.
+    pub(crate) ended: (
+        mpsc::UnboundedSender<external_secret::Ended>,
+        tokio::sync::Mutex<mpsc::UnboundedReceiver<external_secret::Ended>>,
+    ),
     /// Which ExternalSecrets give which Secret.
     pub(crate) targets: Targets,
     /// The labels of namespaces, for grants; empty where namespaces may not be watched.
@@ -62,6 +68,7 @@ pub struct Pull {
 
 impl Pull {
     pub(crate) fn new(rules: Arc<Rules>) -> Self {
+        let (ended, to_end) = mpsc::unbounded_channel();
         Self {
             external: Store::default(),
             secret_stores: Store::default(),
@@ -71,6 +78,7 @@ impl Pull {
             cluster_external: Store::default(),
             cluster_external_queue: Queue::new(),
             memories: Memories::default(),
+            ended: (ended, tokio::sync::Mutex::new(to_end)),
             targets: Targets::default(),
             namespaces: RwLock::default(),
             clients: Clients::default(),

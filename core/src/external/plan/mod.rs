@@ -128,6 +128,8 @@ pub struct Memory {
     pub lease_due: Option<i64>,
     /// The leases that this object holds.
     pub leases: Vec<String>,
+    /// The store that gave them.
+    pub lessor: Option<StoreRef>,
     /// When the provider first said that the entries do not exist. It counts only within one process: it decides about
     /// a deletion, and anybody may have written the status.
     pub missing_since: Option<i64>,

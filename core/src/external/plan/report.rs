@@ -129,6 +129,7 @@ fn succeeded(
         .map(|lease| lease.id.clone())
         .filter(|id| !id.is_empty())
         .collect();
+    memory.lessor = good.store.clone().filter(|_| !memory.leases.is_empty());
 
     let mut status = object.status.clone();
     let reason = if good.gone { Reason::EntryDeleted } else { Reason::Synced };

@@ -46,7 +46,7 @@ fn a_mark_of_an_identity_that_is_not_ours_is_none() {
     assert!(world.look().fetched);
 }
 
-/// L10. Guard: the object's name and uid in `mark::values`.
+/// Guard: the object's name and uid in `mark::values`.
 #[test]
 fn equal_values_of_two_objects_do_not_show_as_equal() {
     let tag = |uid: &str, world: &mut World| {

@@ -158,7 +158,7 @@ fn a_key_that_another_writer_owns_is_reported_once_and_not_fought_over() {
     }
 }
 
-/// K03. Guard: the reserved prefix in `decide`.
+/// K08. Guard: the reserved prefix in `decide`.
 #[test]
 fn no_secret_is_produced_that_could_pass_for_an_identity() {
     let mut world = World::new(json!({"target": {"name": "waxwing-default-x"}}));

@@ -12,6 +12,7 @@ pub mod aws;
 pub mod azure;
 pub mod broker;
 mod connect;
+pub mod fetch;
 pub mod file;
 #[cfg(feature = "gcp")]
 pub mod gcp;
@@ -26,7 +27,7 @@ pub mod kubernetes;
 mod link;
 mod net;
 mod references;
-#[cfg(any(feature = "aws", feature = "azure", feature = "gcp", feature = "vault"))]
+#[cfg(feature = "tls")]
 #[cfg_attr(not(feature = "vault"), expect(dead_code, reason = "only Vault uses all of it"))]
 mod session;
 #[cfg(feature = "vault")]

@@ -10,7 +10,7 @@ use waxwing_core::external::{Grants, StoreKind, StoreRef};
 use waxwing_core::store::Kind;
 use waxwing_crds::{Reason, StoreProvider};
 use waxwing_providers::{
-    Broker, Place, References,
+    Place, References,
     broker::{Call, Observer},
     fetch::{Granted, is_dynamic},
     identity::{ClientKey, Version},

@@ -51,6 +51,8 @@ pub mod limits {
     pub const LEVELS: usize = 4;
     /// Lists and maps within each other that can be compared, and written as JSON or YAML.
     pub const DEPTH: usize = 128;
+    /// Bytes of a name that is looked up in a map by a value.
+    pub const NAME: usize = 1024;
     /// Numbers that `range` counts.
     pub const RANGE: usize = 1000;
     /// Columns that `indent` and `nindent` take.

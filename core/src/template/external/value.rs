@@ -16,7 +16,7 @@ use serde::{
 };
 use zeroize::Zeroizing;
 
-use super::Fault;
+use super::{Fault, limits};
 use crate::Secret;
 
 /// Text, or bytes that are none.
@@ -65,6 +65,8 @@ pub(super) struct Fields(pub(super) BTreeMap<String, Value>);
 impl Object for Fields {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match key.downcast_object_ref::<Text>() {
+            // The engine asks, and counts a step for any length.
+            Some(text) if text.bytes().len() > limits::NAME => None,
             Some(text) => self.0.get(text.as_str().ok()?).cloned(),
             None => self.0.get(key.as_str()?).cloned(),
         }

@@ -11,6 +11,8 @@ fn values_are_reached_by_name_and_by_index() {
         "bin cert config empty hosts key password text tls.crt user ",
     );
     check("{{ secret | length }}", "10");
+    let long = data(&[("v", "x".repeat(limits::NAME + 1).as_bytes()), ("n", b"v")]);
+    assert_eq!(render("{{ secret[v] is defined }} {{ secret[n] == v }}", &long).as_deref(), Ok("false true"));
     let own = data(&[("secret", b"x"), ("range", b"y"), ("loop", b"z")]);
     assert_eq!(
         render("{{ secret.secret }}{{ range }}{{ secret.loop }}{{ range(1) | length }}", &own).unwrap(),

@@ -111,3 +111,23 @@ fn the_page_gives_the_limits() {
         (20_000, 32 << 20, 16 << 10, 1_000)
     );
 }
+
+/// The manifest in `docs/TEMPLATES.md`.
+#[test]
+fn the_example_of_the_other_page_works() {
+    let (_, section) = include_str!("../../../../../docs/TEMPLATES.md")
+        .split_once("## Templates of ExternalSecrets\n")
+        .unwrap();
+    let block = section.split("```").nth(1).unwrap();
+    let spec: serde_json::Value = crate::yaml::from_str(block.trim_start_matches("yaml\n")).unwrap();
+    let sources = &spec["spec"]["target"]["template"]["data"];
+    let sources: BTreeMap<String, String> = crate::yaml::from_value(sources).unwrap();
+    let sources = sources.into_iter().map(|(name, source)| (key(&name), source)).collect();
+    let values =
+        data(&[("user", b"joe"), ("password", b"a:\"b"), ("hosts", b"h1,h2"), ("tls.crt", b"PEM\n")]);
+    let rendered = ExternalTemplates::parse(sources).unwrap().render(&values, PLACE).unwrap();
+    let text = |name: &str| std::str::from_utf8(rendered.get(name).unwrap().expose()).unwrap();
+    assert_eq!(text("config.json"), "{\"ca\":\"PEM\\n\",\"password\":\"a:\\\"b\",\"user\":\"joe\"}");
+    assert_eq!(text("pgpass"), "h1:5432:*:joe:a\\:\"b\nh2:5432:*:joe:a\\:\"b\n\n");
+    assert!(text(".htpasswd").starts_with("joe:$2y$10$"));
+}

@@ -12,6 +12,7 @@ mod measure;
 mod observe;
 mod ours;
 mod peer;
+mod pull;
 mod report;
 mod side;
 
@@ -39,14 +40,17 @@ struct Options {
     sizes: Vec<usize>,
     /// Waxwing and the floor on the API server, and nothing else.
     alone: bool,
+    /// ExternalSecrets instead of SealedSecrets.
+    pull: bool,
 }
 
 fn main() -> Result<()> {
-    let mut options = Options { quick: false, sizes: Vec::new(), alone: false };
+    let mut options = Options { quick: false, sizes: Vec::new(), alone: false, pull: false };
     for arg in std::env::args().skip(1) {
         match arg.as_str() {
             "--quick" => options.quick = true,
             "--alone" => options.alone = true,
+            "--pull" => options.pull = true,
             number => match number.parse() {
                 Ok(count) => options.sizes.push(count),
                 Err(_) => bail!("unknown argument {arg}; see tests/bench/run --help"),
@@ -54,6 +58,18 @@ fn main() -> Result<()> {
         }
     }
     let began = Instant::now();
+    if options.pull {
+        let count = options.sizes.first().copied().unwrap_or(2000);
+        let page = waxwing_tests::block_on(async {
+            pull::run(control_plane::main().await, count, options.alone).await
+        })?;
+        println!("\n{page}");
+        if !options.alone && options.sizes.is_empty() {
+            std::fs::write(root().join("docs/BENCHMARKS-PULL.md"), &page)?;
+            println!("written: docs/BENCHMARKS-PULL.md");
+        }
+        return Ok(());
+    }
     let results = waxwing_tests::block_on(run(&options, began))?;
     let document = results.document();
     if options.quick || options.alone || !options.sizes.is_empty() {

@@ -154,7 +154,9 @@ impl<'de> Deserialize<'de> for Seen {
         let is_good = |condition: &Condition| {
             matches!(condition.r#type.as_str(), "Ready" | "Synced") && condition.status == "True"
         };
-        let done = status.observed_generation == metadata.generation && status.conditions.iter().any(is_good);
+        // Some operators say the generation nowhere: an object that was made once has but one.
+        let of_now = status.observed_generation.is_none() || status.observed_generation == metadata.generation;
+        let done = of_now && status.conditions.iter().any(is_good);
         let metadata = ObjectMeta {
             name: Some(metadata.name),
             namespace: Some(metadata.namespace),

@@ -45,6 +45,9 @@ pub enum GrantFault {
     /// Something that no namespace is called.
     #[error("namespaces takes names of namespaces; to choose by label there is namespaceSelector")]
     Namespace,
+    /// Both namespaces and a selector.
+    #[error("set either namespaces or namespaceSelector")]
+    NamespacesTwice,
     /// A pattern that is none.
     #[error(
         "paths takes patterns of *, ? and **, without empty steps, dots for steps, braces, brackets, ! and \\"
@@ -121,6 +124,9 @@ impl Grant {
         }
         if spec.namespaces.is_empty() && spec.namespace_selector.is_none() {
             return Err(GrantFault::Nobody);
+        }
+        if !spec.namespaces.is_empty() && spec.namespace_selector.is_some() {
+            return Err(GrantFault::NamespacesTwice);
         }
         let selector = spec.namespace_selector.as_ref().map(Selector::read).transpose()?;
         if spec.paths.is_empty() {

@@ -367,6 +367,7 @@ fn find(field: &str, find: &crds::FindRef) -> Result<Find, SpecError> {
 }
 
 fn pattern(field: String, text: &str) -> Result<Pattern, SpecError> {
+    check(!text.is_empty(), &field, EMPTY)?;
     Pattern::new(text).ok_or_else(|| fault(field, SpecFault::Pattern))
 }
 
@@ -379,9 +380,11 @@ fn rewrite(field: &str, rewrite: &crds::Rewrite) -> Result<Rewrite, SpecError> {
             Ok(Rewrite::Regexp { source, target: regexp.target.clone() })
         }
         (None, None, Some(transform)) => {
-            check_length(&format!("{field}.transform.template"), &transform.template, limits::TRANSFORM)?;
+            let at = format!("{field}.transform.template");
+            check(!transform.template.is_empty(), &at, EMPTY)?;
+            check_length(&at, &transform.template, limits::TRANSFORM)?;
             let template = TransformTemplate::parse(&transform.template);
-            let of_field = |error| fault(format!("{field}.transform.template"), SpecFault::Template(error));
+            let of_field = |error| fault(at, SpecFault::Template(error));
             template.map(Rewrite::Transform).map_err(of_field)
         }
         _ => Err(fault(field, SpecFault::Malformed("set exactly one of merge, regexp and transform"))),
@@ -405,6 +408,7 @@ fn merge(field: &str, merge: &crds::RewriteMerge) -> Result<Merge, SpecError> {
     if merge.priority.len() > limits::KEYS {
         return Err(fault(field, SpecFault::TooMany(limits::KEYS)));
     }
+    merge.priority.iter().try_for_each(|name| check_length(&field, name, limits::TEXT))?;
     let distinct: BTreeSet<_> = merge.priority.iter().collect();
     check(distinct.len() == merge.priority.len(), &field, "it has a name twice")?;
     Ok(Merge {

@@ -80,10 +80,6 @@ fn a_grant_is_for_the_namespaces_that_it_names() {
         }
     }
     assert!(by_label(json!({}), &[]), "an empty selector is one of all namespaces");
-    let either = json!([{"namespaces": ["team-a"], "namespaceSelector": {"matchLabels": {"x": "y"}}, "paths": ["**"]}]);
-    let either = self::grants(either).unwrap();
-    assert!(either.permits_key("team-a", &none, "k") && either.permits_key("b", &labels(&[("x", "y")]), "k"));
-    assert!(!either.permits_key("b", &none, "k"));
 }
 
 #[test]
@@ -215,6 +211,7 @@ fn grants_that_make_no_sense_are_refused() {
     check(json!({"paths": ["x"]}), GrantFault::Nobody);
     check(json!({"namespaces": [], "paths": ["x"]}), GrantFault::Nobody);
     check(json!({"namespaces": ["a"], "paths": []}), GrantFault::Nothing);
+    check(json!({"namespaces": ["a"], "namespaceSelector": {}, "paths": ["x"]}), GrantFault::NamespacesTwice);
     for namespace in ["*", "team-*", "", "A", "a.b"] {
         check(json!({"namespaces": [namespace], "paths": ["x"]}), GrantFault::Namespace);
     }

@@ -237,7 +237,7 @@ fn a_key_of_the_secret_is_one_and_stands_once() {
 
 #[test]
 fn regular_expressions_are_compiled_at_once() {
-    for text in ["(", "(?=a)", r"(a)\1", &"a".repeat(2000)] {
+    for text in ["", "(", "(?=a)", r"(a)\1", &"a".repeat(2000)] {
         invalid(from(json!({"find": {"name": {"regexp": text}}})), "spec.dataFrom[0].find.name.regexp");
         let step = json!({"regexp": {"source": text, "target": ""}});
         invalid(rewrite(step), "spec.dataFrom[0].rewrite[0].regexp.source");
@@ -265,6 +265,9 @@ fn each_step_of_rewrite_does_one_thing() {
     invalid(merge(json!({"priority": ["a", "b", "a"]})), &format!("{AT}.merge.priority"));
     let many: Vec<_> = (0..257).map(|i| i.to_string()).collect();
     refused(merge(json!({"priority": many})), Reason::LimitExceeded, &format!("{AT}.merge.priority"));
+    let long = json!({"priority": ["x".repeat(1025)]});
+    refused(merge(long), Reason::LimitExceeded, &format!("{AT}.merge.priority"));
+    invalid(rewrite(json!({"transform": {"template": ""}})), &format!("{AT}.transform.template"));
     let steps = vec![json!({"regexp": {"source": "a", "target": "b"}}); 17];
     let many = from(json!({"extract": {"key": "a"}, "rewrite": steps}));
     refused(many, Reason::LimitExceeded, "spec.dataFrom[].rewrite");

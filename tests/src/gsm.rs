@@ -58,13 +58,22 @@ impl Gsm {
     /// When the stub refuses.
     pub async fn service_account_key(&self, email: &str, project: &str) -> Result<Value> {
         let key = self.key().await?;
-        self.tell("account", json!({"email": email, "key": key.public})).await?;
+        self.tell("account", json!({"email": email, "id": key.thumbprint, "key": key.public})).await?;
         Ok(json!({
             "type": "service_account", "project_id": project, "private_key_id": key.thumbprint,
             "private_key": key.private, "client_email": email, "client_id": "1".repeat(21),
             "auth_uri": format!("{}/auth", self.url), "token_uri": format!("{}/token", self.url),
             "universe_domain": "googleapis.com",
         }))
+    }
+
+    /// Deletes all keys of a service account.
+    ///
+    /// # Errors
+    /// When the stub refuses.
+    pub async fn delete_keys(&self, email: &str) -> Result<()> {
+        self.tell("keyless", json!({"email": email})).await?;
+        Ok(())
     }
 
     /// Grants a role to a principal (an email, or what [`Self::pool`] makes of a ServiceAccount) `on` a project or, for

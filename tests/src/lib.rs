@@ -12,6 +12,7 @@ pub mod control_plane;
 pub mod faults;
 pub mod gsm;
 pub mod http;
+pub mod kept;
 pub mod keyvault;
 pub mod moto;
 pub mod operator;
@@ -24,6 +25,7 @@ pub mod scrape;
 pub mod slapd;
 pub mod stub;
 pub mod tools;
+pub mod trace;
 pub mod vault;
 pub mod wait;
 

@@ -65,9 +65,9 @@ pub(crate) fn connect(
         client_options: wire.options(),
         verify_challenge_resource: Some(!vault.is_listed),
     };
-    let client = SecretClient::new(&vault.url, ticket, Some(options))
+    let client = SecretClient::new(&vault.url, Arc::clone(&ticket) as _, Some(options))
         .map_err(|_| bad("it is not the URL of a vault").at("vaultUrl"))?;
-    Ok(Arc::new(KeyVault { url: vault.url, client }))
+    Ok(Arc::new(KeyVault { url: vault.url, client, ticket }))
 }
 
 /// Where a token comes from.
@@ -158,6 +158,7 @@ impl From<&SecretKeyRef> for SecretKey {
 struct KeyVault {
     url: String,
     client: SecretClient,
+    ticket: Arc<Ticket>,
 }
 
 #[async_trait]
@@ -214,7 +215,13 @@ impl KeyVault {
         Ok(Entry { value: Secret::new(value.as_bytes().to_vec()), version, lease: None })
     }
 
+    /// Before the request rather than in it, where the SDK lets callers in one by one, each to try and fail for itself.
+    async fn log_in(&self) -> Result<(), Failure> {
+        self.ticket.live().await.map(drop)
+    }
+
     async fn fetch(&self, name: &str, version: Option<&str>) -> Result<models::Secret, Failure> {
+        self.log_in().await?;
         let options = version.map(|version| SecretClientGetSecretOptions {
             secret_version: Some(version.to_owned()),
             ..SecretClientGetSecretOptions::default()

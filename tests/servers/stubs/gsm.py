@@ -41,7 +41,7 @@ def error(code, status, message, details=()):
 class Gsm(Stub):
     def __init__(self):
         super().__init__()
-        self.accounts = {}  # email -> public key
+        self.accounts = {}  # email -> public keys by their id
         self.pools = {}  # STS audience -> {issuer, key, audience}
         self.grants = {}  # (principal, project or account) -> permissions
         self.tokens = {}  # access token -> {principal, expires}
@@ -52,7 +52,12 @@ class Gsm(Stub):
     # --- for the tests ---
 
     def set_account(self, body):
-        self.accounts[body["email"]] = body["key"]
+        """One more key of an account."""
+        self.accounts.setdefault(body["email"], {})[body["id"]] = body["key"]
+
+    def set_keyless(self, body):
+        """The account's keys are deleted."""
+        self.accounts[body["email"]] = {}
 
     def set_pool(self, body):
         self.pools[body["name"]] = body
@@ -123,13 +128,15 @@ class Gsm(Stub):
 
     def self_signed(self, request, token):
         """A JWT by which an account speaks for itself (AIP-4111)."""
-        account = jwt(token)[1].get("iss", "")
-        if account not in self.accounts:
-            raise Refused("an account that is not known")
-        header, claims = verify(token, self.accounts[account])
+        header, claims, _, _ = jwt(token)
+        account = claims.get("iss", "")
+        key = self.accounts.get(account, {}).get(header.get("kid"))
+        if not key:
+            raise Refused("an account or a key that is not known")
+        header, claims = verify(token, key)
         request.note(principal=account, header=header, claims=claims)
-        if header["alg"] != "RS256" or not header.get("kid"):
-            raise Refused("the header")
+        if header["alg"] != "RS256":
+            raise Refused("the algorithm")
         if claims.get("sub") != account:
             raise Refused("the subject")
         if audiences(claims) != [AUDIENCE] and claims.get("scope") != SCOPE:

@@ -28,7 +28,6 @@ use crate::{
 /// A store as it is: what it is called, what it holds and where its references lie.
 #[derive(Clone, Debug)]
 pub(crate) struct Described {
-    pub(crate) store: StoreRef,
     pub(crate) uid: String,
     pub(crate) generation: i64,
     pub(crate) provider: StoreProvider,
@@ -54,7 +53,6 @@ pub(crate) fn describe(ctx: &Context, namespace: &str, store: &StoreRef) -> Resu
         }
     };
     Ok(Described {
-        store: store.clone(),
         uid: metadata.uid.unwrap_or_default(),
         generation: metadata.generation.unwrap_or_default(),
         provider,

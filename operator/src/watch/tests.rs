@@ -123,7 +123,8 @@ async fn terminating_namespaces_are_known_until_they_are_gone() {
         let deleted = terminating.then_some("2026-01-01T00:00:00Z");
         serde_json::from_value(json!({"metadata": {"name": name, "deletionTimestamp": deleted}})).unwrap()
     };
-    let mut namespaces = Namespaces { context: context.clone(), seen: HashSet::new() };
+    let mut namespaces =
+        Namespaces { context: context.clone(), seen: HashSet::new(), labels: BTreeMap::new() };
     namespaces.event(Event::Init);
     namespaces.event(Event::InitApply(namespace("a", true)));
     namespaces.event(Event::InitApply(namespace("b", false)));

@@ -288,6 +288,19 @@ mod tests {
         assert_eq!(of(r#"{"a": 1, "a": 2}"#, "a"), Err(Miss::Json(JsonFault::Ambiguous)));
     }
 
+    /// The page for users shows what is so.
+    #[test]
+    fn the_examples_in_the_documents_are_right() {
+        let page = include_str!("../../../docs/VALUES.md");
+        let entry = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let table = page.split("|---|---|\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+        let rows: Vec<Vec<_>> = table.lines().map(|row| row.split('`').collect()).collect();
+        assert!(rows.len() > 8, "{rows:?}");
+        for row in rows {
+            assert_eq!(of(entry, row[1]), Ok(row[3].to_owned()), "{}", row[1]);
+        }
+    }
+
     proptest! {
         #[test]
         fn any_name_is_found_as_it_is_and_by_its_escapes(name in ".{0,12}", outer in "[a-z]{1,4}", value in ".*") {

@@ -244,6 +244,21 @@ fn grants_that_make_no_sense_are_refused() {
     assert_eq!(error.fault, GrantFault::TooMany);
 }
 
+/// The page for users shows what is so.
+#[test]
+fn the_examples_in_the_documents_are_right() {
+    let page = include_str!("../../../../docs/VALUES.md");
+    let table = page.split("|---|---|---|\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    let mut examples = 0;
+    for row in table.lines() {
+        let cells: Vec<_> = row.split('|').collect();
+        let quoted = |cell: usize| cells[cell].split('`').skip(1).step_by(2).collect::<Vec<_>>();
+        check(&quoted(1), &quoted(2), &quoted(3));
+        examples += quoted(2).len() + quoted(3).len();
+    }
+    assert!(examples > 8);
+}
+
 /// What a server could make of a key: decoded until nothing is left to decode, with either slash, `.` and `..` resolved,
 /// empty steps left out.
 fn resolved(key: &str) -> Vec<String> {

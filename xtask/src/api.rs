@@ -1,5 +1,7 @@
 //! The reference page of the API, from the schemas that the API server gets.
 
+mod about;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -11,126 +13,6 @@ use waxwing_crds::{
 };
 
 use crate::reference::NOTICE;
-
-/// What stands above the tables of one kind.
-const SEALED_SECRET: &str = "\
-Produces the Secret of the same name and namespace. `waxwing seal` writes it; [FORMAT.md](../FORMAT.md) says what the
-values and envelopes are.
-
-```yaml
-apiVersion: waxwing.dev/v1alpha1
-kind: SealedSecret
-metadata:
-  name: receivers
-  namespace: monitoring
-spec:
-  format: wax1
-  scope: strict
-  type: Opaque
-  envelopes:
-    \"k3v7f2mq\":
-      commit: …
-      to: [prod-eu/3fa9c1d2, recovery/0c11de42]
-      age: …
-  data:
-    \"pagerduty-key\": wax1.k3v7f2mq.1789000000.…
-```
-";
-const KEY_RING: &str = "\
-One for each operator, which serves the ring that its flag `--keyring` names. Whoever can write a KeyRing decides who
-can read new seals: let cluster administrators alone do it.
-
-```yaml
-apiVersion: waxwing.dev/v1alpha1
-kind: KeyRing
-metadata:
-  name: default
-spec:
-  rotation: {every: 30d}
-  recipients:
-  - {name: recovery, recipient: age1…, required: true}
-  policy: {rollback: Warn, clusterScope: Deny}
-```
-";
-
-const EXTERNAL_SECRET: &str = "\
-Produces a Secret of values that are pulled from a store, and keeps it as the provider has them. The shape is that of
-`external-secrets.io/v1` for every field that is here.
-
-```yaml
-apiVersion: waxwing.dev/v1alpha1
-kind: ExternalSecret
-metadata:
-  name: shop-db
-  namespace: shop
-spec:
-  secretStoreRef: {name: vault}
-  refreshInterval: 15m
-  target:
-    rollout:
-    - {kind: Deployment, name: shop}
-  data:
-  - secretKey: password
-    remoteRef: {key: shop/db, property: password}
-  dataFrom:
-  - extract: {key: shop/flags}
-```
-";
-const SECRET_STORE: &str = "\
-A provider, and the credentials of one namespace for it. What it refers to lies in that namespace, and a host that it
-names has to be a Service of that namespace or be allowed by the operator's `--allow-endpoint`.
-
-```yaml
-apiVersion: waxwing.dev/v1alpha1
-kind: SecretStore
-metadata:
-  name: vault
-  namespace: shop
-spec:
-  provider:
-    vault:
-      server: https://vault.example.com:8200
-      path: secret
-      auth:
-        kubernetes:
-          role: shop
-          serviceAccountRef: {name: shop}
-```
-";
-const CLUSTER_SECRET_STORE: &str = "\
-The same for several namespaces. What it refers to lies in the operator's namespace, and it may use the operator's own
-identity. It grants nothing that `grants` does not name.
-
-```yaml
-apiVersion: waxwing.dev/v1alpha1
-kind: ClusterSecretStore
-metadata:
-  name: aws
-spec:
-  provider:
-    aws: {service: SecretsManager, region: eu-central-1}
-  grants:
-  - {namespaces: [shop], paths: [shop/**]}
-  - {namespaceSelector: {matchLabels: {tier: prod}}, paths: [shared/*]}
-```
-";
-const CLUSTER_EXTERNAL_SECRET: &str = "\
-Makes the same ExternalSecret in every namespace that it selects, and takes it away where it no longer does. It puts no
-finalizer on namespaces.
-
-```yaml
-apiVersion: waxwing.dev/v1alpha1
-kind: ClusterExternalSecret
-metadata:
-  name: registry
-spec:
-  namespaceSelector: {matchLabels: {tier: prod}}
-  externalSecretSpec:
-    secretStoreRef: {name: aws, kind: ClusterSecretStore}
-    dataFrom:
-    - extract: {key: shared/registry}
-```
-";
 
 /// What is a part of two kinds: where it stands in the second one, and where its fields are listed.
 const SAME: &[(&str, &str, &str)] = &[
@@ -152,14 +34,6 @@ const REFERENCES: &[(&str, &[&str])] = &[
     ("label selector", &["matchExpressions", "matchLabels"]),
     ("ServiceAccount", &["audiences", "name", "namespace"]),
 ];
-/// What those are.
-const ABOUT_REFERENCES: &str = "\
-- *key of a Secret*: `{name, key}`. *ServiceAccount*: `{name, audiences}`; the audiences are optional, and by default the
-  provider's own. *certificates*: `{type: Secret | ConfigMap, name, key}`, with key `ca.crt` by default, and PEM in it.
-  None of them has a namespace: it is that of the store, or the operator's for a ClusterSecretStore.
-- *label selector*: as everywhere in Kubernetes.
-";
-
 /// The page.
 pub(crate) fn page() -> Result<String> {
     let mut page = format!(
@@ -168,14 +42,15 @@ pub(crate) fn page() -> Result<String> {
          each element of a list, `<key>` for each key of a map. The limits and rules are checked at admission, and by the\n\
          operator and the CLI once more. Condition types and reasons are listed in [reasons.md](reasons.md), annotations\n\
          in [names.md](names.md).\n\n\
-         Some types are objects that stand in many places:\n\n{ABOUT_REFERENCES}"
+         Some types are objects that stand in many places:\n\n{}",
+        about::REFERENCES
     );
-    kind::<SealedSecret>(&mut page, SEALED_SECRET)?;
-    kind::<ExternalSecret>(&mut page, EXTERNAL_SECRET)?;
-    kind::<SecretStore>(&mut page, SECRET_STORE)?;
-    kind::<ClusterSecretStore>(&mut page, CLUSTER_SECRET_STORE)?;
-    kind::<ClusterExternalSecret>(&mut page, CLUSTER_EXTERNAL_SECRET)?;
-    kind::<KeyRing>(&mut page, KEY_RING)?;
+    kind::<SealedSecret>(&mut page, about::SEALED_SECRET)?;
+    kind::<ExternalSecret>(&mut page, about::EXTERNAL_SECRET)?;
+    kind::<SecretStore>(&mut page, about::SECRET_STORE)?;
+    kind::<ClusterSecretStore>(&mut page, about::CLUSTER_SECRET_STORE)?;
+    kind::<ClusterExternalSecret>(&mut page, about::CLUSTER_EXTERNAL_SECRET)?;
+    kind::<KeyRing>(&mut page, about::KEY_RING)?;
     Ok(page)
 }
 

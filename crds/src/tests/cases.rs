@@ -5,32 +5,32 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 /// An object, and what the API server says of it.
-pub struct Case {
+pub(crate) struct Case {
     /// The file, and which document of it.
-    pub name: String,
+    pub(crate) name: String,
     /// `accepted`, or a part of the refusal.
-    pub expect: String,
+    pub(crate) expect: String,
     /// The object.
-    pub object: Value,
+    pub(crate) object: Value,
 }
 
 impl Case {
     /// Whether the API server takes it.
     #[must_use]
-    pub fn is_accepted(&self) -> bool {
+    pub(crate) fn is_accepted(&self) -> bool {
         self.expect == "accepted"
     }
 
     /// Its kind.
     #[must_use]
-    pub fn kind(&self) -> &str {
+    pub(crate) fn kind(&self) -> &str {
         self.object["kind"].as_str().expect("has a kind")
     }
 }
 
 /// Every case. What a kind of a namespace accepts, the kind of the cluster around it accepts too.
 #[must_use]
-pub fn all(folder: &Path) -> Vec<Case> {
+pub(crate) fn all(folder: &Path) -> Vec<Case> {
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(folder).expect("lists") {
         let path = entry.expect("lists").path();
@@ -70,7 +70,7 @@ fn wider(case: &Case) -> Option<Case> {
 
 /// Every field that a schema declares only to refuse it, as a path such as `spec.data[].sourceRef.generatorRef`.
 #[must_use]
-pub fn refused_fields(schema: &Value) -> Vec<String> {
+pub(crate) fn refused_fields(schema: &Value) -> Vec<String> {
     fn walk(schema: &Value, path: &str, found: &mut Vec<String>) {
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
             let path = format!("{path}.{name}");
@@ -89,7 +89,7 @@ pub fn refused_fields(schema: &Value) -> Vec<String> {
 
 /// For each field that could be refused in an object, its path and the object with it.
 #[must_use]
-pub fn with_refused_fields(schema: &Value, object: &Value) -> Vec<(String, Value)> {
+pub(crate) fn with_refused_fields(schema: &Value, object: &Value) -> Vec<(String, Value)> {
     let mut found = Vec::new();
     let place = |spec: Value| {
         let mut object = object.clone();

@@ -1,6 +1,7 @@
 //! The Azure provider: the real SDK, and the stub of `tests/servers/stubs/keyvault.py`, because no real server can be had
 //! here.
 
+mod ambient;
 mod faults;
 mod logins;
 mod secrets;

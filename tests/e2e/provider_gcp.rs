@@ -1,5 +1,6 @@
 //! The GCP provider: the real client, and the stub of `tests/servers/stubs/gsm.py`, because no real server can be had here.
 
+mod ambient;
 mod faults;
 mod logins;
 mod secrets;

@@ -29,10 +29,13 @@ impl KeyVault {
         Ok(Self { stub: Stub::start("keyvault", name, true).await? })
     }
 
-    /// Where the managed identity is: the value of `IDENTITY_ENDPOINT`.
-    #[must_use]
-    pub fn identity_endpoint(&self) -> String {
-        format!("{}/msi/token", self.url)
+    /// Where the managed identity is: the value of `IDENTITY_ENDPOINT`. In the clear, as machines have it.
+    ///
+    /// # Errors
+    /// When the stub refuses.
+    pub async fn identity_endpoint(&self) -> Result<String> {
+        let port = self.tell("plain", json!({})).await?["port"].as_u64().context("the stub listens")?;
+        Ok(format!("http://127.0.0.1:{port}/msi/token"))
     }
 
     /// An application of [`TENANT`] with a client secret. It may get and list.

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic that says where")]
 
+pub mod ambient;
 pub mod audit;
 pub mod certs;
 pub mod chart;

@@ -92,6 +92,12 @@ class Stub:
             "thumbprint": base64.urlsafe_b64encode(made.fingerprint(hashes.SHA256())).decode().rstrip("="),
         }
 
+    def set_plain(self, _):
+        """Answers on one more port, in the clear: a machine's own services have no TLS. Gives the port."""
+        server = Server(("127.0.0.1", 0), handler(self, None))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return {"port": server.server_port}
+
     def handle(self, request):
         """Status, body and headers of the answer."""
         with self.lock:
@@ -123,7 +129,20 @@ def serve(stub, port, certificate=None, key=None):
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
+    Server(("127.0.0.1", port), handler(stub, context)).serve_forever()
 
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, request, client_address):
+        # A client that breaks off is no failure of the stub.
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+def handler(stub, context):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -154,16 +173,7 @@ def serve(stub, port, certificate=None, key=None):
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, request, client_address):
-            # A client that breaks off is no failure of the stub.
-            if not isinstance(sys.exc_info()[1], OSError):
-                super().handle_error(request, client_address)
-
-    Server(("127.0.0.1", port), Handler).serve_forever()
+    return Handler
 
 
 # --- JSON web tokens -------------------------------------------------------------------------

@@ -141,7 +141,8 @@ class Gsm(Stub):
             raise Refused("the subject")
         if audiences(claims) != [AUDIENCE] and claims.get("scope") != SCOPE:
             raise Refused("the audience")
-        if not claims["iat"] <= self.now() < claims["exp"] or claims["exp"] - claims["iat"] > 3600:
+        # An hour, and what Google's own library adds to it on both sides.
+        if not claims["iat"] <= self.now() < claims["exp"] or claims["exp"] - claims["iat"] > 3620:
             raise Refused("the times")
         return account
 

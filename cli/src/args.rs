@@ -17,7 +17,7 @@ use crate::{
     protect,
     verbs::{
         compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, seal, set,
-        unset, verify,
+        store, unset, verify,
     },
 };
 
@@ -60,6 +60,7 @@ enum Verb {
     Compact(compact::Args),
     Verify(verify::Args),
     Render(render::Args),
+    Store(store::Args),
     Keys(keys::Args),
     Quickstart(quickstart::Args),
     Completion(completion::Args),
@@ -80,6 +81,7 @@ impl Verb {
             Self::Compact(args) => compact::run(args, context),
             Self::Verify(args) => verify::run(args, context),
             Self::Render(args) => render::run(args, context),
+            Self::Store(args) => store::run(args, context),
             Self::Keys(args) => keys::run(args, context),
             Self::Quickstart(args) => quickstart::run(args, context),
             Self::Completion(args) => completion::run(args, context),

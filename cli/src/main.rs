@@ -16,6 +16,7 @@ mod render;
 mod repository;
 mod ring;
 mod sealed_file;
+mod stores;
 mod verbs;
 mod write;
 

@@ -4,6 +4,7 @@
 //! repo/       the Git repository: .waxwing.yaml, sealed.yaml
 //! keys/       identities, outside of the repository, 0600
 //! prod-eu/    what is rendered for the first cluster
+//! store/      the directory that values are pulled from
 //! ```
 
 use std::{
@@ -215,10 +216,14 @@ impl<'a> Demo<'a> {
 
     /// The values of the Secret in a file of manifests.
     pub(super) fn in_manifest(&self, path: &Path) -> Result<Values> {
+        self.values_in(path, &self.subject.1)
+    }
+
+    /// The values of the Secret of this name in a file of manifests.
+    pub(super) fn values_in(&self, path: &Path, name: &str) -> Result<Values> {
         let text = fs::read_to_string(path).at(path.display())?;
         let documents = yaml::documents(&text)?;
-        let name = |document: &yaml::Document| document.value["metadata"]["name"] == self.subject.1.as_str();
-        let manifest = documents.iter().find(|document| name(document));
+        let manifest = documents.iter().find(|document| document.value["metadata"]["name"] == name);
         let manifest = manifest.ok_or_else(|| Failure::new("the Secret is not in it").at(path.display()))?;
         values_of(&manifest.value)
     }

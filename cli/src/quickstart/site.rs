@@ -22,6 +22,7 @@ use crate::{
     identities::Options,
     printer::Printer,
     render::{Job, Layout, Renderer, Row, What, watch},
+    stores,
     verbs::render::time_of_day,
 };
 
@@ -112,6 +113,7 @@ impl Demo<'_> {
             layout: Layout::Yaml,
             rollback: RollbackPolicy::Warn,
             cluster_scope: ClusterScopePolicy::Deny,
+            stores: stores::Options::default(),
             force: false,
         };
         let options = Options::of(vec![self.path("keys/prod-eu.txt")]);

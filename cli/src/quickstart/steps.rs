@@ -1,6 +1,10 @@
 //! The steps, in the order in which they are done. Each leaves one commit or more.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+};
 
 use waxwing_core::{
     Secret,
@@ -18,6 +22,7 @@ use crate::{
     identities,
     render::{Row, What},
     sealed_file::SealedFile,
+    write::{self, Mode},
 };
 
 /// One step.
@@ -36,6 +41,7 @@ pub(super) const HERE: &[Step] = &[
     Step { title: "The cluster's key rotates; what is sealed stays as it is", run: rotate },
     Step { title: "A copied, a renamed and a swapped value are refused", run: refuse },
     Step { title: "git revert brings a value back, and is noticed", run: revert },
+    Step { title: "A value is pulled from a store, and follows its source", run: pull },
     Step { title: "Break-glass: the recovery key opens everything without a cluster", run: break_glass },
 ];
 
@@ -206,7 +212,7 @@ fn rotate(demo: &mut Demo<'_>) -> Result<()> {
     let ring = demo.path("keys/prod-eu.txt");
     fs::copy(&ring, demo.path("keys/prod-eu-1.txt")).at(ring.display())?;
     let keys = [fs::read(&ring)?, fs::read(demo.path("keys/prod-eu-2.txt"))?].concat();
-    crate::write::replace(&ring, &keys, crate::write::Mode::Private).at(ring.display())?;
+    write::replace(&ring, &keys, Mode::Private).at(ring.display())?;
     demo.show(&format!("$EDITOR {CONFIG}     # prod-eu has a new recipient"))?;
     configure(demo, "prod-eu", recipient.trim())?;
     demo.commit("Seal to the new key of prod-eu")?;
@@ -311,6 +317,68 @@ fn revert(demo: &mut Demo<'_>) -> Result<()> {
     demo.ok(
         "the earlier value is back; RolledBack is told, because a replay would look the same (policy Warn)",
     )
+}
+
+/// A store that is a directory, what it grants, and a Secret that is made from it.
+const PULLED: &str = "\
+apiVersion: waxwing.dev/v1alpha1
+kind: ClusterSecretStore
+metadata:
+  name: quickstart
+spec:
+  provider:
+    file:
+      directory: ../store
+  grants:
+    - namespaces: [NAMESPACE]
+      paths: [app/*]
+---
+apiVersion: waxwing.dev/v1alpha1
+kind: ExternalSecret
+metadata:
+  name: quickstart-pulled
+  namespace: NAMESPACE
+spec:
+  secretStoreRef:
+    kind: ClusterSecretStore
+    name: quickstart
+  data:
+    - secretKey: token
+      remoteRef:
+        key: app/token
+";
+
+fn pull(demo: &mut Demo<'_>) -> Result<()> {
+    let namespace = demo.subject.0.clone();
+    let secret = format!("{namespace}/quickstart-pulled");
+    let source = demo.path("store/app/token");
+    let folder = demo.path("store/app");
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).at(folder.display())?;
+    let put = |value: &Secret| {
+        // Why exposed: the file is the store's entry.
+        write::replace(&source, value.expose(), Mode::Private).at(source.display())
+    };
+    let rendered = |demo: &Demo<'_>| -> Result<Option<Secret>> {
+        let path = demo.path("prod-eu").join(format!("{secret}.yaml"));
+        let mode = fs::metadata(&path).at(path.display())?.mode() & 0o777;
+        check(mode == 0o600, "the pulled Secret is readable by its owner alone")?;
+        Ok(demo.values_in(&path, "quickstart-pulled")?.remove("token"))
+    };
+    let value = |text: &str| Secret::new(text.as_bytes().to_vec());
+    let (first, second) = (value("the-first-token-of-the-store"), value("the-second-token-of-the-store"));
+    demo.show("$EDITOR ../store/app/token     # a value in a store: here a directory")?;
+    put(&first)?;
+    demo.write("pulled.yaml", &PULLED.replace("NAMESPACE", &namespace))?;
+    demo.waxwing(&["store", "check", "pulled.yaml", "--key", "app/token"])?;
+    demo.waxwing(&["verify", "pulled.yaml"])?;
+    demo.commit("Pull a value from a store")?;
+    demo.expect(&[(What::Created, &secret)])?;
+    check(rendered(demo)?.is_some_and(|value| value.same_as(&first)), "the store's value is rendered")?;
+    demo.show("$EDITOR ../store/app/token     # the value changes there, and nothing in Git")?;
+    put(&second)?;
+    demo.expect(&[(What::Updated, &secret)])?;
+    check(rendered(demo)?.is_some_and(|value| value.same_as(&second)), "the new value is rendered")?;
+    demo.ok("the Secret holds what the store has; Git holds neither value, only where they are")
 }
 
 fn break_glass(demo: &mut Demo<'_>) -> Result<()> {

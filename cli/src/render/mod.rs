@@ -4,12 +4,14 @@
 //! source (a directory)  ->  plan (core)  ->  output (files)  ->  report (core)  ->  state (one file)
 //! ```
 //! Every look reads everything, decides with [`plan::plan`], writes what the plan says and lets [`plan::report`] turn the
-//! outcome into the status that the next look reads. There is no API server, so a few things have no meaning here and
+//! outcome into the status that the next look reads. ExternalSecrets go the same way by [`waxwing_core::external::plan`],
+//! with stores between ([`pull`]). There is no API server, so a few things have no meaning here and
 //! are left out on purpose: generations and uids of objects, immutability (it is written into the Secret for whoever
 //! applies it), adoption, and owner references.
 
 mod output;
 mod place;
+mod pull;
 mod row;
 mod source;
 mod state;
@@ -23,18 +25,19 @@ use std::{
 };
 
 use waxwing_core::{
+    external::plan as external,
     keys::Identities,
     plan::{self, Input, Memory, Object, Place, Ring},
 };
 use waxwing_crds::{ClusterScopePolicy, Reason, RollbackPolicy, SealedSecretStatus};
 
-use crate::{args::Context, error::Result};
+use crate::{args::Context, error::Result, stores};
 pub(crate) use output::Layout;
-use output::Output;
+use output::{Output, Owner};
 use place::Lock;
 pub(crate) use row::{Row, What};
 use source::{Key, Source};
-use state::State;
+use state::{Given, State};
 pub(crate) use watch::{INTERVAL, watch};
 
 /// What is rendered, where to, and under which policy.
@@ -49,6 +52,8 @@ pub(crate) struct Job {
     pub(crate) rollback: RollbackPolicy,
     /// Whether values of scope `cluster` are opened.
     pub(crate) cluster_scope: ClusterScopePolicy,
+    /// How stores are reached.
+    pub(crate) stores: stores::Options,
     /// Write even where opened values could be committed, or where another directory was rendered to.
     pub(crate) force: bool,
 }
@@ -59,6 +64,10 @@ pub(crate) struct Renderer {
     output: Output,
     state: State,
     memory: BTreeMap<Key, Memory>,
+    /// The same of ExternalSecrets.
+    pulls: BTreeMap<Key, external::Memory>,
+    /// The directories that stores read.
+    directories: BTreeSet<PathBuf>,
     _lock: Lock,
 }
 
@@ -70,7 +79,9 @@ impl Renderer {
         let output = Output::new(folder, job.layout);
         output.clean()?;
         let state = State::read(output.folder(), &source, job.force, context)?;
-        Ok(Self { job: Job { source, ..job }, output, state, memory: BTreeMap::new(), _lock: lock })
+        let (memory, pulls, directories) = Default::default();
+        let job = Job { source, ..job };
+        Ok(Self { job, output, state, memory, pulls, directories, _lock: lock })
     }
 
     /// Looks at everything once. One that fails is told in its row, and hides no other.
@@ -78,18 +89,21 @@ impl Renderer {
     /// # Errors
     /// Only when the source cannot be listed, or the state cannot be kept; then nothing was removed.
     pub(crate) fn look(&mut self, identities: &Identities, now: i64) -> Result<Vec<Row>> {
-        let source = Source::read(&self.job.source, self.output.folder())?;
+        let mut source = Source::read(&self.job.source, self.output.folder())?;
+        let before = self.state.targets();
         let mut rows: Vec<Row> = source.problems.iter().map(Row::unreadable).collect();
         for (key, objects) in &source.objects {
             let row = match objects.as_slice() {
                 [object] => self.one(key, object, identities, now),
-                several => Ok(Row::twice(key, several)),
+                several => Ok(Row::twice(key, several.iter().map(|object| &object.file))),
             };
-            rows.push(row.unwrap_or_else(|failure| Row::failed(key, objects, &failure)));
+            let file = objects.first().map(|object| object.file.as_path());
+            rows.push(row.unwrap_or_else(|failure| Row::failed(key, file, &failure)));
         }
+        rows.extend(self.pull(&mut source, identities, now)?);
         // A resource that cannot be read may be the very one whose Secret would be removed.
         if source.problems.is_empty() {
-            rows.extend(self.remove_others(&source.objects.keys().collect())?);
+            rows.extend(self.remove_others(&source, &before)?);
         }
         self.state.write(self.output.folder())?;
         Ok(rows)
@@ -99,7 +113,12 @@ impl Renderer {
         let unit = self.output.read(key)?;
         let none = SealedSecretStatus::default();
         let status = self.state.status(key).unwrap_or(&none);
-        let target = unit.as_ref().map(|unit| unit.target(key, status, identities));
+        let owner = Owner {
+            kind: plan::KIND,
+            name: &key.name,
+            applied: status.applied.as_ref().map(|applied| applied.secret_uid.clone()),
+        };
+        let target = unit.as_ref().map(|unit| unit.target(key, &owner, identities));
         let input = Input {
             object: Object {
                 namespace: &key.namespace,
@@ -136,19 +155,32 @@ impl Renderer {
         Ok(row)
     }
 
-    /// Removes the files of Secrets that are ours and that no manifest gives any more.
-    fn remove_others(&mut self, wanted: &BTreeSet<&Key>) -> Result<Vec<Row>> {
+    /// Removes the files of Secrets that are ours and that no manifest gives any more. `before` is what ExternalSecrets
+    /// gave before this look.
+    fn remove_others(&mut self, source: &Source, before: &BTreeMap<Key, Given>) -> Result<Vec<Row>> {
+        let now = self.state.targets();
         let mut rows = Vec::new();
-        for (layout, key) in self.output.ours()? {
+        for (layout, key, owner) in self.output.ours()? {
+            let (kind, name) = owner;
+            let holder = Key { namespace: key.namespace.clone(), name };
+            let (ours, wanted) = if kind == plan::KIND {
+                (holder == key, source.objects.contains_key(&key))
+            } else {
+                let given = before.get(&key).filter(|given| given.by == holder);
+                let is_there = source.external.contains_key(&holder);
+                let wanted = is_there && now.get(&key).is_some_and(|given| given.by == holder);
+                (wanted || given.is_some_and(|given| !given.stays), wanted)
+            };
             let moved = layout != self.job.layout && self.output.read(&key)?.is_some();
-            if wanted.contains(&key) && !moved {
+            if !ours || wanted && !moved {
                 continue;
             }
             self.output.remove(layout, &key)?;
             rows.push(Row::removed(&key));
         }
-        self.state.keep(wanted);
-        self.memory.retain(|key, _| wanted.contains(key));
+        self.state.keep(&source.objects, &source.external);
+        self.memory.retain(|key, _| source.objects.contains_key(key));
+        self.pulls.retain(|key, _| source.external.contains_key(key));
         Ok(rows)
     }
 }

@@ -15,12 +15,13 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 use waxwing_core::{
     Secret,
+    external::plan as external,
     keys::Identities,
     plan::{KIND, Outcome, Produced, Target, Write},
     seal::DataKey,
     yaml,
 };
-use waxwing_crds::{SealedSecretStatus, names};
+use waxwing_crds::names;
 use zeroize::Zeroizing;
 
 use super::Key;
@@ -67,6 +68,15 @@ struct Part {
     bytes: Secret,
     /// Whether nobody else can read it.
     private: bool,
+}
+
+/// Whose a Secret is to be.
+#[derive(Default)]
+pub(super) struct Owner<'a> {
+    pub(super) kind: &'static str,
+    pub(super) name: &'a str,
+    /// The uid of the Secret that its status says it has written.
+    pub(super) applied: Option<String>,
 }
 
 /// A Secret manifest, as it is written.
@@ -150,6 +160,9 @@ impl Output {
             Write::None => return Ok((Outcome::None, BTreeSet::new())),
             Write::Create(produced) => (produced, true),
             Write::Apply { produced, .. } => (produced, false),
+            Write::Merge { .. } | Write::Delete { .. } => {
+                return Err(Failure::new("this is no way to write a whole Secret"));
+            }
         };
         let new = Unit::of(produced, self.layout, key)?;
         let nothing = Unit::default();
@@ -187,8 +200,8 @@ impl Output {
         Ok(changed)
     }
 
-    /// Every unit in the directory that says it is ours, of either layout.
-    pub(super) fn ours(&self) -> Result<Vec<(Layout, Key)>> {
+    /// Every unit in the directory that says whose it is, of either layout, with kind and name of that owner.
+    pub(super) fn ours(&self) -> Result<Vec<(Layout, Key, (String, String))>> {
         let mut ours = Vec::new();
         for (namespace, folder, kind) in entries(&self.folder)? {
             if !kind.is_dir() {
@@ -201,12 +214,17 @@ impl Output {
                     _ => continue,
                 };
                 let Some(key) = Key::new(&namespace, name) else { continue };
-                if read(&self.folder, layout, &key)?.is_some_and(|unit| unit.is_marked(&key)) {
-                    ours.push((layout, key));
+                if let Some(owner) = read(&self.folder, layout, &key)?.as_ref().and_then(Unit::owner) {
+                    ours.push((layout, key, owner));
                 }
             }
         }
         Ok(ours)
+    }
+
+    /// Removes a unit of the present layout.
+    pub(super) fn remove_unit(&self, key: &Key) -> Result<()> {
+        self.remove(self.layout, key)
     }
 
     /// Removes a unit that [`Self::ours`] named, and the folders that are empty then.
@@ -266,14 +284,14 @@ impl Unit {
     }
 
     /// What the plan is told about the unit.
-    pub(super) fn target(&self, key: &Key, status: &SealedSecretStatus, identities: &Identities) -> Target {
+    pub(super) fn target(&self, key: &Key, owner: &Owner<'_>, identities: &Identities) -> Target {
         let mut annotations = self.annotations.clone();
         // Taking over the keys of others would need to know which keys are whose; a cluster knows, files don't.
         annotations.remove(names::ADOPT);
         annotations.remove(names::ADOPTED);
-        if self.damaged && status.applied.as_ref().is_some_and(|applied| applied.secret_uid == uid(key)) {
+        if self.damaged && owner.applied.as_ref().is_some_and(|applied| *applied == uid(key)) {
             // What stands here was written by us and broken by somebody: a hand edit to repair.
-            annotations.insert(names::OWNED_BY.to_owned(), names::owned_by(KIND, &key.name));
+            annotations.insert(names::OWNED_BY.to_owned(), names::owned_by(owner.kind, owner.name));
         }
         Target { uid: uid(key), resource_version: self.version(identities), annotations, owners: Vec::new() }
     }
@@ -284,8 +302,21 @@ impl Unit {
         parts.into_iter()
     }
 
-    fn is_marked(&self, key: &Key) -> bool {
-        self.annotations.get(names::OWNED_BY).is_some_and(|owner| *owner == names::owned_by(KIND, &key.name))
+    /// Kind and name of its owner, as it says itself.
+    fn owner(&self) -> Option<(String, String)> {
+        let (kind, name) = self.annotations.get(names::OWNED_BY)?.split_once('/')?;
+        let is_known = kind == KIND || kind == external::KIND;
+        is_known.then(|| (kind.to_owned(), name.to_owned()))
+    }
+
+    /// Whether it says that it is of this owner.
+    pub(super) fn is_of(&self, kind: &str, name: &str) -> bool {
+        self.owner().is_some_and(|owner| (owner.0.as_str(), owner.1.as_str()) == (kind, name))
+    }
+
+    /// Its values.
+    pub(super) fn values(&self) -> impl Iterator<Item = (String, Secret)> {
+        self.values.iter().map(|(key, value)| (key.to_string(), value.clone()))
     }
 
     /// The same for the same bytes and modes, and unlike for any others.

@@ -1,9 +1,13 @@
-//! What one look found about one SealedSecret: a row of the output.
+//! What one look found about one SealedSecret or ExternalSecret: a row of the output.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 use waxwing_core::{
+    external::plan as external,
     plan::{Finding, Outcome, Plan, Report},
     seal::DataKey,
 };
@@ -22,7 +26,7 @@ pub(crate) enum What {
     Failed,
     /// It was refused before and is right now, unchanged.
     Recovered,
-    /// The SealedSecret was refused; the last good Secret stays.
+    /// The SealedSecret or ExternalSecret was refused, or its store gave nothing; the last good Secret stays.
     Refused,
     /// No manifest gives it any more.
     Removed,
@@ -113,19 +117,49 @@ impl Row {
         Self { what, keys, rolled_back, reason, ..row }
     }
 
-    /// Two manifests of one name: which one is meant is not ours to choose.
-    pub(super) fn twice(key: &Key, objects: &[Sealed]) -> Self {
-        let files: BTreeSet<String> =
-            objects.iter().map(|object| object.file.display().to_string()).collect();
-        let files: Vec<String> = files.into_iter().collect();
-        let message = format!("stands more than once ({}); remove all but one", files.join(", "));
-        let file = objects.first().map_or(Path::new(""), |object| &object.file);
-        Self { message, reason: Some(Reason::InvalidSpec.as_str()), ..Self::of(What::Refused, key, file) }
+    /// The same of an ExternalSecret; `key` is its Secret.
+    pub(super) fn pulled(
+        key: &Key,
+        file: &Path,
+        plan: &external::Plan,
+        outcome: &Outcome,
+        report: &external::Report,
+        keys: BTreeSet<DataKey>,
+    ) -> Self {
+        let row = Self::of(What::Unchanged, key, file);
+        let keys = keys.iter().map(ToString::to_string).collect();
+        match &plan.finding {
+            external::Finding::Failing { reason, message, .. } => {
+                let message = in_files(*reason, message);
+                return Self { what: What::Refused, reason: Some(reason.as_str()), message, ..row };
+            }
+            external::Finding::Suspended => return Self { what: What::Suspended, ..row },
+            external::Finding::Deleting | external::Finding::Waiting { .. } => return row,
+            external::Finding::Good(_) => {}
+        }
+        let recovered = report.events.iter().any(|event| event.reason == Reason::Synced);
+        let what = match outcome {
+            Outcome::Deleted => What::Removed,
+            _ if report.drift_corrected => What::Repaired,
+            Outcome::Created { .. } => What::Created,
+            Outcome::Applied { changed: true, .. } => What::Updated,
+            _ if recovered => What::Recovered,
+            _ => What::Unchanged,
+        };
+        Self { what, keys, ..row }
     }
 
-    pub(super) fn failed(key: &Key, objects: &[Sealed], failure: &Failure) -> Self {
-        let file = objects.first().map_or(Path::new(""), |object| &object.file);
-        Self { message: failure.to_string(), ..Self::of(What::Failed, key, file) }
+    /// Two manifests of one name: which one is meant is not ours to choose.
+    pub(super) fn twice<'a>(key: &Key, files: impl Iterator<Item = &'a PathBuf> + Clone) -> Self {
+        let first = files.clone().next().map_or(Path::new(""), PathBuf::as_path);
+        let files: BTreeSet<String> = files.map(|file| file.display().to_string()).collect();
+        let files: Vec<String> = files.into_iter().collect();
+        let message = format!("stands more than once ({}); remove all but one", files.join(", "));
+        Self { message, reason: Some(Reason::InvalidSpec.as_str()), ..Self::of(What::Refused, key, first) }
+    }
+
+    pub(super) fn failed(key: &Key, file: Option<&Path>, failure: &Failure) -> Self {
+        Self { message: failure.to_string(), ..Self::of(What::Failed, key, file.unwrap_or(Path::new(""))) }
     }
 
     pub(super) fn removed(key: &Key) -> Self {
@@ -182,6 +216,14 @@ impl Row {
 /// The reasons' advice speaks of a cluster; where that would mislead, what to do with files.
 fn in_files(reason: Reason, message: &str) -> String {
     let advice = match reason {
+        Reason::StoreNotFound => "Put the store's manifest into the directory.",
+        Reason::CredentialMissing => "Put the Secret, plain or sealed, or the ConfigMap into the directory.",
+        Reason::PathNotGranted => {
+            "Add the path and this namespace to the store's `spec.grants`; a grant by labels needs the Namespace's manifest."
+        }
+        Reason::EndpointRefused => {
+            "Use a Service of the same namespace, or allow the host with --allow-endpoint."
+        }
         Reason::Conflict => "Move that file away, or choose another name or folder.",
         Reason::OwnershipContested => "Find out who writes the file, and stop it.",
         Reason::ScopeDenied => {

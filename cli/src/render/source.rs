@@ -1,7 +1,8 @@
-//! The directory that is rendered: every SealedSecret in it, and what could not be read.
+//! The directory that is rendered: every SealedSecret and ExternalSecret in it with the stores, and what could not be
+//! read.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
     path::{Path, PathBuf},
 };
@@ -11,11 +12,13 @@ use waxwing_core::{
     plan::{is_namespace, is_object_name},
     yaml::{self, Document},
 };
-use waxwing_crds::{SealedSecret, SealedSecretSpec, names};
+use waxwing_crds::{ExternalSecret, ExternalSecretSpec, SealedSecret, SealedSecretSpec, names};
+use zeroize::Zeroizing;
 
 use crate::{
     error::{Explain, Result},
     sealed_file::{contains, is_sealed_secret, list_items},
+    stores::{self, Manifests},
 };
 
 /// Which Secret: both parts are checked names, so that they can be parts of a path.
@@ -49,6 +52,14 @@ pub(crate) struct Sealed {
     pub(super) spec: std::result::Result<SealedSecretSpec, String>,
 }
 
+/// One ExternalSecret as it stands in a file.
+pub(crate) struct External {
+    pub(super) file: PathBuf,
+    pub(super) annotations: BTreeMap<String, String>,
+    /// The spec, or which field is not of its type.
+    pub(super) spec: std::result::Result<ExternalSecretSpec, String>,
+}
+
 /// Something of ours that cannot be read, or cannot be told by name.
 pub(super) struct Problem {
     pub(super) file: PathBuf,
@@ -61,6 +72,9 @@ pub(super) struct Problem {
 pub(super) struct Source {
     /// By name; more than one of a name is a fault of all of them.
     pub(super) objects: BTreeMap<Key, Vec<Sealed>>,
+    pub(super) external: BTreeMap<Key, Vec<External>>,
+    /// Stores.
+    pub(super) manifests: Manifests,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -76,20 +90,47 @@ impl Source {
                 Err(error) => return Err(error).at(file.display()),
             };
             // Helm templates and the like are no YAML, and none of our business.
-            if [names::GROUP, "SealedSecret"].iter().all(|word| contains(&bytes, word.as_bytes())) {
-                source.file(file.strip_prefix(folder).unwrap_or(&file), bytes);
+            let has = |word: &str| contains(&bytes, word.as_bytes());
+            if has(names::GROUP) && KINDS.into_iter().any(has) {
+                source.file(folder, file.strip_prefix(folder).unwrap_or(&file), bytes);
             }
         }
         Ok(source)
     }
 
-    fn file(&mut self, file: &Path, bytes: Vec<u8>) {
+    /// Reads the Secrets and ConfigMaps that stores refer to, and Namespaces. What cannot be read is none of them.
+    pub(super) fn referable(
+        &self,
+        folder: &Path,
+        output: &Path,
+        wanted: &BTreeSet<(String, String)>,
+        manifests: &mut Manifests,
+    ) -> Result<()> {
+        for (file, _) in listing(folder, output)? {
+            let Ok(bytes) = fs::read(&file).map(Zeroizing::new) else { continue };
+            let has = |word: &str| contains(&bytes, word.as_bytes());
+            let is_wanted = || has("Secret") && wanted.iter().any(|(_, name)| has(name));
+            if !(has("ConfigMap") || has("Namespace") || is_wanted()) {
+                continue;
+            }
+            let Ok(text) = std::str::from_utf8(&bytes) else { continue };
+            for document in yaml::each_document(text).unwrap_or_default().into_iter().flatten() {
+                match list_items(&document.value) {
+                    Some(items) => items.iter().for_each(|value| manifests.referable(value)),
+                    None => manifests.referable(&document.value),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, folder: &Path, file: &Path, bytes: Vec<u8>) {
         let Ok(text) = String::from_utf8(bytes) else { return self.problem(file, 1, "not UTF-8 text") };
         match yaml::each_document(&text) {
             Ok(documents) => {
                 for document in documents {
                     match document {
-                        Ok(document) => self.document(file, &document, &text),
+                        Ok(document) => self.document(folder, file, &document, &text),
                         Err(error) => self.malformed(file, 1, &error),
                     }
                 }
@@ -98,18 +139,38 @@ impl Source {
         }
     }
 
-    fn document(&mut self, file: &Path, document: &Document, text: &str) {
-        match list_items(&document.value) {
-            Some(items) => {
-                for value in items.iter().filter(|value| is_sealed_secret(value)) {
-                    self.object(file, document.line, value, yaml::from_value(value));
-                }
+    fn document(&mut self, folder: &Path, file: &Path, document: &Document, text: &str) {
+        let items = list_items(&document.value);
+        let values = items.map_or_else(|| std::slice::from_ref(&document.value), Vec::as_slice);
+        for value in values {
+            if is_sealed_secret(value) {
+                let typed = match items {
+                    Some(_) => yaml::from_value(value),
+                    None => document.typed(text),
+                };
+                self.object(file, document.line, value, typed);
+            } else if value["kind"] == "ExternalSecret" && stores::is_ours(value) {
+                self.external(file, document.line, value);
+            } else {
+                self.manifests.store(folder, file, document.line, value);
             }
-            None if is_sealed_secret(&document.value) => {
-                self.object(file, document.line, &document.value, document.typed(text));
-            }
-            None => {}
         }
+    }
+
+    fn external(&mut self, file: &Path, line: usize, value: &Value) {
+        let text = |field: &str| value["metadata"][field].as_str().unwrap_or_default();
+        let Some(key) = Key::new(text("namespace"), text("name")) else {
+            let what = "an ExternalSecret's namespace or name is missing, or not one that Kubernetes takes";
+            return self.problem(file, line, what);
+        };
+        let (annotations, spec) = match yaml::from_value::<ExternalSecret>(value) {
+            _ if value["apiVersion"] != names::API_VERSION => {
+                (BTreeMap::new(), Err(format!("apiVersion is not {}", names::API_VERSION)))
+            }
+            Ok(object) => (object.metadata.annotations.unwrap_or_default(), Ok(object.spec)),
+            Err(error) => (BTreeMap::new(), Err(error.to_string())),
+        };
+        self.external.entry(key).or_default().push(External { file: file.to_owned(), annotations, spec });
     }
 
     fn object(
@@ -154,6 +215,9 @@ impl Source {
         self.problems.push(Problem { file: file.to_owned(), line, message: message.to_owned() });
     }
 }
+
+/// The kinds that are looked for.
+const KINDS: [&str; 3] = ["SealedSecret", "ExternalSecret", "SecretStore"];
 
 /// Every `.yaml`, `.yml` and `.json` file below a folder, in order; hidden files and folders, links to folders and `skip`
 /// are passed over. What goes away meanwhile is not there.

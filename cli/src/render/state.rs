@@ -1,4 +1,4 @@
-//! What is known between two runs: the status of each SealedSecret, as the operator would write it, in one file in the
+//! What is known between two runs: the status of each SealedSecret and ExternalSecret, as the operator would write it, in one file in the
 //! output directory. No values, and no more trusted than a status is: a forged one costs work, and skips no check.
 
 use std::{
@@ -8,7 +8,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use waxwing_crds::SealedSecretStatus;
+use waxwing_core::external::{Creation, Spec};
+use waxwing_crds::{ExternalSecretStatus, SealedSecretStatus};
 
 use super::Key;
 use crate::{
@@ -30,8 +31,32 @@ pub(super) struct State {
     source: String,
     /// By `NAMESPACE/NAME`.
     objects: BTreeMap<String, SealedSecretStatus>,
+    /// The same of ExternalSecrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    external: BTreeMap<String, Pulled>,
     #[serde(skip)]
     changed: bool,
+}
+
+/// What is known of an ExternalSecret.
+#[derive(Clone, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Pulled {
+    /// The name of its Secret.
+    target: String,
+    /// Whether the Secret stays when the ExternalSecret goes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    stays: bool,
+    /// Its status.
+    pub(super) status: ExternalSecretStatus,
+}
+
+/// Whose a Secret is that an ExternalSecret gives.
+pub(super) struct Given {
+    /// The ExternalSecret.
+    pub(super) by: Key,
+    /// Whether it stays without it.
+    pub(super) stays: bool,
 }
 
 impl State {
@@ -70,12 +95,41 @@ impl State {
         self.changed = true;
     }
 
+    pub(super) fn pulled(&self, key: &Key) -> Option<&Pulled> {
+        self.external.get(&key.to_string())
+    }
+
+    /// Keeps what was found. Where the spec cannot be read, its Secret is still the one that it was.
+    pub(super) fn set_pulled(&mut self, key: &Key, spec: Option<&Spec>, status: ExternalSecretStatus) {
+        let known = self.external.get(&key.to_string()).cloned().unwrap_or_default();
+        let now = match spec {
+            Some(spec) => {
+                Pulled { target: spec.target.clone(), stays: spec.creation != Creation::Owner, status }
+            }
+            None => Pulled { status, ..known },
+        };
+        self.external.insert(key.to_string(), now);
+        self.changed = true;
+    }
+
+    /// Every Secret that an ExternalSecret gives, as far as is known.
+    pub(super) fn targets(&self) -> BTreeMap<Key, Given> {
+        let given = self.external.iter().filter_map(|(by, pulled)| {
+            let (namespace, name) = by.split_once('/')?;
+            let by = Key::new(namespace, name)?;
+            Some((Key::new(namespace, &pulled.target)?, Given { by, stays: pulled.stays }))
+        });
+        given.collect()
+    }
+
     /// Forgets all others: what is made anew later begins anew, as in a cluster.
-    pub(super) fn keep(&mut self, wanted: &BTreeSet<&Key>) {
-        let wanted: BTreeSet<String> = wanted.iter().map(ToString::to_string).collect();
-        let before = self.objects.len();
-        self.objects.retain(|key, _| wanted.contains(key));
-        self.changed |= self.objects.len() != before;
+    pub(super) fn keep<S, E>(&mut self, sealed: &BTreeMap<Key, S>, external: &BTreeMap<Key, E>) {
+        let before = self.objects.len() + self.external.len();
+        let sealed: BTreeSet<String> = sealed.keys().map(ToString::to_string).collect();
+        self.objects.retain(|key, _| sealed.contains(key));
+        let external: BTreeSet<String> = external.keys().map(ToString::to_string).collect();
+        self.external.retain(|key, _| external.contains(key));
+        self.changed |= self.objects.len() + self.external.len() != before;
     }
 
     /// Writes the file, if anything changed.

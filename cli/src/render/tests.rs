@@ -1,6 +1,7 @@
 //! Each test renders a folder of its own.
 
 mod place;
+mod pulled;
 mod refused;
 mod watching;
 
@@ -26,6 +27,7 @@ use crate::{
     args::Context,
     error::{Failure, Result},
     printer::Printer,
+    stores,
 };
 
 const NOW: i64 = 1_789_000_000;
@@ -81,6 +83,7 @@ impl Scene {
             layout: self.layout,
             rollback: self.rollback,
             cluster_scope: self.cluster_scope,
+            stores: stores::Options::default(),
             force: self.force,
         }
     }

@@ -33,6 +33,9 @@ const REGULAR: Duration = Duration::from_secs(60);
 /// Time after which to look when something could not be read or written.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// How deep directories of stores are watched.
+const STORE_DEPTH: usize = 8;
+
 /// What tells one state of a file from another: inode, size, mode, and when content and inode changed.
 type Stamp = (u64, u64, u32, (i64, i64), (i64, i64));
 type Snapshot = BTreeMap<PathBuf, Stamp>;
@@ -155,6 +158,10 @@ impl Renderer {
             source.into_iter().map(|(path, metadata)| (path, stamp(&metadata))).collect();
         // Namespaces, Secrets, and the files of a Secret.
         add(&mut seen, self.output.folder(), 2)?;
+        for directory in &self.directories {
+            // What cannot be listed is told by whoever reads it.
+            let _ = add(&mut seen, directory, STORE_DEPTH);
+        }
         Ok(seen)
     }
 }

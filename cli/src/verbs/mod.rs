@@ -15,5 +15,6 @@ pub(crate) mod render;
 pub(crate) mod rewrap;
 pub(crate) mod seal;
 pub(crate) mod set;
+pub(crate) mod store;
 pub(crate) mod unset;
 pub(crate) mod verify;

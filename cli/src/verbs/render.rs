@@ -21,13 +21,20 @@ use crate::{
     identities::Options,
     printer::{Format, Printer},
     render::{INTERVAL, Job, Layout, Renderer, Row, What, watch},
+    stores,
 };
 
-/// Open every SealedSecret below a directory into Secret files, as the operator does it in a cluster.
+/// Open every SealedSecret below a directory into Secret files, and pull every ExternalSecret, as the operator does it in
+/// a cluster.
 ///
-/// Hand edits of the Secrets are repaired, removed keys and SealedSecrets leave, and one that is refused keeps its last
-/// good Secret. Files that are not Waxwing's are never touched. What the output directory knows between two runs (no
-/// values) is in its .waxwing-status.json.
+/// Hand edits of the Secrets are repaired, removed keys and resources leave, and one that is refused keeps its last good
+/// Secret. Files that are not Waxwing's are never touched. What the output directory knows between two runs (no values)
+/// is in its .waxwing-status.json.
+///
+/// The stores of ExternalSecrets stand in the directory too, with the Secrets that they refer to, plain or sealed. They
+/// are reached with the credentials that they name, or else with your own. Every run asks them for the present values;
+/// with --watch they are asked again when the refresh interval has passed, and a store that is a directory at every
+/// change. A relative path of such a directory begins where the manifests lie.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  waxwing render deploy --into /run/secrets\n  waxwing render deploy --into /run/secrets --watch"
@@ -61,6 +68,8 @@ pub(crate) struct Args {
     output: Format,
     #[command(flatten)]
     identities: Options,
+    #[command(flatten)]
+    stores: stores::Options,
 }
 
 /// The ring's policy, where there is no ring.
@@ -89,6 +98,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         } else {
             ClusterScopePolicy::Deny
         },
+        stores: args.stores,
         force: args.force,
     };
     let identities = args.identities.load(context)?;
@@ -147,7 +157,11 @@ fn summary(rows: &[Row], printer: &Printer) {
         *counts.entry(row.what.as_str()).or_insert(0_usize) += 1;
     }
     let counts: Vec<String> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
-    printer.note(if counts.is_empty() { "there is no SealedSecret".to_owned() } else { counts.join(", ") });
+    printer.note(if counts.is_empty() {
+        "there is no SealedSecret and no ExternalSecret".to_owned()
+    } else {
+        counts.join(", ")
+    });
 }
 
 fn exit(rows: &[Row]) -> Exit {

@@ -1,5 +1,7 @@
-//! `waxwing verify`: everything that can be found wrong with sealed files without any private key.
+//! `waxwing verify`: everything that can be found wrong with resources in files without any private key and any store.
 //! For editors, hooks and the pipeline before a merge.
+
+mod pulled;
 
 use std::{
     fs,
@@ -22,11 +24,13 @@ use crate::{
     printer::{Format, count},
     repository::Repository,
     sealed_file::{contains, files, is_sealed_secret, list_items},
+    stores,
 };
 
 /// Check sealed files without any key: format, limits, recipients against .waxwing.yaml.
 ///
-/// Finds plaintext Secrets and private keys that lie beside them, too.
+/// Finds plaintext Secrets and private keys that lie beside them, too. ExternalSecrets and stores are checked as the
+/// operator does it before it asks any store; none is asked here.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Files, and folders with files
@@ -35,6 +39,8 @@ pub(crate) struct Args {
     /// Form of the output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
+    #[command(flatten)]
+    stores: stores::Options,
 }
 
 /// One thing that is wrong.
@@ -59,21 +65,32 @@ struct Report<'a> {
 /// What is being collected.
 struct Check<'a> {
     context: &'a Context,
+    stores: &'a stores::Options,
     findings: Vec<Finding>,
     resources: usize,
+    /// ExternalSecrets and stores.
+    pulled: usize,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
-    let mut check = Check { context, findings: Vec::new(), resources: 0 };
+    let stores = &args.stores;
+    let mut check = Check { context, stores, findings: Vec::new(), resources: 0, pulled: 0 };
+    // Some providers want one to be there when they are made.
+    let runtime = stores::runtime()?;
+    let _within = runtime.enter();
     let paths = files(&args.paths, context)?;
     for path in &paths {
         context.printer.progress(path.display().to_string());
         check.file(path, args.paths.contains(path))?;
     }
-    let Check { findings, resources, .. } = check;
+    let Check { findings, resources, pulled, .. } = check;
     match args.output {
         Format::Json => {
-            context.printer.json(&Report { files: paths.len(), resources, findings: &findings })?;
+            context.printer.json(&Report {
+                files: paths.len(),
+                resources: resources + pulled,
+                findings: &findings,
+            })?;
         }
         Format::Text => {
             for finding in &findings {
@@ -82,7 +99,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
                 context.printer.line(format!("{file}:{line}: {resource}{message} ({reason})"))?;
             }
             let (files, found) = (count(paths.len(), "file"), count(findings.len(), "finding"));
-            context.printer.note(format!("{} in {files}, {found}", count(resources, "sealed resource")));
+            let others = match pulled {
+                0 => String::new(),
+                _ => format!(" and {} for pulling", count(pulled, "resource")),
+            };
+            let sealed = count(resources, "sealed resource");
+            context.printer.note(format!("{sealed}{others} in {files}, {found}"));
         }
     }
     Ok(if findings.is_empty() { Exit::Done } else { Exit::Found })
@@ -108,8 +130,9 @@ impl Check<'_> {
                 "a private key lies here; it has to be replaced, wherever it was pushed to",
             );
         }
-        let sealed =
-            contains(&bytes, b"SealedSecret") && contains(&bytes, waxwing_crds::names::GROUP.as_bytes());
+        let kinds: [&[u8]; 3] = [b"SealedSecret", b"ExternalSecret", b"SecretStore"];
+        let sealed = contains(&bytes, waxwing_crds::names::GROUP.as_bytes())
+            && kinds.into_iter().any(|kind| contains(&bytes, kind));
         if !sealed && !contains(&bytes, b"Secret") {
             return Ok(());
         }
@@ -153,6 +176,13 @@ impl Check<'_> {
         if is_plaintext(object.value) {
             let message = "a plaintext Secret; seal it with waxwing seal, remove the file, and replace the credential if it was pushed";
             self.add(path, object.document.line, &title, "PlaintextSecret", message);
+        }
+        if pulled::is_pulled(object.value) {
+            self.pulled += 1;
+            for fault in pulled::faults(object.value, self.stores) {
+                let line = fault.line.unwrap_or(object.document.line);
+                self.add(path, line, &title, fault.reason, &fault.message);
+            }
         }
         if !is_sealed_secret(object.value) {
             return;

@@ -4,27 +4,28 @@
 //! a connection is made, and what it points at is checked against the same rules as what the store says. Fixed hosts of a
 //! provider's own library, such as its metadata service, are not a store's to name and do not come through here.
 
+#[cfg(feature = "tls")]
 mod ca;
+#[cfg(feature = "tls")]
 mod failure;
 #[cfg(feature = "http")]
 mod http;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use waxwing_core::store::{Failure, Kind, endpoint::Allow};
+use waxwing_core::store::endpoint::Allow;
+#[cfg(feature = "tls")]
+use waxwing_core::store::{Failure, Kind};
 
+#[cfg(any(feature = "aws", feature = "kubernetes", feature = "vault"))]
+pub(crate) use self::ca::bundle;
 #[cfg(feature = "http")]
 pub(crate) use self::http::client_builder;
-#[cfg_attr(
-    not(feature = "all"),
-    expect(unused_imports, reason = "which of them are used depends on the features")
-)]
-pub(crate) use self::{
-    ca::{authorities, bundle, pem},
-    failure::failure,
-};
+#[cfg(feature = "tls")]
+pub(crate) use self::{ca::authorities, failure::failure};
 
 /// How long making a connection may take, the look-up of the name included.
+#[cfg(feature = "tls")]
 pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 /// How long one request may take, connecting and reading the answer included.
 pub(crate) const REQUEST: Duration = Duration::from_secs(10);
@@ -47,11 +48,12 @@ impl Rules {
     ///
     /// # Errors
     /// `Unavailable` when the name has none, `EndpointRefused` when it has none that is allowed.
-    pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, Failure> {
+    #[cfg(feature = "tls")]
+    pub(crate) async fn resolve(&self, host: &str) -> Result<Vec<std::net::IpAddr>, Failure> {
         let unknown =
             || Failure::new(Kind::Unavailable, "the name of the host could not be resolved").at(host);
         // A literal is not looked up, but is held to the rules all the same.
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
         let found = match literal {
             Ok(address) => vec![address],
             Err(_) => tokio::time::timeout(CONNECT, tokio::net::lookup_host((host, 0)))
@@ -78,6 +80,7 @@ impl Rules {
 }
 
 /// Whom to trust, and who we are.
+#[cfg(feature = "http")]
 #[derive(Default)]
 pub(crate) struct Trust {
     /// The only certificate authorities that are trusted, in PEM. Without any, the system's.
@@ -96,5 +99,6 @@ pub(crate) fn ring() {
     });
 }
 
+#[cfg(feature = "tls")]
 #[cfg(test)]
 mod tests;

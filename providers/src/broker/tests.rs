@@ -233,12 +233,12 @@ async fn a_value_is_shared_for_five_seconds_and_then_wiped() {
     let kept = Arc::downgrade(&first);
     drop(first);
     advance(Duration::from_millis(4999)).await;
-    assert_eq!(text(&*broker.read(&key("a"), Freshness::Shared).await.unwrap()), "a#1");
+    assert_eq!(text(&broker.read(&key("a"), Freshness::Shared).await.unwrap()), "a#1");
     assert!(kept.upgrade().is_some());
     // Nobody asks, and the value goes all the same.
     sleep(Duration::from_millis(2)).await;
     assert!(kept.upgrade().is_none());
-    assert_eq!(text(&*broker.read(&key("a"), Freshness::Shared).await.unwrap()), "a#2");
+    assert_eq!(text(&broker.read(&key("a"), Freshness::Shared).await.unwrap()), "a#2");
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,8 +246,8 @@ async fn a_forced_read_takes_nothing_that_was_asked_for_before_it() {
     let fake = Fake::new();
     let broker = broker(&fake);
     // Not what is kept.
-    assert_eq!(text(&*broker.read(&key("a"), Freshness::Shared).await.unwrap()), "a#1");
-    assert_eq!(text(&*broker.read(&key("a"), Freshness::Forced).await.unwrap()), "a#2");
+    assert_eq!(text(&broker.read(&key("a"), Freshness::Shared).await.unwrap()), "a#1");
+    assert_eq!(text(&broker.read(&key("a"), Freshness::Forced).await.unwrap()), "a#2");
     // Not what is on its way.
     let read = key("b");
     let forced = async {
@@ -266,7 +266,7 @@ async fn a_forced_read_takes_nothing_that_was_asked_for_before_it() {
     assert!(others.into_iter().all(|answer| answer == Ok("b#4".to_owned())));
     assert_eq!(fake.count(), 4);
     // And what they got is the newest from now on.
-    assert_eq!(text(&*broker.read(&read, Freshness::Shared).await.unwrap()), "b#4");
+    assert_eq!(text(&broker.read(&read, Freshness::Shared).await.unwrap()), "b#4");
 }
 
 #[tokio::test(start_paused = true)]
@@ -364,7 +364,7 @@ async fn one_caller_who_leaves_takes_nothing_from_the_others() {
     assert!(
         tokio::time::timeout(Duration::from_millis(5), broker.read(&read, Freshness::Shared)).await.is_err()
     );
-    assert_eq!(text(&*broker.read(&read, Freshness::Shared).await.unwrap()), "b#2");
+    assert_eq!(text(&broker.read(&read, Freshness::Shared).await.unwrap()), "b#2");
     assert_eq!(fake.count(), 2);
 }
 

@@ -12,7 +12,6 @@ mod wire;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tokio::{sync::Mutex, time::Instant};
 use waxwing_core::{
     external::Pattern,
     store::{Entry, Failure, Find, Kind, Read},
@@ -24,7 +23,10 @@ use self::{
     settings::{Name, Settings},
     wire::{Reply, Wire},
 };
-use crate::{Pace, Place, Provider, References};
+use crate::{
+    Pace, Place, Provider, References,
+    session::{Door, Granted, Sessions},
+};
 
 /// Makes the provider.
 ///
@@ -36,21 +38,29 @@ pub fn connect(
     references: Arc<dyn References>,
 ) -> Result<Arc<dyn Provider>, Failure> {
     let settings = Settings::read(spec, place)?;
-    Ok(Arc::new(Kubernetes { settings, place: place.clone(), references, session: Mutex::new(None) }))
+    Ok(Arc::new(Kubernetes { settings, place: place.clone(), references, sessions: Sessions::default() }))
 }
 
 struct Kubernetes {
     settings: Settings,
     place: Place,
     references: Arc<dyn References>,
-    session: Mutex<Option<Arc<Session>>>,
+    sessions: Sessions<Arc<Wire>>,
 }
 
-/// What one login gave.
-struct Session {
-    wire: Wire,
-    /// When to log in again, where the credentials expire.
-    until: Option<Instant>,
+impl Door for Kubernetes {
+    type Pass = Arc<Wire>;
+
+    async fn log_in(&self) -> Result<Granted<Arc<Wire>>, Failure> {
+        let (access, seconds) = self.settings.log_in(&self.place, &*self.references).await?;
+        let pass = Arc::new(Wire::new(access, &self.place.rules)?);
+        Ok(Granted { pass, lasts: seconds.map(Duration::from_secs), renewable: false })
+    }
+
+    /// Tokens are made anew.
+    async fn renew(&self, _: &Arc<Wire>) -> Result<Granted<Arc<Wire>>, Failure> {
+        self.log_in().await
+    }
 }
 
 #[async_trait]
@@ -158,34 +168,13 @@ impl Kubernetes {
 
     /// One request, with one more login when the first one is no longer accepted.
     async fn ask(&self, path: &str, accept: &'static str) -> Result<Reply, Failure> {
-        let session = self.session(None).await?;
-        let reply = session.wire.get(path, accept).await?;
+        let session = self.sessions.live(self).await?;
+        let reply = session.pass.get(path, accept).await?;
         if reply.status != 401 {
             return Ok(reply);
         }
-        let session = self.session(Some(&session)).await?;
-        session.wire.get(path, accept).await
-    }
-
-    /// The session, or a new one if there is none, it has expired, or it is the one that was refused. Who comes while
-    /// another logs in waits for that.
-    async fn session(&self, refused: Option<&Arc<Session>>) -> Result<Arc<Session>, Failure> {
-        let mut held = self.session.lock().await;
-        if let Some(session) = &*held
-            && session.until.is_none_or(|until| until > Instant::now())
-            && refused.is_none_or(|refused| !Arc::ptr_eq(refused, session))
-        {
-            return Ok(Arc::clone(session));
-        }
-        *held = None;
-        let began = Instant::now();
-        let (access, seconds) = self.settings.log_in(&self.place, &*self.references).await?;
-        let wire = Wire::new(access, &self.place.rules)?;
-        // With a fifth of the time left, whatever the clocks say.
-        let until = seconds.map(|seconds| began + Duration::from_secs(seconds).mul_f64(0.8));
-        let session = Arc::new(Session { wire, until });
-        *held = Some(Arc::clone(&session));
-        Ok(session)
+        self.sessions.forget(&session);
+        self.sessions.live(self).await?.pass.get(path, accept).await
     }
 }
 

@@ -86,6 +86,9 @@ impl Settings {
                         Server::Own | Server::Named(_) => {}
                     }
                 }
+                if let Some(text) = named.and_then(|server| server.ca_bundle.as_deref()) {
+                    net::bundle(text)?;
+                }
                 Login::Direct {
                     server,
                     bundle: named.and_then(|server| server.ca_bundle.clone()),

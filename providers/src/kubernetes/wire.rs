@@ -217,7 +217,7 @@ impl Reply {
             410 => Failure::new(Kind::Unavailable, "the list was too old to go on with"),
             429 => Failure::new(Kind::Throttled, "the API server asks for fewer requests"),
             500.. => Failure::new(Kind::Unavailable, "the API server is in trouble"),
-            300..400 => Failure::new(Kind::Rejected, "the server redirects, which is not followed"),
+            300..=399 => Failure::new(Kind::Rejected, "the server redirects, which is not followed"),
             _ => Failure::new(Kind::Rejected, "the API server rejects the request"),
         };
         failure.with_code(self.status).after(self.retry_after)

@@ -29,7 +29,6 @@ fn exact(error: &(dyn Error + 'static)) -> Option<Failure> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return Some(failure.clone());
     }
-    #[cfg(feature = "tls")]
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return Some(tls(error));
     }
@@ -63,7 +62,6 @@ fn vague(error: &(dyn Error + 'static)) -> Option<Failure> {
     Some(Failure::new(Kind::Unavailable, what))
 }
 
-#[cfg(feature = "tls")]
 fn tls(error: &rustls::Error) -> Failure {
     use rustls::{AlertDescription as Alert, CertificateError as Fault, Error as Tls};
 

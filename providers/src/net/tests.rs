@@ -1,6 +1,6 @@
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, net::IpAddr};
 
-use super::*;
+use super::{ca::bundle, *};
 
 #[derive(Debug)]
 struct Wrapped<E>(E);
@@ -61,7 +61,6 @@ fn causes_become_fixed_phrases() {
     }
 }
 
-#[cfg(feature = "tls")]
 #[test]
 fn a_certificate_is_named_by_what_is_wrong_with_it() {
     use rustls::{CertificateError, Error as Tls};

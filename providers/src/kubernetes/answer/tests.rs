@@ -20,10 +20,7 @@ fn value(data: &Value, key: Option<&str>) -> Result<Vec<u8>, Kind> {
 fn text_is_as_it_is_and_bytes_are_base64() {
     let data = json!({"user": "YWxpY2U=", "note": "YSJiXAriiqI=", "store": "/u0AAQ==", "empty": ""});
     let whole: Value = serde_json::from_slice(&value(&data, None).unwrap()).unwrap();
-    assert_eq!(
-        whole,
-        json!({"user": "alice", "note": "a\"b\\\n⊢".replace('⊢', "\u{22a2}"), "store": "/u0AAQ==", "empty": ""})
-    );
+    assert_eq!(whole, json!({"user": "alice", "note": "a\"b\\\n\u{22a2}", "store": "/u0AAQ==", "empty": ""}));
 }
 
 #[test]

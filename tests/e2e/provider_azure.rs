@@ -2,6 +2,7 @@
 //! here.
 
 mod ambient;
+mod cluster;
 mod faults;
 mod logins;
 mod secrets;

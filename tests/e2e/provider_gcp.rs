@@ -1,6 +1,7 @@
 //! The GCP provider: the real client, and the stub of `tests/servers/stubs/gsm.py`, because no real server can be had here.
 
 mod ambient;
+mod cluster;
 mod faults;
 mod logins;
 mod secrets;

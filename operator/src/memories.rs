@@ -36,8 +36,8 @@ impl<M: Clone + Default + PartialEq> Memories<M> {
     }
 
     /// Looks at each, under the lock: `look` must be short.
-    pub(crate) fn each(&self, mut look: impl FnMut(&M)) {
-        self.lock().values().for_each(|memory| look(memory));
+    pub(crate) fn each(&self, mut look: impl FnMut(&ObjectKey, &M)) {
+        self.lock().iter().for_each(|(key, memory)| look(key, memory));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, M>> {

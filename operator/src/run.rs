@@ -91,6 +91,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     tasks.spawn(KeyRingLoop::new(context.clone(), ring_sender, ring_changed).run());
     tasks.spawn(look_again_when_the_ring_changes(context.clone()));
     tasks.spawn(external_secret::end_leases(context.clone()));
+    tasks.spawn(external_secret::keep_logins(context.clone()));
     // The lease outlives the work, so that nobody else begins before we have ended.
     let (work_ended, may_release) = watch::channel(false);
     let elector = tokio::spawn(elector.run(signalled(may_release)));

@@ -104,9 +104,16 @@ fn a_store_of_another_namespace_is_not_found() {
             "spec": one("vault", "password", &key, "password"),
         }))?;
         next_door.create(&Default::default(), &object).await?;
-        waxwing_tests::wait::until(&next_door, "db", "refused", |object: Option<&waxwing_crds::ExternalSecret>| {
-            object.and_then(waxwing_tests::pull::ready).is_some_and(|ready| ready.reason == "StoreNotFound")
-        })
+        waxwing_tests::wait::until(
+            &next_door,
+            "db",
+            "refused",
+            |object: Option<&waxwing_crds::ExternalSecret>| {
+                object
+                    .and_then(waxwing_tests::pull::ready)
+                    .is_some_and(|ready| ready.reason == "StoreNotFound")
+            },
+        )
         .await;
         Ok(())
     });

@@ -2,7 +2,7 @@
 //! `waxwing_core::external::plan`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -98,6 +98,32 @@ pub(crate) async fn end_leases(ctx: Arc<Context>) {
             if let Err(failure) = reached.broker.revoke(&lease).await {
                 debug!(namespace, %store, reason = failure.reason().as_str(), "a lease was left to its end");
             }
+        }
+    }
+}
+
+/// How often it is looked which logins leases hang on.
+const LOGINS: Duration = Duration::from_secs(15);
+
+/// Keeps the logins alive that leases hang on: a lease ends with its login.
+pub(crate) async fn keep_logins(ctx: Arc<Context>) {
+    let mut due: HashMap<(String, StoreRef), tokio::time::Instant> = HashMap::new();
+    loop {
+        tokio::time::sleep(LOGINS).await;
+        let mut held = HashSet::new();
+        ctx.pull.memories.each(|key, memory| {
+            held.extend(memory.lessor.clone().map(|store| (key.namespace().to_owned(), store)));
+        });
+        due.retain(|login, _| held.contains(login));
+        for (namespace, store) in held {
+            let now = tokio::time::Instant::now();
+            let login = (namespace, store);
+            if due.get(&login).is_some_and(|at| *at > now) {
+                continue;
+            }
+            let Ok(reached) = stores::reach(&ctx, &login.0, &login.1).await else { continue };
+            let next = reached.broker.keep_alive().await.map_or(3600, |seconds| seconds.max(1));
+            due.insert(login, now + Duration::from_secs(next));
         }
     }
 }

@@ -98,7 +98,7 @@ impl Memories<Memory> {
     /// Seconds since the values were fetched that were fetched longest ago, of those that are fetched by time.
     pub(crate) fn oldest(&self, now: i64) -> i64 {
         let mut oldest = now;
-        self.each(|memory| {
+        self.each(|_, memory| {
             if let Some(fetched) = memory.fetched.filter(|_| memory.by_time) {
                 oldest = oldest.min(fetched);
             }

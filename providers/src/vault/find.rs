@@ -59,7 +59,12 @@ impl Vault {
                 Err(Failure::new(Kind::Rejected, "without `path` in the store a search needs one"))
             }
             (_, Some(path)) => {
-                let location = Location::of(self.settings.mount.as_deref(), self.settings.engine, path)?;
+                let location = Location::of(
+                    self.settings.mount.as_deref(),
+                    self.settings.engine,
+                    self.settings.one_spelling,
+                    path,
+                )?;
                 Ok((location.mount, format!("{}/", location.path)))
             }
         }

@@ -17,16 +17,25 @@ impl Location {
     /// Reads a key. It may begin with the mount, and in KV version 2 also with the `data/` that Vault's API shows. Where the
     /// store names no mount the key has to: as its first segment, or as all that is before `data/`.
     ///
+    /// In a store of the cluster an entry has one spelling only, the path in the mount (K18): a grant is held against the
+    /// key as it is spelled, and one of `team-a/**` must not open all of a mount `team-a`.
+    ///
     /// # Errors
     /// `Rejected` when it does not name an entry.
-    pub(super) fn of(mount: Option<&str>, engine: Engine, key: &str) -> Result<Self, Failure> {
-        let path = key.strip_prefix('/').unwrap_or(key);
+    pub(super) fn of(
+        mount: Option<&str>,
+        engine: Engine,
+        one_spelling: bool,
+        key: &str,
+    ) -> Result<Self, Failure> {
+        let path = if one_spelling { key } else { key.strip_prefix('/').unwrap_or(key) };
         // Vault takes some of these as a step up, or drops them.
         if path.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
             return Err(reject("a key must not be empty, or have empty segments, `.` or `..`", key));
         }
-        let versioned = engine == Engine::Kv2;
+        let versioned = engine == Engine::Kv2 && !one_spelling;
         let (mount, path) = match mount {
+            Some(mount) if one_spelling => (mount, path),
             Some(mount) => match path.strip_prefix(mount).and_then(|rest| rest.strip_prefix('/')) {
                 Some(rest) if versioned => (mount, rest.strip_prefix("data/").unwrap_or(rest)),
                 Some(rest) => (mount, rest),
@@ -58,7 +67,7 @@ mod tests {
     use super::*;
 
     fn check(mount: Option<&str>, engine: Engine, key: &str, expected: Option<(&str, &str)>) {
-        let location = Location::of(mount, engine, key).ok();
+        let location = Location::of(mount, engine, false, key).ok();
         let location = location.as_ref().map(|location| (location.mount.as_str(), location.path.as_str()));
         assert_eq!(location, expected, "{mount:?} {engine:?} {key}");
     }
@@ -88,6 +97,21 @@ mod tests {
         check(None, Kv1, "secret/data/app", Some(("secret", "data/app")));
         check(None, Dynamic, "pki/issue/web", Some(("pki", "issue/web")));
         check(None, Kv2, "app", None);
+    }
+
+    /// K18. Guard: `one_spelling` in `Location::of`.
+    #[test]
+    fn in_a_store_of_the_cluster_an_entry_has_one_spelling() {
+        let of = |mount, key| {
+            let found = Location::of(mount, Engine::Kv2, true, key).ok();
+            found.map(|location| (location.mount, location.path))
+        };
+        let at = |mount: &str, path: &str| Some((mount.to_owned(), path.to_owned()));
+        assert_eq!(of(Some("team-a"), "team-a/other/x"), at("team-a", "team-a/other/x"));
+        assert_eq!(of(Some("team-a"), "team-a/data/x"), at("team-a", "team-a/data/x"));
+        assert_eq!(of(None, "secret/data/x"), at("secret", "data/x"));
+        assert_eq!(of(None, "secret/x"), at("secret", "x"));
+        assert_eq!(of(Some("secret"), "/x"), None);
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Vault {
     }
 
     fn locate(&self, key: &str) -> Result<Location, Failure> {
-        Location::of(self.settings.mount.as_deref(), self.settings.engine, key)
+        Location::of(self.settings.mount.as_deref(), self.settings.engine, self.settings.one_spelling, key)
     }
 
     /// A login that holds.

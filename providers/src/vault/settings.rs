@@ -81,6 +81,8 @@ pub(super) struct Settings {
     pub(super) mount: Option<String>,
     /// What is mounted there.
     pub(super) engine: Engine,
+    /// Whether an entry has one spelling only: grants are held against keys as they are spelled.
+    pub(super) one_spelling: bool,
     /// How to log in.
     pub(super) auth: Auth,
     /// Where: the namespace, if it is another than that of the entries.
@@ -130,6 +132,7 @@ impl Settings {
             server,
             mount: spec.path.as_deref().map(|text| path(text, "path")).transpose()?,
             engine,
+            one_spelling: place.namespace.is_none(),
             auth: read_auth(auth)?,
             auth_namespace: auth
                 .namespace

@@ -6,6 +6,8 @@
 mod options;
 mod reach;
 mod references;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

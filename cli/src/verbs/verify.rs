@@ -284,6 +284,11 @@ impl Check<'_> {
 fn title(value: &Value) -> String {
     let named = |value: &Value| value.as_str().unwrap_or("?").to_owned();
     let metadata = &value["metadata"];
+    let is_of_cluster =
+        matches!(value["kind"].as_str(), Some("ClusterSecretStore" | "ClusterExternalSecret"));
+    if is_of_cluster {
+        return format!("{} {}", named(&value["kind"]), named(&metadata["name"]));
+    }
     format!("{} {}/{}", named(&value["kind"]), named(&metadata["namespace"]), named(&metadata["name"]))
 }
 

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use hyper::{Method, body::Bytes};
 use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::Client;
+use kube::{Client, Config};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::json;
+use serde_json::{Value, json};
 use waxwing_core::{
     Secret,
     store::{Failure, Kind},
 };
-use waxwing_providers::{References, Token};
+use waxwing_providers::{OwnServer, References, Token};
 use zeroize::Zeroizing;
 
 use crate::apply::{Ask, JSON, Refusal, escaped, send};
@@ -34,6 +34,39 @@ impl InNamespace {
         let path = format!("/api/v1/namespaces/{}/{plural}/{}", escaped(&self.namespace), escaped(name));
         let ask = Ask { verb: "get", method: Method::GET, path: &path, content: JSON };
         send(&self.client, ask, JSON, Bytes::new()).await.map_err(|refusal| failure(&refusal, kind, name))
+    }
+
+    async fn make_token(
+        &self,
+        service_account: &str,
+        mut spec: Value,
+        seconds: u32,
+    ) -> Result<Token, Failure> {
+        let seconds = seconds.max(600);
+        spec["expirationSeconds"] = seconds.into();
+        #[derive(Deserialize)]
+        struct Answer {
+            status: Status,
+        }
+        #[derive(Deserialize)]
+        struct Status {
+            token: String,
+        }
+        let path = format!(
+            "/api/v1/namespaces/{}/serviceaccounts/{}/token",
+            escaped(&self.namespace),
+            escaped(service_account)
+        );
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": spec,
+        });
+        let ask = Ask { verb: "create", method: Method::POST, path: &path, content: JSON };
+        let answer: Answer = send(&self.client, ask, JSON, body.to_string().into())
+            .await
+            .map_err(|refusal| failure(&refusal, "ServiceAccount", service_account))?;
+        let token = Secret::new(answer.status.token.into_bytes());
+        Ok(Token { token, seconds: seconds.into() })
     }
 }
 
@@ -79,29 +112,17 @@ impl References for InNamespace {
             return Err(Failure::new(Kind::EndpointRefused, "a token without an audience is never made")
                 .at(format!("ServiceAccount {service_account}")));
         }
-        #[derive(Deserialize)]
-        struct Answer {
-            status: Status,
-        }
-        #[derive(Deserialize)]
-        struct Status {
-            token: String,
-        }
-        let path = format!(
-            "/api/v1/namespaces/{}/serviceaccounts/{}/token",
-            escaped(&self.namespace),
-            escaped(service_account)
-        );
-        let body = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
-            "spec": {"audiences": audiences, "expirationSeconds": seconds.max(600)},
-        });
-        let ask = Ask { verb: "create", method: Method::POST, path: &path, content: JSON };
-        let answer: Answer = send(&self.client, ask, JSON, body.to_string().into())
-            .await
-            .map_err(|refusal| failure(&refusal, "ServiceAccount", service_account))?;
-        let token = Secret::new(answer.status.token.into_bytes());
-        Ok(Token { token, seconds: seconds.max(600).into() })
+        self.make_token(service_account, json!({"audiences": audiences}), seconds).await
+    }
+
+    async fn own_server(&self) -> Result<OwnServer, Failure> {
+        let unknown = |_| Failure::new(Kind::Unavailable, "this cluster's own API server is not known");
+        Config::infer().await.map(|config| OwnServer::from(&config)).map_err(unknown)
+    }
+
+    async fn own_token(&self, service_account: &str, seconds: u32) -> Result<Token, Failure> {
+        // Without an audience it is the API server's.
+        self.make_token(service_account, json!({}), seconds).await
     }
 
     async fn service_account(&self, name: &str) -> Result<BTreeMap<String, String>, Failure> {

@@ -35,7 +35,8 @@ fn reads_of_one_entry_by_many_objects_and_properties_are_one_request() {
         }
         let calls = vault.calls_since(mark);
         let prefix = format!("secret/data/{}/", scene.namespace);
-        let reads = calls.iter().filter(|call| call.operation == "read" && call.path.starts_with(&prefix)).count();
+        let reads =
+            calls.iter().filter(|call| call.operation == "read" && call.path.starts_with(&prefix)).count();
         // Each object asks once; what is asked within seconds is one request. A slow machine may need a second round.
         assert!((paths.len()..=4 * paths.len()).contains(&reads), "{reads} reads of {} paths", paths.len());
         Ok(())
@@ -104,9 +105,9 @@ fn a_changed_value_restarts_the_workload_that_asks_for_it_and_nothing_else_does(
         scene.until_value("db", "password", "two").await;
         let web = wait::until(&deployments, "web", "restarted", restarted).await;
         let managers = web.metadata.managed_fields.unwrap_or_default();
-        let ours = managers.iter().find(|entry| {
-            entry.manager.as_deref() == Some(&names::field_manager("ExternalSecret", "db"))
-        });
+        let ours = managers
+            .iter()
+            .find(|entry| entry.manager.as_deref() == Some(&names::field_manager("ExternalSecret", "db")));
         let ours = serde_json::to_string(&ours.and_then(|entry| entry.fields_v1.as_ref()))?;
         assert!(ours.contains(names::RESTARTED_FOR) && !ours.contains("f:replicas"), "{ours}");
         Ok(())
@@ -144,7 +145,9 @@ fn a_cluster_external_secret_follows_the_labels_of_namespaces() {
 
 #[test]
 fn a_secret_is_deleted_only_when_its_entry_is_gone_for_good() {
-    scene::shared(async |scene| -> Result<()> {
+    let values = ["stores.allowEndpoints={http://127.0.0.1}", "stores.deletion=true"];
+    scene::alone(&values, async |scene, release| -> Result<()> {
+        let _operator = scene.operator(release, "a").await?;
         let vault = vault::shared().await;
         scene.vault_store(vault, "vault").await?;
         let key = format!("{}/db", scene.namespace);

@@ -61,10 +61,9 @@ pub fn alone(values: &[&str], test: impl AsyncFnOnce(&Scene, &Release) -> Result
 }
 
 /// The values of the shared release: the servers of the tests are at addresses, and some answer in the clear.
-const VALUES: [&str; 4] = [
+const VALUES: [&str; 3] = [
     "gitops.readSource=true",
     "stores.allowEndpoints={http://127.0.0.1,http://localhost}",
-    "stores.deletion=true",
     "stores.rollouts=true",
 ];
 

@@ -155,7 +155,8 @@ impl<'de> Deserialize<'de> for Seen {
             matches!(condition.r#type.as_str(), "Ready" | "Synced") && condition.status == "True"
         };
         // Some operators say the generation nowhere: an object that was made once has but one.
-        let of_now = status.observed_generation.is_none() || status.observed_generation == metadata.generation;
+        let of_now =
+            status.observed_generation.is_none() || status.observed_generation == metadata.generation;
         let done = of_now && status.conditions.iter().any(is_good);
         let metadata = ObjectMeta {
             name: Some(metadata.name),

@@ -52,8 +52,11 @@ struct Round {
 pub(crate) async fn run(plane: &'static ControlPlane, count: usize, alone: bool) -> Result<String> {
     let vault = Arc::new(Vault::start("bench-vault").await?);
     for path in 0..PATHS {
-        let values: Value =
-            KEYS.iter().enumerate().map(|(key, name)| ((*name).to_owned(), json!(load::value(path, key, 0)))).collect();
+        let values: Value = KEYS
+            .iter()
+            .enumerate()
+            .map(|(key, name)| ((*name).to_owned(), json!(load::value(path, key, 0))))
+            .collect();
         vault.put("secret", &format!("bench/{path:03}"), values).await?;
     }
     vault.policy("bench", "path \"secret/*\" { capabilities = [\"read\", \"list\"] }").await?;
@@ -216,7 +219,8 @@ const NAMESPACE: &str = "external-secrets";
 impl Peer {
     async fn install(plane: &'static ControlPlane, vault: &Vault, token: &str) -> Result<Self> {
         let account = account::administrator(plane, NAMESPACE).await?;
-        let folder = std::env::var_os("WAXWING_BENCH_PULL_CRDS").context("WAXWING_BENCH_PULL_CRDS is not set")?;
+        let folder =
+            std::env::var_os("WAXWING_BENCH_PULL_CRDS").context("WAXWING_BENCH_PULL_CRDS is not set")?;
         let mut crds = Vec::new();
         for file in std::fs::read_dir(Path::new(&folder)).context("the CRDs of External Secrets Operator")? {
             let path = file?.path();
@@ -266,7 +270,8 @@ impl Side for Peer {
     fn start(&mut self) -> Result<()> {
         let listen = |flag: &str| format!("--{flag}=127.0.0.1:{}", process::free_port());
         let tuned = ["--concurrent=100", "--client-qps=2000", "--client-burst=4000"].map(str::to_owned);
-        let args: Vec<String> = tuned.into_iter().chain([listen("metrics-addr"), listen("live-addr")]).collect();
+        let args: Vec<String> =
+            tuned.into_iter().chain([listen("metrics-addr"), listen("live-addr")]).collect();
         let env = vec![("KUBECONFIG".to_owned(), self.kubeconfig.display().to_string())];
         self.running = Some(Process::start("controller", &tool("external-secrets"), &args, &env, &self.dir)?);
         Ok(())
@@ -304,7 +309,9 @@ fn page(count: usize, floor: [f64; 2], ours: &Measured, peer: Option<&Measured>)
         ours.cold.seconds <= 1.5 * mean,
         &|side| format!("{:.2} s", side.cold.seconds),
     );
-    row("requests to Vault until then", "≤ 210".to_owned(), ours.requests <= 210, &|side| side.requests.to_string());
+    row("requests to Vault until then", "≤ 210".to_owned(), ours.requests <= 210, &|side| {
+        side.requests.to_string()
+    });
     row("most memory until then", "≤ 60 MB".to_owned(), ours.cold.memory.most_mb <= 60.0, &|side| {
         mb(side.cold.memory.most_mb)
     });
@@ -315,9 +322,13 @@ fn page(count: usize, floor: [f64; 2], ours: &Measured, peer: Option<&Measured>)
         ours.round.requests <= 210,
         &|side| side.round.requests.to_string(),
     );
-    row("the same: CPU", "≤ 1 s".to_owned(), ours.round.cpu <= 1.0, &|side| format!("{:.2} s", side.round.cpu));
+    row("the same: CPU", "≤ 1 s".to_owned(), ours.round.cpu <= 1.0, &|side| {
+        format!("{:.2} s", side.round.cpu)
+    });
     row("the same: writes", "none".to_owned(), ours.round.writes == 0, &|side| side.round.writes.to_string());
-    row("restart with nothing to do: CPU", "—".to_owned(), true, &|side| format!("{:.2} s", side.restart.cpu));
+    row("restart with nothing to do: CPU", "—".to_owned(), true, &|side| {
+        format!("{:.2} s", side.restart.cpu)
+    });
     row("the same: writes", "none".to_owned(), writes(ours) == 0, &|side| writes(side).to_string());
     row("the same: requests to Vault", "—".to_owned(), true, &|side| side.requests_at_restart.to_string());
     format!(

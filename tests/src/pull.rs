@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::Api;
 use serde_json::{Value, json};
 use waxwing_crds::{
     ClusterSecretStore, Condition, ConditionType, ExternalSecret, SecretStore, conditions, names,

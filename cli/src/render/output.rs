@@ -70,6 +70,9 @@ struct Part {
     private: bool,
 }
 
+/// The layout and the place of a unit, with kind and name of its owner.
+pub(super) type Owned = (Layout, Key, (String, String));
+
 /// Whose a Secret is to be.
 #[derive(Default)]
 pub(super) struct Owner<'a> {
@@ -201,7 +204,7 @@ impl Output {
     }
 
     /// Every unit in the directory that says whose it is, of either layout, with kind and name of that owner.
-    pub(super) fn ours(&self) -> Result<Vec<(Layout, Key, (String, String))>> {
+    pub(super) fn ours(&self) -> Result<Vec<Owned>> {
         let mut ours = Vec::new();
         for (namespace, folder, kind) in entries(&self.folder)? {
             if !kind.is_dir() {

@@ -39,7 +39,7 @@ pub(super) enum Origin {
     /// The process's own identity, wherever Google's library finds it.
     Ambient,
     /// A ServiceAccount, trusted by a workload identity pool.
-    Federated(Federated),
+    Federated(Box<Federated>),
     /// The key of a service account, in a Secret.
     Key {
         /// The Secret.

@@ -81,14 +81,14 @@ fn origin(spec: &GcpProvider, place: &Place, parent: &Parent) -> Result<Origin, 
     }
     let federated = |account, audiences, pool, email| -> Result<Origin, Failure> {
         let sts = spec.sts_endpoint.as_deref();
-        Ok(Origin::Federated(Federated {
+        Ok(Origin::Federated(Box::new(Federated {
             account,
             audiences,
             pool,
             email,
             sts: host(place, sts, "https://sts.googleapis.com", "stsEndpoint")?,
             iam: host(place, sts, "https://iamcredentials.googleapis.com", "stsEndpoint")?,
-        }))
+        })))
     };
     match (secret_ref, workload_identity, workload_identity_federation) {
         (None, None, None) => {

@@ -5,7 +5,8 @@ use super::*;
 /// K15. Guard: the MAC in `mark::check`.
 #[test]
 fn no_forged_status_makes_an_object_look_in_order_or_names_a_lease() {
-    let forgeries: [(&str, fn(&mut ExternalSecretStatus)); 7] = [
+    type Forgery = fn(&mut ExternalSecretStatus);
+    let forgeries: [(&str, Forgery); 7] = [
         ("resource version", |status| {
             status.applied.as_mut().unwrap().resource_version = "999".to_owned();
         }),

@@ -10,10 +10,8 @@ mod wire;
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -24,6 +22,7 @@ use google_cloud_secretmanager_v1::{
     model::{SecretPayload, secret_version::State},
 };
 use reqwest::Url;
+use tokio::time::Instant;
 use waxwing_core::{
     Secret,
     external::Pattern,
@@ -60,7 +59,7 @@ pub(crate) fn connect(
     let link = Arc::new(Link::new(place, authorities, plain, &references));
     let wire = Wire { link, base, login: Login::new(origin, references) };
     let client = SecretManagerService::from_stub::<Wire>(wire);
-    Ok(Arc::new(Gcp { parent, client, no_versions: AtomicBool::new(false) }))
+    Ok(Arc::new(Gcp { parent, client, refused: Mutex::default() }))
 }
 
 /// Where a service is: where the store says, or where Google has it.
@@ -160,8 +159,8 @@ fn of_pool(it: GcpFederation) -> Result<(String, Vec<String>, String, Option<Str
 struct Gcp {
     parent: Parent,
     client: SecretManagerService,
-    /// Whether the account may read values and not what is told about them, as the least role has it.
-    no_versions: AtomicBool,
+    /// When the account was last refused what is told about versions. The least role allows values alone.
+    refused: Mutex<Option<Instant>>,
 }
 
 #[async_trait]
@@ -180,12 +179,13 @@ impl Provider for Gcp {
 
     async fn version(&self, read: &Read) -> Option<Result<String, Failure>> {
         let is_newest = read.version.as_deref().is_none_or(|version| version == NEWEST);
-        if read.metadata || !is_newest || self.no_versions.load(Ordering::Relaxed) {
+        if read.metadata || !is_newest || self.refused().is_some_and(|at| at.elapsed() < AGAIN) {
             return None;
         }
         match self.newest(&read.key).await {
-            Err(failure) if failure.kind == Kind::Forbidden => {
-                self.no_versions.store(true, Ordering::Relaxed);
+            // A disabled version is no matter of roles.
+            Err(failure) if failure.kind == Kind::Forbidden && failure.code == Some(403) => {
+                *self.refused() = Some(Instant::now());
                 None
             }
             result => Some(result.map_err(|failure| placed(failure, &read.key))),
@@ -242,6 +242,10 @@ impl Gcp {
             "labels": sorted(answer.labels),
         });
         Ok(Entry { value: Secret::new(told.to_string().into_bytes()), version: None, lease: None })
+    }
+
+    fn refused(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The number of the newest version.
@@ -326,6 +330,8 @@ const fn bad(what: &'static str) -> Failure {
     Failure::new(Kind::BadStore, what)
 }
 
+/// How long what the account's roles do not allow is not asked for again.
+const AGAIN: Duration = Duration::from_secs(3600);
 /// Secrets on one page. With labels and replication each takes a kilobyte or two.
 const PAGE: i32 = 500;
 const PAGES: usize = 200;

@@ -137,6 +137,9 @@ fn the_newest_version_is_told_without_the_value_where_the_role_allows_it() -> Re
 
         let allowed = as_reader(&gsm, &gsm.url, json!({})).await?;
         gsm.grant(READER, VIEWER, PROJECT).await?;
+        gsm.set_state(PARENT, "db", 2, "DISABLED").await?;
+        assert_eq!(kind(allowed.version(&asking("db")).await.unwrap()), Some(Kind::Forbidden));
+        gsm.set_state(PARENT, "db", 2, "ENABLED").await?;
         assert_eq!(allowed.version(&asking("db")).await, Some(Ok("2".to_owned())));
         let pinned = Read { version: Some("1".to_owned()), ..asking("db") };
         assert_eq!(allowed.version(&pinned).await, None);

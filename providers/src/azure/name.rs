@@ -157,7 +157,7 @@ mod tests {
         })
     }
 
-    /// K16: a namespaced store names a vault of the cloud, or what the operator's list has.
+    /// K16. A namespaced store names a vault of the cloud, or what the operator's list has.
     /// Guard: `is_of` in `Vault::new`.
     #[test]
     fn a_vault_is_one_of_the_cloud_or_of_the_list() {

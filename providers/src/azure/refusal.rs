@@ -159,7 +159,7 @@ mod tests {
         format!(r#"{{"error":{{"code":"{code}","message":"canary","innererror":{{"code":"{inner}"}}}}}}"#)
     }
 
-    /// L02: what the service says in words goes no further.
+    /// L02. What the service says in words goes no further.
     /// Guard: `of_vault` uses codes alone.
     #[test]
     fn every_status_of_a_vault_has_a_kind() {
@@ -176,7 +176,7 @@ mod tests {
         assert!(policy != disabled && policy != firewall);
     }
 
-    /// D07: only the service itself can say that a secret does not exist.
+    /// D07. Only the service itself can say that a secret does not exist.
     /// Guard: the code beside the 404 in `of_vault`.
     #[test]
     fn a_404_of_something_else_is_no_missing_entry() {

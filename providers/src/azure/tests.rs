@@ -76,7 +76,7 @@ fn what_makes_no_sense_is_named_by_its_field() {
     check_bad(account, "authSecretRef");
 }
 
-/// K05: a namespaced store never acts as the operator.
+/// K05. A namespaced store never acts as the operator.
 /// Guard: `Place::ambient` in `origin`.
 #[test]
 fn only_a_store_of_the_cluster_may_use_the_identity_of_the_process() {
@@ -88,7 +88,7 @@ fn only_a_store_of_the_cluster_may_use_the_identity_of_the_process() {
     }
 }
 
-/// K16: the host that credentials are sent to is held to the rules.
+/// K16. The host that credentials are sent to is held to the rules.
 /// Guard: `Place::endpoint` in `authority`.
 #[test]
 fn an_authority_is_held_to_the_rules() {
@@ -104,7 +104,7 @@ fn an_authority_is_held_to_the_rules() {
     assert_eq!(path, Err((Kind::BadStore, Some("authorityHost".to_owned()))));
 }
 
-/// K16: the token of a ServiceAccount is for Entra ID alone, never for the API server.
+/// K16. The token of a ServiceAccount is for Entra ID alone, never for the API server.
 /// Guard: the audience that `origin` gives.
 #[test]
 fn a_token_is_for_entra_id_alone() {

@@ -348,7 +348,7 @@ mod tests {
         }
     }
 
-    /// K16: what is sent to an endpoint is good for Secret Manager alone.
+    /// K16. What is sent to an endpoint is good for Secret Manager alone.
     /// Guard: `aud` in `claims`.
     #[test]
     fn a_signed_token_is_for_secret_manager() {

@@ -140,7 +140,7 @@ mod tests {
         assert!(parent().secret(regional_full).is_err());
     }
 
-    /// K05: a store reaches its own project only, whatever its account may read.
+    /// K05. A store reaches its own project only, whatever its account may read.
     /// Guard: the comparison with the parent in `Parent::secret`, and `is_id`.
     #[test]
     fn a_key_cannot_leave_the_project() {
@@ -176,7 +176,7 @@ mod tests {
         }
     }
 
-    /// K16: a location becomes a part of the host.
+    /// K16. A location becomes a part of the host.
     /// Guard: `is_label` in `Parent::new`.
     #[test]
     fn a_location_is_one_label_of_a_host() {

@@ -149,7 +149,7 @@ mod tests {
         format!(r#"{{"error":{{"message":"canary","status":"PERMISSION_DENIED","details":[{detail}]}}}}"#)
     }
 
-    /// L02: what the service says in words goes no further.
+    /// L02. What the service says in words goes no further.
     /// Guard: `of_answer` uses codes alone.
     #[test]
     fn every_status_has_a_kind() {
@@ -166,7 +166,7 @@ mod tests {
         check(of_answer, 204, "", Kind::Unavailable);
     }
 
-    /// D07: only the service itself can say that a secret does not exist.
+    /// D07. Only the service itself can say that a secret does not exist.
     /// Guard: the status word beside the 404 in `of_answer`.
     #[test]
     fn a_404_of_something_else_is_no_missing_entry() {

@@ -91,7 +91,7 @@ fn what_makes_no_sense_is_named_by_its_field() {
     );
 }
 
-/// K05: a namespaced store never acts as the operator.
+/// K05. A namespaced store never acts as the operator.
 /// Guard: `Place::ambient` in `origin`.
 #[test]
 fn only_a_store_of_the_cluster_may_use_the_identity_of_the_process() {
@@ -104,7 +104,7 @@ fn check_ambient(namespace: Option<&str>, expected: Result<(), Kind>) {
     assert_eq!(result.map_err(|(kind, _)| kind), expected);
 }
 
-/// K16: the hosts that a store names are held to the rules.
+/// K16. The hosts that a store names are held to the rules.
 /// Guard: `Place::endpoint` in `host`.
 #[test]
 fn an_endpoint_is_held_to_the_rules() {
@@ -124,7 +124,7 @@ fn an_endpoint_is_held_to_the_rules() {
     assert_eq!(try_connect(federated, &place(Some("shop"), &["sts.example.com"])), Ok(()));
 }
 
-/// K16: the token of a ServiceAccount is for the pool alone, never for the API server.
+/// K16. The token of a ServiceAccount is for the pool alone, never for the API server.
 /// Guard: the audiences that `of_cluster` and `of_pool` give.
 #[test]
 fn a_token_is_for_the_pool_alone() {

@@ -117,7 +117,7 @@ fn a_vault_whose_certificate_is_not_trusted_gets_nothing() -> Result<()> {
     })
 }
 
-/// K16: a redirect is not followed, with or without credentials.
+/// K16. A redirect is not followed, with or without credentials.
 /// Guard: the transport is ours: `redirect` in `net::client_builder`.
 #[test]
 fn a_redirect_is_not_followed() -> Result<()> {
@@ -137,7 +137,7 @@ fn a_redirect_is_not_followed() -> Result<()> {
     })
 }
 
-/// K16: a page of a list names the next one. No token is sent to where it points, if that is another host.
+/// K16. A page of a list names the next one. No token is sent to where it points, if that is another host.
 /// Guard: the comparison of origins in `Wire::send`.
 #[test]
 fn the_next_page_is_not_fetched_from_another_host() -> Result<()> {
@@ -162,7 +162,7 @@ fn the_next_page_is_not_fetched_from_another_host() -> Result<()> {
     })
 }
 
-/// K16: a vault is given a token for Key Vault only, whatever it asks for, although the operator's list has its host.
+/// K16. A vault is given a token for Key Vault only, whatever it asks for, although the operator's list has its host.
 /// Guard: the comparison of scopes in `Ticket::get_token`.
 #[test]
 fn a_vault_that_asks_for_a_token_of_something_else_gets_none() -> Result<()> {
@@ -184,7 +184,7 @@ fn a_vault_that_asks_for_a_token_of_something_else_gets_none() -> Result<()> {
     })
 }
 
-/// L01, L02: neither a value nor a credential nor what the services say is in a log or a message, although the services
+/// L01, L02. Neither a value nor a credential nor what the services say is in a log or a message, although the services
 /// repeat what they were sent.
 /// Guard: `link::exchange` and `refusal` use no text of an answer.
 #[test]

@@ -87,7 +87,7 @@ fn a_client_certificate_signs_an_assertion() -> Result<()> {
     })
 }
 
-/// L03: what stands in a Secret that is no certificate is not repeated.
+/// L03. What stands in a Secret that is no certificate is not repeated.
 /// Guard: `assertion` says what is wrong in fixed phrases.
 #[test]
 fn a_secret_that_holds_no_certificate_with_its_key_says_so() -> Result<()> {
@@ -116,7 +116,7 @@ fn a_secret_that_holds_no_certificate_with_its_key_says_so() -> Result<()> {
     })
 }
 
-/// K16: the ServiceAccount's token is for Entra ID alone.
+/// K16. The ServiceAccount's token is for Entra ID alone.
 /// Guard: the audience of `origin`.
 #[test]
 fn the_token_of_a_service_account_is_exchanged_once_for_many_reads() -> Result<()> {

@@ -93,7 +93,7 @@ fn an_outage_throttling_and_answers_of_something_else_are_told_apart() -> Result
     })
 }
 
-/// K16: a redirect is not followed, with or without credentials.
+/// K16. A redirect is not followed, with or without credentials.
 /// Guard: the transport is ours: `redirect` in `net::client_builder`.
 #[test]
 fn a_redirect_is_not_followed() -> Result<()> {
@@ -111,7 +111,7 @@ fn a_redirect_is_not_followed() -> Result<()> {
     })
 }
 
-/// L01, L02: neither a value nor a credential nor what the service says is in a log or a message, although the service
+/// L01, L02. Neither a value nor a credential nor what the service says is in a log or a message, although the service
 /// repeats the token that it was sent.
 /// Guard: `link::exchange` and `refusal` use no text of an answer; headers with a token are marked as sensitive.
 #[test]

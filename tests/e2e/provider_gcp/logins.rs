@@ -22,7 +22,7 @@ const CLUSTER: &str = "identitynamespace:shop-prod.svc.id.goog:https://container
 /// What a pool makes of a ServiceAccount's name.
 const PREFIX: &str = "principal:";
 
-/// K16: the key signs a token that is good for Secret Manager alone, and no URL of its file is used.
+/// K16. The key signs a token that is good for Secret Manager alone, and no URL of its file is used.
 /// Guard: `aud` in `claims`; nothing in the provider reads `token_uri`.
 #[test]
 fn a_key_signs_one_login_for_many_reads() -> Result<()> {
@@ -64,7 +64,7 @@ fn a_key_signs_with_a_clock_that_is_ten_minutes_off() -> Result<()> {
     })
 }
 
-/// L03: what stands in a Secret that is no key is not repeated.
+/// L03. What stands in a Secret that is no key is not repeated.
 /// Guard: `Login::sign` says what is wrong in fixed phrases.
 #[test]
 fn a_secret_that_holds_no_key_of_an_account_says_so() -> Result<()> {
@@ -136,7 +136,7 @@ fn principal(namespace: &str) -> String {
     format!("{PREFIX}system:serviceaccount:{namespace}:reader")
 }
 
-/// K16: the ServiceAccount's token is for the pool alone.
+/// K16. The ServiceAccount's token is for the pool alone.
 /// Guard: the audiences of `of_cluster`.
 #[test]
 fn the_token_of_a_service_account_is_exchanged_once_for_many_reads() -> Result<()> {

@@ -33,7 +33,7 @@ fn the_newest_version_a_number_and_an_alias_are_read_as_their_bytes() -> Result<
     })
 }
 
-/// K05: a store reads its own project, although its account may read others.
+/// K05. A store reads its own project, although its account may read others.
 /// Guard: the comparison with the parent in `Parent::secret`.
 #[test]
 fn another_project_is_not_reached_by_a_key() -> Result<()> {

@@ -415,7 +415,7 @@ fn credentials_that_are_no_longer_taken_are_made_anew_once() -> Result<()> {
     })
 }
 
-/// L02, L03, K16.
+/// L02, L03, K16. Guard: `providers: kubernetes` answers by status alone, and `net::client_builder` follows no redirect.
 #[test]
 fn an_api_server_in_trouble_is_told_apart_in_fixed_phrases() -> Result<()> {
     block_on(async {

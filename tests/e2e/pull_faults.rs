@@ -43,7 +43,8 @@ fn each_answer_of_a_provider_in_trouble_has_its_reason_and_the_secret_stays() {
             (Fault::too_many(1), "ProviderThrottled"),
             (Fault::status(403), "ProviderForbidden"),
             (Fault::status(400), "ProviderRejected"),
-            (Fault::Body(200, "{\"data\": canary-5d1e".into()), "InvalidValue"),
+            // Whatever answers there is not Vault.
+            (Fault::Body(200, "{\"data\": canary-5d1e".into()), "ProviderUnavailable"),
         ];
         for (fault, reason) in cases {
             let held = faults.inject(fault, |call| call.path.contains("/data/"));

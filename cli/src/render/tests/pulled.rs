@@ -67,7 +67,7 @@ fn an_external_secret_becomes_a_file_and_follows_its_source() {
     assert!(!scene.out("prod").exists());
 }
 
-/// K04. Guard: the default of `Grants`, and `InNamespace::grants` in `cli: stores`.
+/// K18. Guard: the default of `Grants`, and `InNamespace::grants` in `cli: stores`.
 #[test]
 fn a_store_gives_nothing_to_whom_it_grants_nothing() {
     let scene = scene();

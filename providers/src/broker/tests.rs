@@ -327,11 +327,15 @@ async fn different_questions_never_get_each_others_answers() {
 async fn credentials_made_for_one_object_are_neither_shared_nor_kept() {
     let fake = Fake::new();
     let broker = broker(&fake);
-    let read = Read { consumer: "uid-1".to_owned(), ..key("dynamic") };
-    let answers = join_all((0..5).map(|_| broker.read(&read, Freshness::Shared))).await;
-    assert_eq!(fake.count(), 5);
-    let weak: Vec<_> = answers.into_iter().map(|answer| Arc::downgrade(&answer.unwrap())).collect();
-    assert!(weak.iter().all(|entry| entry.upgrade().is_none()));
+    let of_one = Read { consumer: "uid-1".to_owned(), ..key("dynamic") };
+    // What is given parameters writes, also when nobody says for whom.
+    let written = Read { parameters: BTreeMap::from([("name".to_owned(), "x".to_owned())]), ..key("written") };
+    for (read, requests) in [(of_one, 5), (written, 10)] {
+        let answers = join_all((0..5).map(|_| broker.read(&read, Freshness::Shared))).await;
+        assert_eq!(fake.count(), requests);
+        let weak: Vec<_> = answers.into_iter().map(|answer| Arc::downgrade(&answer.unwrap())).collect();
+        assert!(weak.iter().all(|entry| entry.upgrade().is_none()));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -329,7 +329,8 @@ async fn credentials_made_for_one_object_are_neither_shared_nor_kept() {
     let broker = broker(&fake);
     let of_one = Read { consumer: "uid-1".to_owned(), ..key("dynamic") };
     // What is given parameters writes, also when nobody says for whom.
-    let written = Read { parameters: BTreeMap::from([("name".to_owned(), "x".to_owned())]), ..key("written") };
+    let written =
+        Read { parameters: BTreeMap::from([("name".to_owned(), "x".to_owned())]), ..key("written") };
     for (read, requests) in [(of_one, 5), (written, 10)] {
         let answers = join_all((0..5).map(|_| broker.read(&read, Freshness::Shared))).await;
         assert_eq!(fake.count(), requests);

@@ -85,10 +85,10 @@ fn connect(server: &str, fields: Value, kept: &Arc<Kept>) -> Arc<dyn Provider> {
         spec[name] = value.clone();
     }
     let place = Place {
-        namespace: None,
+        namespace: Some("apps".to_owned()),
         store: "vault".to_owned(),
         ambient: false,
-        rules: Rules::new(Allow::parse(["http://127.0.0.1"]).unwrap()),
+        rules: Rules::new(Allow::parse(["http://127.0.0.1", "vault.invalid"]).unwrap()),
     };
     vault::connect(&serde_json::from_value(spec).unwrap(), &place, kept.clone()).unwrap()
 }

@@ -2,9 +2,10 @@
 //!
 //! The namespace is fixed when this is made; nothing that a store says can change it. Values are not kept.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use async_trait::async_trait;
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hyper::{Method, body::Bytes};
 use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Client, Config};
@@ -112,6 +113,11 @@ impl References for InNamespace {
             return Err(Failure::new(Kind::EndpointRefused, "a token without an audience is never made")
                 .at(format!("ServiceAccount {service_account}")));
         }
+        if audiences.iter().any(|audience| is_api_server(audience)) {
+            let what = "a token that the API server itself would take is never given to a provider";
+            return Err(Failure::new(Kind::EndpointRefused, what)
+                .at(format!("ServiceAccount {service_account}, audiences")));
+        }
         self.make_token(service_account, json!({"audiences": audiences}), seconds).await
     }
 
@@ -135,6 +141,34 @@ impl References for InNamespace {
     }
 }
 
+/// Whether an audience is one that API servers take for themselves: the name that their certificates have, which is also
+/// the default issuer, and that of our own token.
+fn is_api_server(audience: &str) -> bool {
+    let name = audience.trim_start_matches("https://").trim_end_matches('/').to_ascii_lowercase();
+    let is_default = ["kubernetes", "kubernetes.default", "api"].contains(&name.as_str())
+        || name.starts_with("kubernetes.default.svc");
+    is_default || own_audiences().iter().any(|own| own == audience)
+}
+
+/// The audiences of the pod's own token, which are the API server's. Empty outside of a pod.
+fn own_audiences() -> &'static [String] {
+    static OWN: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let token = std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/token");
+        token.ok().and_then(|token| audiences_of(&token)).unwrap_or_default()
+    });
+    &OWN
+}
+
+/// The `aud` of a token, whoever signed it.
+fn audiences_of(token: &str) -> Option<Vec<String>> {
+    #[derive(Deserialize)]
+    struct Claims {
+        aud: Vec<String>,
+    }
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    serde_json::from_slice::<Claims>(&claims).ok().map(|claims| claims.aud)
+}
+
 fn missing_key(kind: &str, name: &str, key: &str) -> Failure {
     Failure::new(Kind::CredentialMissing, "it has no such key").at(format!("{kind} {name}, key {key}"))
 }
@@ -152,4 +186,37 @@ fn failure(refusal: &Refusal, kind: &str, name: &str) -> Failure {
         Refusal::Client(_) => (Kind::Unavailable, "the API server did not answer"),
     };
     Failure::new(kind, what).at(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    /// K16. Guard: `is_api_server` in `InNamespace::token`.
+    #[tokio::test]
+    async fn no_token_is_made_that_the_api_server_would_take() {
+        let client = testing::client(|_| (201, json!({"status": {"token": "made"}})));
+        let references = InNamespace::new(client, "apps");
+        for audience in [
+            "https://kubernetes.default.svc",
+            "https://kubernetes.default.svc.cluster.local",
+            "HTTPS://KUBERNETES.DEFAULT.SVC/".to_ascii_lowercase().as_str(),
+            "kubernetes.default.svc",
+            "kubernetes",
+            "api",
+        ] {
+            let made = references.token("app", &[audience.to_owned(), "vault".to_owned()], 600).await;
+            assert_eq!(made.err().map(|failure| failure.kind), Some(Kind::EndpointRefused), "{audience}");
+        }
+        assert!(references.token("app", &[], 600).await.is_err());
+        assert!(references.token("app", &["vault".to_owned()], 600).await.is_ok());
+    }
+
+    #[test]
+    fn audiences_are_read_from_a_token() {
+        let claims = BASE64_URL_SAFE_NO_PAD.encode(r#"{"aud":["https://example.com"],"sub":"x"}"#);
+        assert_eq!(audiences_of(&format!("e30.{claims}.sig")), Some(vec!["https://example.com".to_owned()]));
+        assert_eq!(audiences_of("opaque"), None);
+    }
 }

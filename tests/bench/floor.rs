@@ -115,7 +115,10 @@ async fn finish(client: &Client, kind: Kind, number: usize, uid: &str) -> Result
         "observedGeneration": 1,
         "conditions": [condition("Ready", "True", "Applied")],
         "keys": KEYS.map(|key| json!({"name": key, "seq": 1_789_000_000, "keyId": "00000000"})),
-        "applied": {"digest": "0".repeat(43), "keyId": "00000000", "resourceVersion": "100000", "secretUid": uid},
+        "applied": {
+            "digest": "0".repeat(43), "keyId": "00000000", "resourceVersion": "100000", "secretUid": uid,
+            "values": "0".repeat(43),
+        },
     }}]);
     let path = format!("{}/{name}/status?fieldManager=floor", kind.path(&namespace));
     load::send(client, "PATCH", path, "application/json-patch+json", patch.to_string()).await?;

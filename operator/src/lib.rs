@@ -29,5 +29,6 @@ pub mod store;
 mod target;
 #[cfg(test)]
 mod testing;
+mod told;
 mod watch;
 mod workers;

@@ -94,6 +94,18 @@ pub struct Object<'a> {
     pub status: &'a SealedSecretStatus,
 }
 
+impl<'a> Input<'a> {
+    /// What restraint against other writers depends on.
+    fn look(&self) -> Look<'a> {
+        Look {
+            generation: self.object.generation,
+            refresh: self.object.annotations.get(names::REFRESH),
+            secret_uid: self.target.map(|target| target.uid.as_str()),
+            now: self.now,
+        }
+    }
+}
+
 impl<'a> Object<'a> {
     /// A whole object. `none` stands for the maps and the status that it may lack.
     pub fn new(object: &'a SealedSecret, none: &'a (BTreeMap<String, String>, SealedSecretStatus)) -> Self {
@@ -169,6 +181,26 @@ pub struct Memory {
     pub refused: Option<Refused>,
 }
 
+impl Memory {
+    /// Forgets what counts no more.
+    pub(crate) fn expire(&mut self, now: i64) {
+        self.corrected.retain(|at| is_within(now, *at, CONTEST_WINDOW));
+        self.looked = self.looked.filter(|at| is_within(now, *at, LOOK_INTERVAL));
+    }
+
+    /// Takes note of a Secret that is right now; says whether it was put right against another writer.
+    pub(crate) fn settled(&mut self, touched: bool, outcome: &Outcome, now: i64) -> bool {
+        let is_made = matches!(outcome, Outcome::Created { .. } | Outcome::Applied { changed: true, .. });
+        if touched && is_made {
+            self.corrected.push(now);
+        } else if touched {
+            self.looked = Some(now);
+        }
+        self.refused = None;
+        touched && is_made
+    }
+}
+
 /// A write that the API server refused for good: the same write is not tried again at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -184,6 +216,20 @@ pub struct Refused {
     pub message: String,
     /// When.
     pub at: i64,
+}
+
+impl Refused {
+    /// This write, at this look.
+    pub(crate) fn of(look: &Look<'_>, write: &Write, reason: Reason, message: &str) -> Self {
+        Self {
+            generation: look.generation,
+            refresh: look.refresh.cloned(),
+            secret_uid: write.uid().to_owned(),
+            reason,
+            message: message.to_owned(),
+            at: look.now,
+        }
+    }
 }
 
 /// What is to be done.
@@ -339,13 +385,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
     if input.place.terminating {
         return Err(failing("the namespace is being deleted", Reason::NamespaceTerminating));
     }
-    let look = Look {
-        generation: object.generation,
-        refresh: object.annotations.get(names::REFRESH),
-        secret_uid: input.target.map(|target| target.uid.as_str()),
-        now: input.now,
-    };
-    restrain(&look, memory, touched)
+    restrain(&input.look(), memory, touched)
         .map_err(|held| held.into_finding(|reason, message| Finding::Failing { reason, message }))?;
 
     let floor = floor::floor(object, input.target, input.now);

@@ -1,11 +1,8 @@
 //! The second half of a decision: what the API server's answer means for status, events and the next look.
 
-use waxwing_crds::{ConditionType, Reason, Retry, SealedSecretStatus, conditions, names};
+use waxwing_crds::{Condition, ConditionType, Reason, Retry, SealedSecretStatus, conditions};
 
-use super::{
-    Answer, CONTEST_WINDOW, Finding, Good, Input, LOOK_INTERVAL, Memory, Plan, Refused, is_within, mark,
-    with_advice,
-};
+use super::{Answer, Finding, Good, Input, Memory, Plan, Refused, mark, with_advice};
 
 /// What became of the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,11 +135,18 @@ impl Next {
     }
 }
 
+/// The event about a failure, unless the status tells it already.
+pub(crate) fn news(before: &[Condition], reason: Reason, message: &str) -> Vec<Event> {
+    let before = conditions::get(before, ConditionType::Ready);
+    let known = before.is_some_and(|ready| ready.status == "False" && ready.reason == reason.as_str());
+    let event = Event { warning: true, reason, note: message.to_owned() };
+    if known { Vec::new() } else { vec![event] }
+}
+
 /// Turns the answer to a plan's write into status, events and the next look.
 pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome) -> Report {
     let mut memory = memory.clone();
-    memory.corrected.retain(|at| is_within(input.now, *at, CONTEST_WINDOW));
-    memory.looked = memory.looked.filter(|at| is_within(input.now, *at, LOOK_INTERVAL));
+    memory.expire(input.now);
     match &plan.finding {
         Finding::Deleting => Report::quiet(Next::OnChange, memory),
         Finding::Waiting { seconds } => Report::quiet(Next::After(*seconds), memory),
@@ -153,14 +157,7 @@ pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome
             Err((reason, what)) => {
                 let message = with_advice(&what, reason);
                 if reason.stalled() {
-                    memory.refused = Some(Refused {
-                        generation: input.object.generation,
-                        refresh: input.object.annotations.get(names::REFRESH).cloned(),
-                        secret_uid: plan.write.uid().to_owned(),
-                        reason,
-                        message: message.clone(),
-                        at: input.now,
-                    });
+                    memory.refused = Some(Refused::of(&input.look(), &plan.write, reason, &message));
                 }
                 failing(input, memory, reason, &message)
             }
@@ -239,15 +236,11 @@ fn failing(input: &Input<'_>, memory: Memory, reason: Reason, message: &str) -> 
     conditions::failing(&mut status.conditions, reason, message, object.generation, input.now);
     set_source(input, &mut status);
     status.observed_generation = object.generation.or(status.observed_generation);
-    let before = conditions::get(&object.status.conditions, ConditionType::Ready);
-    let known = before.is_some_and(|ready| ready.status == "False" && ready.reason == reason.as_str());
-    let event = Event { warning: true, reason, note: message.to_owned() };
-    let next = Next::after(reason);
     Report {
         status: changed(input, status),
-        events: if known { Vec::new() } else { vec![event] },
+        events: news(&object.status.conditions, reason, message),
         failure: Some(reason),
-        ..Report::quiet(next, memory)
+        ..Report::quiet(Next::after(reason), memory)
     }
 }
 
@@ -259,14 +252,7 @@ fn succeeded(
     secret: (&str, &str),
 ) -> Report {
     let object = &input.object;
-    let is_made = matches!(outcome, Outcome::Created { .. } | Outcome::Applied { changed: true, .. });
-    let drift_corrected = good.touched && is_made;
-    if drift_corrected {
-        memory.corrected.push(input.now);
-    } else if good.touched {
-        memory.looked = Some(input.now);
-    }
-    memory.refused = None;
+    let drift_corrected = memory.settled(good.touched, outcome, input.now);
 
     let mut status = object.status.clone();
     conditions::ready(&mut status.conditions, Reason::Synced, &summary(good), object.generation, input.now);

@@ -8,15 +8,14 @@ use std::{
 };
 
 use k8s_openapi::api::core::v1::ObjectReference;
-use tracing::{debug, info, warn};
+use tracing::debug;
 use waxwing_core::{
     external::{
         Spec, StoreRef,
         plan::{First, Input, Memory, Object, Plan, Report, StoreFact, first, report, then, wants_source},
     },
-    plan::{Next, Outcome, Place, Target},
+    plan::{Outcome, Place, Target},
 };
-use waxwing_crds::names;
 
 use super::{
     EXTERNAL_SECRET,
@@ -32,7 +31,7 @@ use crate::{
     source::{self, Commit},
     status,
     store::ObjectKey,
-    target,
+    target, told,
     workers::Work,
 };
 
@@ -52,8 +51,12 @@ impl Work for ExternalSecrets {
     fn queue(ctx: &Context) -> &Queue {
         &ctx.pull.queue
     }
+    /// Those that read the same thing come one after the other, so that they share the request.
     fn keys(ctx: &Context) -> Vec<ObjectKey> {
-        ctx.pull.external.keys()
+        let mut keys = Vec::new();
+        ctx.pull.external.each(|key, record| keys.push((record.reads_first(), key.clone())));
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, key)| key).collect()
     }
     fn is_there(ctx: &Context, key: &ObjectKey) -> bool {
         ctx.pull.external.get(key).is_some()
@@ -147,7 +150,7 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
         };
     let memory = ctx.pull.memories.of(key);
     let (mut report, again) = look(ctx, key, &object, spec.as_ref(), &memory).await;
-    let about = about(key, &object);
+    let about = told::about(EXTERNAL_SECRET, key, &object.metadata);
     rollout::carry_out(ctx, key, &about, &object.status, &mut report).await;
     if let (Some(before), Some(now)) = (memory.fetched, report.memory.fetched)
         && now > before
@@ -160,20 +163,7 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
     }
     let said = tell(ctx, key, &object, &about, &report).await;
     ctx.metrics.reconciled(EXTERNAL_SECRET, began.elapsed(), report.failure);
-    match (said, report.next) {
-        (Err(status::NotSaid::Gone), _) => Verdict::Done,
-        // Without the status, the next look does not know what this one has done.
-        (Err(status::NotSaid::Refused), _) => Verdict::Backoff,
-        (Err(status::NotSaid::Rejected), _) => Verdict::Ceiling,
-        (Ok(()), Next::OnChange) => again.map_or(Verdict::Done, Verdict::After),
-        (Ok(()), Next::After(seconds)) => {
-            let next = Duration::from_secs(seconds);
-            Verdict::After(again.map_or(next, |again| again.min(next)))
-        }
-        (Ok(()), Next::Soon) => Verdict::Soon,
-        (Ok(()), Next::Backoff) => Verdict::Backoff,
-        (Ok(()), Next::Ceiling) => Verdict::Ceiling,
-    }
+    told::verdict(said, report.next, again)
 }
 
 async fn look(
@@ -281,18 +271,6 @@ async fn act(ctx: &Context, secret: &ObjectKey, input: &Input<'_>, memory: &Memo
     }
 }
 
-/// The object, for events.
-fn about(key: &ObjectKey, object: &Decoded<External>) -> ObjectReference {
-    ObjectReference {
-        api_version: Some(names::API_VERSION.to_owned()),
-        kind: Some(EXTERNAL_SECRET.to_owned()),
-        namespace: Some(key.namespace().to_owned()),
-        name: Some(key.name().to_owned()),
-        uid: object.metadata.uid.clone(),
-        ..ObjectReference::default()
-    }
-}
-
 /// Status, events, metrics, log; each only when there is something new.
 async fn tell(
     ctx: &Context,
@@ -317,16 +295,6 @@ async fn tell(
         None => Ok(()),
     };
     let source = report.status.as_ref().unwrap_or(&object.status).source.as_ref();
-    let revision = source.map(|source| source.revision.as_str());
-    for event in &report.events {
-        let reason = event.reason.as_str();
-        if event.warning {
-            warn!(object = %key, reason, revision, "{}", event.note);
-            ctx.events.warning(about, event.reason, &event.note).await;
-        } else {
-            info!(object = %key, reason, revision, "{}", event.note);
-            ctx.events.normal(about, event.reason, &event.note).await;
-        }
-    }
+    told::tell(ctx, key, about, &report.events, source).await;
     said
 }

@@ -88,6 +88,14 @@ impl ExternalRecord {
         let is_near = store.namespace().is_empty() || store.namespace() == key.namespace();
         is_near && contains(self.spec_json(), store.name())
     }
+
+    /// The first remote key that the spec mentions; empty where it finds what it reads.
+    pub(crate) fn reads_first(&self) -> String {
+        let Ok(spec) = self.decode().spec else { return String::new() };
+        let data = spec.data.into_iter().next().map(|data| data.remote_ref.key);
+        let extract = || spec.data_from.into_iter().find_map(|from| from.extract).map(|remote| remote.key);
+        data.or_else(extract).unwrap_or_default()
+    }
 }
 
 impl<K: Served> ObjectRecord<K> {

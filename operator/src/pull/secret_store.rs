@@ -4,14 +4,14 @@
 
 use std::time::{Duration, Instant};
 
-use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use tracing::{info, warn};
 use waxwing_core::{
     external::{StoreKind, StoreRef},
     plan::{Next, with_advice},
 };
-use waxwing_crds::{ConditionType, Reason, SecretStoreStatus, conditions, names};
+use waxwing_crds::{ConditionType, Reason, SecretStoreStatus, conditions};
 use waxwing_providers::broker::Health;
 
 use super::{
@@ -24,6 +24,7 @@ use crate::{
     records::{Incoming, ObjectRecord, Served},
     status,
     store::{ObjectKey, Store},
+    told,
     workers::Work,
 };
 
@@ -159,14 +160,7 @@ async fn tell<K: Served>(
     found: &Result<Reached, Refused>,
 ) {
     let ready = conditions::get(&before.conditions, ConditionType::Ready);
-    let about = ObjectReference {
-        api_version: Some(names::API_VERSION.to_owned()),
-        kind: Some(K::KIND.to_owned()),
-        namespace: Some(key.namespace().to_owned()).filter(|namespace| !namespace.is_empty()),
-        name: Some(key.name().to_owned()),
-        uid: metadata.uid.clone(),
-        ..ObjectReference::default()
-    };
+    let about = told::about(K::KIND, key, metadata);
     match found {
         Ok(_) if ready.is_some_and(|ready| ready.status == "False") => {
             info!(store = %key, kind = K::KIND, "the store is well again");

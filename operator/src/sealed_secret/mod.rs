@@ -11,12 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use k8s_openapi::api::core::v1::ObjectReference;
-use tracing::{debug, info, warn};
+use tracing::debug;
 use waxwing_core::plan::{
     Input, Memory, Next, Object, Outcome, Place, Plan, Report, Ring, Target, plan, report, wants_source,
 };
-use waxwing_crds::names;
 
 use crate::{
     context::Context,
@@ -27,7 +25,7 @@ use crate::{
     source::{self, Commit},
     status,
     store::ObjectKey,
-    target,
+    target, told,
     workers::Work,
 };
 
@@ -71,17 +69,8 @@ pub async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
     }
     let said = tell(ctx, key, &object, &report).await;
     ctx.metrics.reconciled(SEALED_SECRET, began.elapsed(), report.failure);
-    match (said, report.next) {
-        (Err(status::NotSaid::Gone), _) => Verdict::Done,
-        // Without the status, the next look does not know what this one has done.
-        (Err(status::NotSaid::Refused), _) => Verdict::Backoff,
-        (Err(status::NotSaid::Rejected), _) => Verdict::Ceiling,
-        (Ok(()), Next::OnChange) => again.map_or(Verdict::Done, Verdict::After),
-        (Ok(()), Next::After(seconds)) => Verdict::After(Duration::from_secs(seconds)),
-        (Ok(()), Next::Soon) => Verdict::Soon,
-        (Ok(()), Next::Backoff) => Verdict::Backoff,
-        (Ok(()), Next::Ceiling) => Verdict::Ceiling,
-    }
+    // While another writer is waited out, the commit waits too.
+    told::verdict(said, report.next, again.filter(|_| report.next == Next::OnChange))
 }
 
 /// Plans and applies, until the plan was made for the Secret that is really there. Also says when to look again for
@@ -197,25 +186,8 @@ async fn tell(
         }
         None => Ok(()),
     };
-    let about = ObjectReference {
-        api_version: Some(names::API_VERSION.to_owned()),
-        kind: Some(SEALED_SECRET.to_owned()),
-        namespace: Some(key.namespace().to_owned()),
-        name: Some(key.name().to_owned()),
-        uid: object.metadata.uid.clone(),
-        ..ObjectReference::default()
-    };
+    let about = told::about(SEALED_SECRET, key, &object.metadata);
     let source = report.status.as_ref().unwrap_or(&object.status).source.as_ref();
-    let revision = source.map(|source| source.revision.as_str());
-    for event in &report.events {
-        let reason = event.reason.as_str();
-        if event.warning {
-            warn!(object = %key, reason, revision, "{}", event.note);
-            ctx.events.warning(&about, event.reason, &event.note).await;
-        } else {
-            info!(object = %key, reason, revision, "{}", event.note);
-            ctx.events.normal(&about, event.reason, &event.note).await;
-        }
-    }
+    told::tell(ctx, key, &about, &report.events, source).await;
     said
 }

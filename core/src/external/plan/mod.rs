@@ -85,6 +85,18 @@ pub struct Object<'a> {
     pub status: &'a ExternalSecretStatus,
 }
 
+impl<'a> Input<'a> {
+    /// What restraint against other writers depends on.
+    fn look(&self) -> Look<'a> {
+        Look {
+            generation: self.object.generation,
+            refresh: self.object.annotations.get(names::REFRESH),
+            secret_uid: self.target.map(|target| target.uid.as_str()),
+            now: self.now,
+        }
+    }
+}
+
 impl<'a> Object<'a> {
     /// The object as the owner of Secrets.
     pub fn holder(&self) -> Holder<'a> {
@@ -320,13 +332,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<First, Finding> {
     if input.place.terminating {
         return Err(failing("the namespace is being deleted", Reason::NamespaceTerminating));
     }
-    let look = Look {
-        generation: object.generation,
-        refresh: object.annotations.get(names::REFRESH),
-        secret_uid: input.target.map(|target| target.uid.as_str()),
-        now: input.now,
-    };
-    plan::restrain(&look, &memory.secret, cause == Cause::Drift).map_err(|held| match held {
+    plan::restrain(&input.look(), &memory.secret, cause == Cause::Drift).map_err(|held| match held {
         plan::Held::Failing(reason, message) => Finding::Failing { reason, message, all_missing: false },
         plan::Held::Waiting(seconds) => Finding::Waiting { seconds },
     })?;

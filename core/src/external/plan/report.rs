@@ -7,7 +7,9 @@ use super::{
     rollout::{self, Due},
 };
 use crate::plan::{
-    CONTEST_WINDOW, Event, LOOK_INTERVAL, Next, Outcome, Refused, is_within, report::landed, with_advice,
+    Event, Next, Outcome, Refused,
+    report::{landed, news},
+    with_advice,
 };
 
 /// What is to be said, and when to look again.
@@ -32,9 +34,7 @@ pub struct Report {
 /// Turns the answer to a plan's write into status, events and the next look.
 pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome) -> Report {
     let mut memory = memory.clone();
-    let secret = &mut memory.secret;
-    secret.corrected.retain(|at| is_within(input.now, *at, CONTEST_WINDOW));
-    secret.looked = secret.looked.filter(|at| is_within(input.now, *at, LOOK_INTERVAL));
+    memory.secret.expire(input.now);
     match &plan.finding {
         Finding::Deleting => Report::quiet(Next::OnChange, memory),
         Finding::Waiting { seconds } => Report::quiet(Next::After(*seconds), memory),
@@ -48,14 +48,7 @@ pub fn report(input: &Input<'_>, memory: &Memory, plan: &Plan, outcome: &Outcome
             Err((reason, what)) => {
                 let message = with_advice(&what, reason);
                 if reason.stalled() {
-                    memory.secret.refused = Some(Refused {
-                        generation: input.object.generation,
-                        refresh: input.object.annotations.get(names::REFRESH).cloned(),
-                        secret_uid: plan.write.uid().to_owned(),
-                        reason,
-                        message: message.clone(),
-                        at: input.now,
-                    });
+                    memory.secret.refused = Some(Refused::of(&input.look(), &plan.write, reason, &message));
                 }
                 failing(input, memory, reason, &message)
             }
@@ -87,12 +80,9 @@ fn failing(input: &Input<'_>, memory: Memory, reason: Reason, message: &str) -> 
     status.missing_since = memory.missing_since.map(conditions::time);
     // A wish is heard when it has been tried, not when it was granted: what fails is tried again anyway.
     status.observed_generation = object.generation.or(status.observed_generation);
-    let before = conditions::get(&object.status.conditions, ConditionType::Ready);
-    let known = before.is_some_and(|ready| ready.status == "False" && ready.reason == reason.as_str());
-    let event = Event { warning: true, reason, note: message.to_owned() };
     Report {
         status: changed(input, status),
-        events: if known { Vec::new() } else { vec![event] },
+        events: news(&object.status.conditions, reason, message),
         failure: Some(reason),
         ..Report::quiet(Next::after(reason), memory)
     }
@@ -106,14 +96,7 @@ fn succeeded(
     secret: (&str, &str),
 ) -> Report {
     let object = &input.object;
-    let is_made = matches!(outcome, Outcome::Created { .. } | Outcome::Applied { changed: true, .. });
-    let drift_corrected = good.touched && is_made;
-    if drift_corrected {
-        memory.secret.corrected.push(input.now);
-    } else if good.touched {
-        memory.secret.looked = Some(input.now);
-    }
-    memory.secret.refused = None;
+    let drift_corrected = memory.secret.settled(good.touched, outcome, input.now);
     if good.fetched {
         memory.fetched = Some(input.now);
         memory.by_time = good.interval.is_some();

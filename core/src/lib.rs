@@ -3,8 +3,11 @@
 //! Nothing here does IO, awaits, logs, or reads a clock or the environment: time comes in as
 //! `now`. The one exception is OS randomness, in [`random`]; `clippy.toml` holds that.
 
+pub mod alertmanager;
 pub mod config;
 pub mod external;
+pub mod grafana;
+pub mod inject;
 pub mod keys;
 pub mod manifest;
 pub mod plan;

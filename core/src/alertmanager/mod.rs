@@ -1,0 +1,1 @@
+//! Alertmanager's configuration: what it takes, what it would do with an alert, and what Waxwing makes of it.

@@ -1,0 +1,1 @@
+//! Grafana's provisioning documents: what it takes, and what Waxwing makes of them.

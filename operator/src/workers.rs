@@ -47,7 +47,9 @@ where
             () = &mut stop => break,
             () = context.leadership.gained() => {}
         }
-        // Whatever another replica did meanwhile is seen by looking at everything; in sync costs nothing.
+        // Whatever another replica did meanwhile is seen by looking at everything; in sync costs nothing. What waits already
+        // is among it, and has its place in the order.
+        W::queue(&context).clear();
         let keys = W::keys(&context);
         info!(kind = W::KIND, objects = keys.len(), "work begins");
         keys.iter().for_each(|key| W::queue(&context).add(key, Class::New));

@@ -26,6 +26,8 @@ const MAX_MAP_VALUE: u32 = 16 * 1024;
 const MAX_REMOTE_KEY: u32 = 2048;
 /// Characters of a property, a pattern and the like.
 const MAX_TEXT: u32 = 1024;
+/// Characters of a template for names.
+const MAX_TRANSFORM: u32 = 4 * 1024;
 /// Characters of a version.
 const MAX_VERSION: u32 = 256;
 /// Namespaces by name.
@@ -183,7 +185,7 @@ pub(crate) fn rewrite_regexp(schema: &mut Schema) {
 
 /// Rules of a change by a template.
 pub(crate) fn rewrite_transform(schema: &mut Schema) {
-    text(schema, "template", MAX_TEMPLATE);
+    text(schema, "template", MAX_TRANSFORM);
 }
 
 /// Rules of putting fields together.

@@ -1,1 +1,11 @@
 //! Alertmanager's configuration: what it takes, what it would do with an alert, and what Waxwing makes of it.
+
+pub mod gotemplate;
+pub mod interval;
+pub mod matcher;
+pub mod route;
+pub mod schema;
+pub mod validate;
+pub mod version;
+
+pub use version::Version;

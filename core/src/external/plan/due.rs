@@ -13,6 +13,8 @@ use super::{Ask, Input, Mark, Memory, Refresh, Spec};
 pub(super) const DEFAULT: i64 = 3600;
 /// A refresh time is written at most this often, in seconds, so on a shorter interval the status does not tell it.
 pub(super) const WRITTEN: i64 = 3600;
+/// So many seconds after its start, a process has prolonged the leases that it found.
+const EARLY: i64 = 30;
 /// So soon after one fetch, another by time is left out.
 const NEAR: i64 = 5;
 
@@ -34,10 +36,13 @@ pub(super) fn of(input: &Input<'_>, memory: &Memory, spec: &Spec, mark: Mark) ->
         }
         (None, None) => by_time(spec, input, None).map(|_| input.now),
     };
-    // A process that does not know when a lease was given prolongs it early.
-    let lease = memory.lease_due.or_else(|| {
+    // A clock that was set back says nothing of how long a lease has run.
+    let is_set_back = memory.fetched.is_some_and(|fetched| fetched > input.now);
+    let known = memory.lease_due.map(|due| if is_set_back { input.now } else { due });
+    // A process that does not know when a lease was given, or by whose clock, prolongs it early.
+    let lease = known.or_else(|| {
         let ends = status.entries.iter().filter_map(ends_at).min()?;
-        Some(input.now + (ends - input.now).max(0) / 3)
+        Some(input.now + ((ends - input.now).max(0) / 3).min(EARLY))
     });
     Times { values: time, lease }
 }

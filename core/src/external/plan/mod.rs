@@ -15,7 +15,7 @@ pub mod rollout;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
 use waxwing_crds::{
@@ -81,6 +81,8 @@ pub struct Object<'a> {
     pub annotations: &'a BTreeMap<String, String>,
     /// Its spec, or which field is not of its type.
     pub spec: Result<&'a ExternalSecretSpec, &'a str>,
+    /// The same, checked, where the caller has done that already.
+    pub checked: Option<&'a Arc<Spec>>,
     /// Its status: a hint.
     pub status: &'a ExternalSecretStatus,
 }
@@ -158,7 +160,7 @@ pub enum First {
 /// What is to be fetched, and why.
 pub struct Fetch {
     /// The checked spec.
-    pub spec: Spec,
+    pub spec: Arc<Spec>,
     /// Why.
     pub cause: Cause,
     /// What the Secret's own metadata allow.
@@ -276,6 +278,8 @@ pub struct Good {
     pub in_sync: Option<(String, String)>,
     /// When to fetch again, in Unix seconds.
     pub due: Option<i64>,
+    /// When to prolong leases, in Unix seconds.
+    pub lease_due: Option<i64>,
     /// Seconds between two fetches; none where time does not bring one.
     pub interval: Option<i64>,
     /// What is restarted when values change.
@@ -309,8 +313,12 @@ pub fn wants_source(input: &Input<'_>) -> bool {
 fn decide(input: &Input<'_>, memory: &Memory) -> Result<First, Finding> {
     let object = &input.object;
     let spec = object.spec.map_err(|what| failing(what, Reason::InvalidSpec))?;
-    let spec = Spec::read(spec, object.namespace, object.name)
-        .map_err(|error| failing(&error.to_string(), error.reason()))?;
+    let spec = match object.checked {
+        Some(checked) => Arc::clone(checked),
+        None => Spec::read(spec, object.namespace, object.name)
+            .map(Arc::new)
+            .map_err(|error| failing(&error.to_string(), error.reason()))?,
+    };
     let is_operators = !object.namespace.is_empty() && object.namespace == input.place.operator_namespace;
     if is_operators && spec.target.starts_with(names::RESERVED_NAME_PREFIX) {
         let what = "the target's name begins with waxwing-, in the operator's own namespace";
@@ -326,7 +334,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<First, Finding> {
     let Some(cause) = cause else {
         return Ok(First::Done(Box::new(Plan {
             write: Write::None,
-            finding: Finding::Good(Box::new(unchanged(input, &spec, due.first()))),
+            finding: Finding::Good(Box::new(unchanged(input, &spec, due))),
         })));
     };
     if input.place.terminating {
@@ -396,7 +404,7 @@ fn cause(input: &Input<'_>, spec: &Spec, mark: Mark, due: Times) -> Option<Cause
 }
 
 /// All as it was.
-fn unchanged(input: &Input<'_>, spec: &Spec, due: Option<i64>) -> Good {
+fn unchanged(input: &Input<'_>, spec: &Spec, due: Times) -> Good {
     let status = input.object.status;
     let applied = status.applied.as_ref();
     Good {
@@ -410,7 +418,8 @@ fn unchanged(input: &Input<'_>, spec: &Spec, due: Option<i64>) -> Good {
         touched: false,
         gone: is_gone(input),
         in_sync: Some(secret(input)),
-        due,
+        due: due.first(),
+        lease_due: due.lease,
         interval: due::interval(spec),
         rollouts: spec.rollouts.clone(),
     }
@@ -440,12 +449,16 @@ fn conclude(input: &Input<'_>, memory: &Memory, fetch: &Fetch, fetched: Fetched)
     let spec = &fetch.spec;
     let due = due::by_time(spec, input, Some(input.now));
     let good = |good: Good, write| {
-        let due = [due, due::of_leases(&good.entries, input.now)].into_iter().flatten().min();
-        Ok(Plan { write, finding: Finding::Good(Box::new(Good { due, ..good })) })
+        let due = Times { values: due, lease: due::of_leases(&good.entries, input.now) };
+        let good = Good { due: due.first(), lease_due: due.lease, ..good };
+        Ok(Plan { write, finding: Finding::Good(Box::new(good)) })
     };
     let (answers, entries, store) = match fetched {
         Fetched::Same(entries) => {
-            return good(Good { fetched: true, entries, ..unchanged(input, spec, None) }, Write::None);
+            return good(
+                Good { fetched: true, entries, ..unchanged(input, spec, Times::default()) },
+                Write::None,
+            );
         }
         Fetched::Values { answers, entries, store } => (answers, entries, store),
         Fetched::Failed { all_missing: true, .. } if is_deletion_due(input, memory, fetch) => {
@@ -472,6 +485,7 @@ fn conclude(input: &Input<'_>, memory: &Memory, fetch: &Fetch, fetched: Fetched)
                 gone: true,
                 in_sync,
                 due: None,
+                lease_due: None,
                 interval: due::interval(spec),
                 rollouts: spec.rollouts.clone(),
             };
@@ -501,6 +515,7 @@ fn conclude(input: &Input<'_>, memory: &Memory, fetch: &Fetch, fetched: Fetched)
         gone: false,
         in_sync: None,
         due: None,
+        lease_due: None,
         interval: due::interval(spec),
         rollouts: spec.rollouts.clone(),
     };

@@ -100,11 +100,12 @@ fn succeeded(
     if good.fetched {
         memory.fetched = Some(input.now);
         memory.by_time = good.interval.is_some();
-        memory.lease_due = due::of_leases(&good.entries, input.now);
         if !good.gone {
             memory.missing_since = None;
         }
     }
+    // Also of a lease that another process was given: reckoned anew by each look, it would come ever later.
+    memory.lease_due = good.lease_due;
     memory.leases = good
         .entries
         .iter()

@@ -3,6 +3,7 @@
 
 mod deletion;
 mod forged;
+mod leases;
 mod policies;
 mod steady;
 
@@ -33,11 +34,14 @@ struct World {
     produced: Option<Produced>,
     /// What the provider has under the key `app`: value and version. Without it, it says that there is none.
     entry: Option<(Vec<u8>, Option<String>)>,
+    /// For how long it gives it, if not for good. It is prolonged when that is asked for.
+    lease: Option<Lease>,
     /// Why the provider gives nothing.
     trouble: Option<Reason>,
     stores: Vec<StoreFact>,
     memory: Memory,
     unusable: Option<Reason>,
+    terminating: bool,
     now: i64,
     version: u64,
     fetches: usize,
@@ -79,10 +83,12 @@ impl World {
             secret: None,
             produced: None,
             entry: Some((br#"{"password":"one"}"#.to_vec(), Some("1".to_owned()))),
+            lease: None,
             trouble: None,
             stores: vec![StoreFact { store, uid: "store-1".to_owned(), generation: 1 }],
             memory: Memory::default(),
             unusable: None,
+            terminating: false,
             now: NOW,
             version: 100,
             fetches: 0,
@@ -111,13 +117,14 @@ impl World {
                 deleting: metadata.deletion_timestamp.is_some(),
                 annotations: metadata.annotations.as_ref().unwrap_or(&none.0),
                 spec: Ok(&self.object.spec),
+                checked: None,
                 status: self.object.status.as_ref().unwrap_or(&none.1),
             },
             target: self.target.as_ref(),
             stores: &self.stores,
             identities: &self.identities,
             unusable: self.unusable,
-            place: Place { operator_namespace: "waxwing-system", terminating: false },
+            place: Place { operator_namespace: "waxwing-system", terminating: self.terminating },
             source: None,
             now: self.now,
         })
@@ -155,18 +162,24 @@ impl World {
             let message = "app: there is no such entry".to_owned();
             return Fetched::Failed { reason: Reason::EntryMissing, message, all_missing: true };
         };
+        if let (Some([known]), Some(lease)) = (fetch.known(input), &self.lease)
+            && known.lease.is_some()
+        {
+            return Fetched::Same(vec![entry_status("app", version.clone(), Some(lease), input.now)]);
+        }
         if let Some([known]) = fetch.known(input)
             && known.version.is_some()
             && known.version == *version
         {
             return Fetched::Same(vec![known.clone()]);
         }
-        let entry = Entry { value: Secret::new(value.clone()), version: version.clone(), lease: None };
+        let entry =
+            Entry { value: Secret::new(value.clone()), version: version.clone(), lease: self.lease.clone() };
         let needs = fetch.spec.needs("");
         let answers = needs.into_iter().map(|need| (need, Answer::Entry(Arc::new(entry.clone()))));
         Fetched::Values {
             answers: answers.collect(),
-            entries: vec![entry_status("app", version.clone(), None, input.now)],
+            entries: vec![entry_status("app", version.clone(), self.lease.as_ref(), input.now)],
             store: Some(self.stores[0].store.clone()),
         }
     }

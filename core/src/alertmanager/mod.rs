@@ -1,8 +1,10 @@
 //! Alertmanager's configuration: what it takes, what it would do with an alert, and what Waxwing makes of it.
 
+pub mod capability;
 pub mod gotemplate;
 pub mod interval;
 pub mod matcher;
+pub mod render;
 pub mod route;
 pub mod schema;
 pub mod validate;

@@ -1,0 +1,71 @@
+//! Which integrations need what stands under `global`.
+
+use std::collections::BTreeSet;
+
+use super::{Steps, is_integration, receiver_at};
+use crate::inject::{Node, Step};
+
+/// What the names under `global` begin with, and which integrations take them where they have none of their own.
+const PREFIXES: [(&str, &str); 11] = [
+    ("jira_", "jira_configs"),
+    ("mattermost_", "mattermost_configs"),
+    ("opsgenie_", "opsgenie_configs"),
+    ("pagerduty_", "pagerduty_configs"),
+    ("rocketchat_", "rocketchat_configs"),
+    ("slack_", "slack_configs"),
+    ("smtp_", "email_configs"),
+    ("telegram_", "telegram_configs"),
+    ("victorops_", "victorops_configs"),
+    ("webex_", "webex_configs"),
+    ("wechat_", "wechat_configs"),
+];
+/// How all but e-mail connect.
+const HTTP: &str = "http_config";
+
+/// The name under `global` that a place lies in.
+fn name(at: &Steps) -> Option<&str> {
+    match at.0.as_slice() {
+        [Step::Name(global), Step::Name(name), ..] if global == "global" => Some(name),
+        _ => None,
+    }
+}
+
+/// Whether a place lies under `global`, and it is known who needs it.
+pub(super) fn is_global(at: &Steps) -> bool {
+    name(at).is_some_and(|name| name == HTTP || PREFIXES.iter().any(|(prefix, _)| name.starts_with(prefix)))
+}
+
+/// The integrations that take what stands at a place under `global`; none where it is not known who does.
+pub(super) fn integrations(config: &Node, at: &Steps) -> Option<Vec<Steps>> {
+    let name = name(at)?;
+    let (own, takes): (&str, Box<dyn Fn(&str) -> bool>) = if name == HTTP {
+        (HTTP, Box::new(|list| list != "email_configs"))
+    } else {
+        let (prefix, taker) = PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix))?;
+        (name.strip_prefix(prefix)?, Box::new(move |list| list == *taker))
+    };
+    // From a file is from elsewhere too.
+    let (own, from_file) =
+        (own.strip_suffix("_file").unwrap_or(own), format!("{}_file", own.trim_end_matches("_file")));
+    let has_own =
+        |integration: &Node| integration.get(own).is_some() || integration.get(&from_file).is_some();
+    let mut found = Vec::new();
+    let receivers = config.get("receivers").and_then(Node::as_list).unwrap_or_default();
+    for (index, receiver) in receivers.iter().enumerate() {
+        let lists = receiver.as_map().into_iter().flatten();
+        for (list, items) in lists.filter(|(list, _)| is_integration(list) && takes(list)) {
+            let items = items.as_list().unwrap_or_default().iter().enumerate();
+            let needy = items.filter(|(_, integration)| !has_own(integration));
+            found.extend(needy.map(|(item, _)| receiver_at(index).name(list).item(item)));
+        }
+    }
+    Some(found)
+}
+
+/// Removes what is broken under `global`.
+pub(super) fn remove<'a>(config: &mut Node, broken: impl Iterator<Item = &'a Steps>) {
+    let Node::Map(root) = config else { return };
+    let Some(Node::Map(global)) = root.get_mut("global") else { return };
+    let names: BTreeSet<&str> = broken.filter_map(name).collect();
+    global.retain(|name, _| !names.contains(name.as_str()));
+}

@@ -1,0 +1,373 @@
+//! From a document with references to a configuration that may be published, or to the reason why it may not.
+//!
+//! A credential that cannot be had takes as little with it as it can: its last good value stands in for it, else the
+//! integration that needs it is left out, and a receiver that has none left gets those of the fallback receiver. Its name
+//! stays, because routes refer to it, and a receiver without integrations would swallow alerts. What is wrong with the document
+//! itself is its author's to mend, and nothing of it is published.
+
+mod globals;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Version,
+    schema::{self, Expected},
+    validate::{self, Finding, Severity},
+};
+use crate::{
+    Secret,
+    inject::{Node, Reference, Step, Steps},
+};
+
+/// Everything that decides a configuration.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The document, with its references.
+    pub document: &'a Node,
+    /// Which Alertmanager reads it.
+    pub version: Version,
+    /// What each reference of the document gives. One that is missing here counts as unresolved.
+    pub answers: &'a BTreeMap<Reference, Answer>,
+    /// The values that were published last.
+    pub last_good: &'a BTreeMap<Reference, Secret>,
+    /// What becomes of a reference that gives nothing.
+    pub on_unresolved: OnUnresolved,
+    /// Whose integrations a receiver gets that has none left; the root route's receiver where none is named.
+    pub fallback: Option<&'a str>,
+}
+
+/// What a reference gives.
+#[derive(Clone)]
+pub enum Answer {
+    /// A value.
+    Value(Secret),
+    /// None, and why: safe to show.
+    Unresolved(String),
+}
+
+/// What becomes of a reference that gives nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnresolved {
+    /// Its last good value is published again; where there is none, the integration is left out.
+    #[default]
+    KeepLastGood,
+    /// The integration is left out.
+    Quarantine,
+    /// Nothing is published.
+    Block,
+}
+
+/// A configuration that may be published.
+pub struct Rendered {
+    /// The configuration.
+    pub config: Node,
+    /// The receivers, in the order of the document.
+    pub receivers: Vec<Receiver>,
+    /// References outside of receivers whose last good value stands in.
+    pub stale: Vec<Problem>,
+    /// What somebody should know: literals in the place of credentials among it.
+    pub warnings: Vec<Finding>,
+}
+
+/// How one receiver came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub state: State,
+    /// What is wrong with its credentials.
+    pub problems: Vec<Problem>,
+}
+
+/// How a receiver is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// With the credentials that it should have.
+    #[default]
+    Live,
+    /// With the last good value of one that cannot be had now.
+    Stale,
+    /// Without an integration, because a credential of it was never had.
+    Quarantined,
+}
+
+/// A credential that cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it belongs.
+    pub at: Steps,
+    /// Where it should have come from.
+    pub reference: Reference,
+    /// What is wrong: never a value.
+    pub message: String,
+}
+
+/// Why nothing is published.
+#[derive(Debug)]
+pub enum Refused {
+    /// Credentials cannot be had, and no receiver would be left, or the policy is to publish nothing then.
+    Unresolved(Vec<Problem>),
+    /// The document is wrong.
+    Invalid(Vec<Finding>),
+}
+
+/// Puts credentials into a document.
+///
+/// # Errors
+/// Why nothing can be published.
+pub fn render(input: &Input<'_>) -> Result<Rendered, Refused> {
+    let mut filling =
+        Filling { input, config: input.document.clone(), broken: Vec::new(), stale: Vec::new() };
+    filling.fill();
+    if input.on_unresolved == OnUnresolved::Block && !filling.broken.is_empty() {
+        return Err(Refused::Unresolved(filling.broken));
+    }
+    let (literals, invalid) = of_document(input);
+    if !invalid.is_empty() {
+        return Err(Refused::Invalid(invalid));
+    }
+    let quarantined = filling.quarantine()?;
+    let Filling { config, broken, stale, .. } = filling;
+    let findings = validate::check(&config, input.version);
+    let (errors, mut warnings): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|finding| finding.severity == Severity::Error);
+    if !errors.is_empty() {
+        return Err(Refused::Invalid(errors));
+    }
+    warnings.extend(literals);
+    let receivers = receivers(input.document, &quarantined, broken, &stale);
+    let stale = stale.into_iter().filter(|problem| receiver_of(&problem.at).is_none()).collect();
+    Ok(Rendered { config, receivers, stale, warnings })
+}
+
+/// What is wrong with the document itself, whatever its references give: it is checked with stand-ins in their places. Also the
+/// literals in the places of credentials.
+fn of_document(input: &Input<'_>) -> (Vec<Finding>, Vec<Finding>) {
+    let config = with_dummies(input.document);
+    let findings = validate::check(&config, input.version);
+    let errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error).collect();
+    (literals(input.document), errors)
+}
+
+/// The document with a stand-in of the right kind in the place of each reference: what can be checked without any
+/// credential.
+#[must_use]
+pub fn with_dummies(document: &Node) -> Node {
+    let mut config = document.clone();
+    for (at, _) in leaves(document) {
+        let expected = schema::expected(&at);
+        let dummy = expected.map_or("dummy", schema::dummy);
+        let value = Secret::new(dummy.as_bytes().to_vec());
+        if let Some(node) = config.at_mut(&at) {
+            *node = expected.map_or(Node::Text(dummy.to_owned()), |expected| schema::place(expected, value));
+        }
+    }
+    config
+}
+
+/// Credentials that stand in the document itself, where a reference belongs.
+#[must_use]
+pub fn literals(document: &Node) -> Vec<Finding> {
+    let mut found = Vec::new();
+    validate::texts(document, &mut |at, text| {
+        if schema::expected(at).is_some_and(|expected| expected.holds_credential(text)) {
+            found.push(Finding {
+                at: at.clone(),
+                rule: "literal-credential",
+                message: "a credential stands here; seal it, and refer to it with $secret".to_owned(),
+                severity: Severity::Warning,
+            });
+        }
+    });
+    found
+}
+
+/// The references of a document and their places.
+fn leaves(document: &Node) -> Vec<(Steps, Reference)> {
+    let mut leaves = Vec::new();
+    document.leaves(&mut |at, reference| leaves.push((at.clone(), reference.clone())));
+    leaves
+}
+
+/// A document on its way.
+struct Filling<'a> {
+    input: &'a Input<'a>,
+    config: Node,
+    broken: Vec<Problem>,
+    stale: Vec<Problem>,
+}
+
+impl Filling<'_> {
+    fn fill(&mut self) {
+        for (at, reference) in leaves(self.input.document) {
+            let expected = schema::expected(&at);
+            let (value, problem) = match self.resolve(expected, &reference) {
+                Ok(value) => (Some(value), None),
+                Err(message) => {
+                    let last = self.input.last_good.get(&reference);
+                    let last = last.filter(|_| self.input.on_unresolved == OnUnresolved::KeepLastGood);
+                    let last = last.filter(|last| check(expected, last).is_ok()).cloned();
+                    (last, Some(Problem { at: at.clone(), reference, message }))
+                }
+            };
+            match (&value, problem) {
+                (_, None) => {}
+                (Some(_), Some(problem)) => self.stale.push(problem),
+                (None, Some(problem)) => self.broken.push(problem),
+            }
+            if let (Some(node), Some(value)) = (self.config.at_mut(&at), value) {
+                *node = match expected {
+                    Some(expected) => schema::place(expected, value),
+                    None => Node::Secret(value),
+                };
+            }
+        }
+    }
+
+    fn resolve(&self, expected: Option<Expected>, reference: &Reference) -> Result<Secret, String> {
+        match self.input.answers.get(reference) {
+            Some(Answer::Value(value)) => check(expected, value).map(|()| value.clone()),
+            Some(Answer::Unresolved(message)) => Err(message.clone()),
+            None => Err("it was not looked up".to_owned()),
+        }
+    }
+
+    /// Leaves out the integrations that need what is broken. Gives their receivers, by their place in the document.
+    fn quarantine(&mut self) -> Result<BTreeSet<usize>, Refused> {
+        let mut out = BTreeSet::new();
+        let mut needed_by_all = Vec::new();
+        for problem in &self.broken {
+            let integrations = match integration_of(&problem.at) {
+                Some(integration) => vec![integration],
+                None => globals::integrations(&self.config, &problem.at).unwrap_or_default(),
+            };
+            match receiver_of(&problem.at) {
+                None if integrations.is_empty() && !globals::is_global(&problem.at) => {
+                    needed_by_all.push(problem.clone())
+                }
+                _ => out.extend(integrations),
+            }
+        }
+        if !needed_by_all.is_empty() {
+            return Err(Refused::Unresolved(needed_by_all));
+        }
+        let receivers: BTreeSet<usize> = out.iter().filter_map(receiver_of).collect();
+        globals::remove(&mut self.config, self.broken.iter().map(|problem| &problem.at));
+        // From the last one on, so that the places of the others stay right.
+        for integration in out.iter().rev() {
+            remove_item(&mut self.config, integration);
+        }
+        self.fall_back(&receivers)?;
+        Ok(receivers)
+    }
+
+    /// Gives the receivers that have lost all their integrations those of the fallback receiver.
+    fn fall_back(&mut self, receivers: &BTreeSet<usize>) -> Result<(), Refused> {
+        let empty: Vec<usize> =
+            receivers.iter().copied().filter(|index| !has_integration(&self.config, *index)).collect();
+        if empty.is_empty() {
+            return Ok(());
+        }
+        let refused = || Refused::Unresolved(self.broken.clone());
+        let root = self.config.get("route").and_then(|route| route.get("receiver")).and_then(Node::text);
+        let fallback = self.input.fallback.or(root).ok_or_else(refused)?;
+        let list = self.config.get("receivers").and_then(Node::as_list).unwrap_or_default();
+        let source =
+            list.iter().position(|receiver| receiver.get("name").and_then(Node::text) == Some(fallback));
+        let source = source.filter(|index| has_integration(&self.config, *index)).ok_or_else(refused)?;
+        let taken = list.get(source).and_then(Node::as_map).cloned().unwrap_or_default();
+        for index in empty {
+            if let Some(Node::Map(receiver)) = self.config.at_mut(&receiver_at(index)) {
+                receiver.extend(
+                    taken
+                        .iter()
+                        .filter(|(name, _)| is_integration(name))
+                        .map(|(name, list)| (name.clone(), list.clone())),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a value fits its place. What fits nowhere in Alertmanager's configuration is refused by the check of the document.
+fn check(expected: Option<Expected>, value: &Secret) -> Result<(), String> {
+    // To see whether it is a URL and the like.
+    let Ok(text) = std::str::from_utf8(value.expose()) else { return Err("it is not UTF-8".to_owned()) };
+    expected.map_or(Ok(()), |expected| schema::fits(expected, text)).map_err(|misfit| misfit.to_string())
+}
+
+/// How each receiver came out.
+fn receivers(
+    document: &Node,
+    quarantined: &BTreeSet<usize>,
+    broken: Vec<Problem>,
+    stale: &[Problem],
+) -> Vec<Receiver> {
+    let list = document.get("receivers").and_then(Node::as_list).unwrap_or_default();
+    let of = |index: usize, receiver: &Node| {
+        let own = |problem: &&Problem| receiver_of(&problem.at) == Some(index);
+        let is_stale = stale.iter().any(|problem| own(&problem));
+        let state = match (quarantined.contains(&index), is_stale) {
+            (true, _) => State::Quarantined,
+            (false, true) => State::Stale,
+            (false, false) => State::Live,
+        };
+        let global =
+            broken.iter().filter(|problem| state == State::Quarantined && globals::is_global(&problem.at));
+        let problems = broken.iter().chain(stale).filter(own).chain(global).cloned().collect();
+        let name = receiver.get("name").and_then(Node::text).unwrap_or_default().to_owned();
+        Receiver { name, state, problems }
+    };
+    list.iter().enumerate().map(|(index, receiver)| of(index, receiver)).collect()
+}
+
+/// The receiver that a place lies in, as its place in the list.
+fn receiver_of(at: &Steps) -> Option<usize> {
+    match at.0.as_slice() {
+        [Step::Name(list), Step::Item(index), ..] if list == "receivers" => Some(*index),
+        _ => None,
+    }
+}
+
+/// The integration that a place lies in.
+fn integration_of(at: &Steps) -> Option<Steps> {
+    receiver_of(at)?;
+    match at.0.get(..4) {
+        Some(at @ [_, _, Step::Name(name), Step::Item(_)]) if is_integration(name) => {
+            Some(Steps(at.to_vec()))
+        }
+        _ => None,
+    }
+}
+
+fn is_integration(name: &str) -> bool {
+    schema::INTEGRATIONS.iter().any(|field| field.name == name)
+}
+
+fn receiver_at(index: usize) -> Steps {
+    Steps(vec![Step::Name("receivers".to_owned()), Step::Item(index)])
+}
+
+fn has_integration(config: &Node, index: usize) -> bool {
+    let receiver = config.at(&receiver_at(index)).and_then(Node::as_map);
+    let lists = receiver.into_iter().flatten().filter(|(name, _)| is_integration(name));
+    lists.filter_map(|(_, list)| list.as_list()).any(|list| !list.is_empty())
+}
+
+/// Removes an item, and its list with the last one.
+fn remove_item(config: &mut Node, at: &Steps) {
+    let [receiver @ .., Step::Name(list), Step::Item(index)] = at.0.as_slice() else { return };
+    let Some(Node::Map(receiver)) = config.at_mut(&Steps(receiver.to_vec())) else { return };
+    if let Some(Node::List(items)) = receiver.get_mut(list) {
+        if *index < items.len() {
+            items.remove(*index);
+        }
+        if items.is_empty() {
+            receiver.remove(list);
+        }
+    }
+}

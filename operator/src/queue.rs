@@ -56,6 +56,10 @@ const BACKOFF: Duration = Duration::from_secs(1);
 /// How many looks at one object may follow each other at once, and how long each takes to come back.
 const BURST: u32 = 20;
 const REFILL: Duration = Duration::from_millis(200);
+/// What is to wait for long comes back at whole ticks: one timer wakes all that is due.
+const TICK: Duration = Duration::from_secs(1);
+/// How long that is.
+const LONG: Duration = Duration::from_secs(10);
 /// Each such turn goes to one of the less urgent classes, in rotation, so that neither can starve.
 const FAIR_TURN: u64 = 8;
 
@@ -75,6 +79,8 @@ struct State {
     /// What was forgotten before its bucket was full again, by when that is. At most the objects that were looked at
     /// within the last `BURST * REFILL`.
     spent: BTreeSet<(Instant, ObjectKey)>,
+    /// One of the ticks.
+    ticks: Option<Instant>,
     added: u64,
     taken: u64,
     closed: bool,
@@ -237,7 +243,9 @@ impl State {
             return self.add(key, class, now);
         }
         if let Some(delay) = delay(verdict, failures) {
-            self.delay(key, now + delay, Class::Refresh);
+            let at = now + delay;
+            let at = if delay < LONG { at } else { self.tick_after(at) };
+            self.delay(key, at, Class::Refresh);
         }
     }
 
@@ -336,6 +344,12 @@ impl State {
         let slot = (at, self.added);
         self.delayed.insert(slot, key.clone());
         self.place(key, Place::Delayed(slot, class));
+    }
+
+    fn tick_after(&mut self, at: Instant) -> Instant {
+        let first = *self.ticks.get_or_insert(at);
+        let ticks = at.saturating_duration_since(first).as_nanos().div_ceil(TICK.as_nanos());
+        first + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 
     /// Takes the object out of where it waits.

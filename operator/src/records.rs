@@ -282,6 +282,10 @@ impl<K> Record for ObjectRecord<K> {
 
 /// Decodes a spec. The message names the field and what is wrong with it, and quotes nothing.
 fn decode_spec<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    // Keeping track of where it is costs more than the rest.
+    if let Ok(spec) = serde_json::from_str(text) {
+        return Ok(spec);
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

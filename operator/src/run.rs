@@ -55,7 +55,9 @@ pub fn main() -> ExitCode {
 
 fn begin(flags: Flags) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().context("no threads")?;
-    runtime.block_on(run(flags))
+    // As a task, because the thread that blocks is none of the runtime's: each turn of its loops would wake another thread.
+    runtime
+        .block_on(async { tokio::spawn(run(flags)).await.context("the operator has come to a sudden end")? })
 }
 
 async fn run(flags: Flags) -> anyhow::Result<()> {

@@ -139,12 +139,9 @@ impl<V: Record> Store<V> {
     }
 
     /// Keeps the keys that `keep` says yes to, and gives the others.
-    pub(crate) fn retain(&self, mut keep: impl FnMut(&ObjectKey) -> bool) -> Vec<ObjectKey> {
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&ObjectKey) -> bool) -> Vec<(ObjectKey, Arc<V>)> {
         let mut records = self.write();
-        let gone: Vec<_> = records.keys().filter(|key| !keep(key)).cloned().collect();
-        gone.iter().for_each(|key| {
-            records.remove(key);
-        });
+        let gone = records.extract_if(|key, _| !keep(key)).collect();
         records.shrink_to_fit();
         gone
     }

@@ -237,7 +237,8 @@ trait Fills: Send {
     fn split(object: Self::Incoming) -> (ObjectKey, Self::Record);
     fn store(&self) -> &Store<Self::Record>;
     fn changed(&self, key: &ObjectKey, is_new: bool);
-    fn gone(&self, key: &ObjectKey);
+    /// The object of this uid is no longer there; another one may have its name.
+    fn gone(&self, key: &ObjectKey, uid: &str);
 }
 
 impl<F: Fills> Cache<F> {
@@ -253,10 +254,20 @@ impl<F: Fills> Cache<F> {
             .as_ref()
             .is_some_and(|known| known.uid() == record.uid() && known.version() == record.version());
         if !is_same {
+            let uid = record.uid().to_owned();
             store.replace(&key, record);
-            self.fills.changed(&key, known.is_none());
+            self.put(&key, known.as_deref(), &uid);
         }
         self.listed.get_or_insert_default().insert(key);
+    }
+
+    /// An object is in the store now, where `old` was. Of another uid, it is a new one.
+    fn put(&self, key: &ObjectKey, old: Option<&F::Record>, uid: &str) {
+        let same = old.filter(|old| old.uid() == uid);
+        if let Some(old) = old.filter(|old| old.uid() != uid) {
+            self.fills.gone(key, old.uid());
+        }
+        self.fills.changed(key, same.is_none());
     }
 
     fn list_ended(&mut self) {
@@ -264,7 +275,7 @@ impl<F: Fills> Cache<F> {
         let scope = self.scope.as_deref();
         let is_elsewhere = |key: &ObjectKey| scope.is_some_and(|scope| key.namespace() != scope);
         let gone = self.fills.store().retain(|key| is_elsewhere(key) || listed.contains(key));
-        gone.iter().for_each(|key| self.fills.gone(key));
+        gone.iter().for_each(|(key, record)| self.fills.gone(key, record.uid()));
         if let Some(synced) = self.synced.take() {
             synced.one_more();
         }
@@ -292,14 +303,15 @@ impl<F: Fills> Follower<F::Incoming> for Cache<F> {
             Event::Apply(object) => {
                 let (key, record) = F::split(object);
                 // What is already there is the echo of our own write.
+                let uid = record.uid().to_owned();
                 if let Ok(old) = self.fills.store().put(&key, record) {
-                    self.fills.changed(&key, old.is_none());
+                    self.put(&key, old.as_deref(), &uid);
                 }
             }
             Event::Delete(object) => {
                 let (key, record) = F::split(object);
                 if self.fills.store().remove(&key, record.uid()) {
-                    self.fills.gone(&key);
+                    self.fills.gone(&key, record.uid());
                 }
             }
         }
@@ -324,7 +336,7 @@ impl Fills for SealedSecrets {
     fn changed(&self, key: &ObjectKey, is_new: bool) {
         self.context.look(key, if is_new { Class::New } else { Class::Changed });
     }
-    fn gone(&self, key: &ObjectKey) {
+    fn gone(&self, key: &ObjectKey, _uid: &str) {
         self.context.forget(key);
     }
 }
@@ -356,7 +368,7 @@ impl Fills for Secrets {
     fn changed(&self, key: &ObjectKey, _is_new: bool) {
         self.wake_owner(key);
     }
-    fn gone(&self, key: &ObjectKey) {
+    fn gone(&self, key: &ObjectKey, _uid: &str) {
         self.wake_owner(key);
     }
 }

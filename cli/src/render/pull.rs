@@ -110,6 +110,7 @@ impl Renderer {
                 deleting: false,
                 annotations: &object.annotations,
                 spec: object.spec.as_ref().map_err(String::as_str),
+                checked: None,
                 status: &status,
             },
             target: target.as_ref(),

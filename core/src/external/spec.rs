@@ -206,6 +206,11 @@ impl Spec {
         self.mentioned().flat_map(|need| &need.stores).filter(|store| seen.insert(*store)).collect()
     }
 
+    /// What is mentioned first.
+    pub(super) fn first_ask(&self) -> Option<&Ask> {
+        self.mentioned().next().map(|need| &need.ask)
+    }
+
     fn mentioned(&self) -> impl Iterator<Item = &Need> {
         let several = self.several.iter().map(|several| &several.need);
         self.single.iter().map(|single| &single.need).chain(several)

@@ -39,8 +39,6 @@ use crate::{
 const PLACES: usize = 256;
 /// The share of them that one store can take.
 const OF_ONE_STORE: usize = PLACES / 2;
-/// When a look that found no place is tried again.
-const NO_PLACE: Duration = Duration::from_millis(250);
 
 /// The loop over ExternalSecrets.
 pub(crate) enum ExternalSecrets {}
@@ -140,14 +138,17 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
     };
     let object: Decoded<External> = record.decode();
     drop(record);
-    let spec = object.spec.as_ref().ok().and_then(|spec| Spec::read(spec, key.namespace(), key.name()).ok());
+    let spec = object.spec.as_ref().ok();
+    let spec = spec.and_then(|spec| Spec::read(spec, key.namespace(), key.name()).ok()).map(Arc::new);
     let main = spec.as_ref().and_then(|spec| spec.stores().into_iter().next().cloned());
-    let _place =
-        match main.map(|store| ctx.pull.in_hand.enter(&store_key(key.namespace(), &store), OF_ONE_STORE)) {
-            Some(None) => return Verdict::After(NO_PLACE),
-            Some(Some(place)) => Some(place),
-            None => None,
-        };
+    let _turn = match main.map(|store| store_key(key.namespace(), &store)) {
+        Some(store) => match ctx.pull.in_hand.enter(&ctx.pull.queue, &store, key, OF_ONE_STORE) {
+            Some(turn) => Some(turn),
+            // It is called when its turn comes.
+            None => return Verdict::Done,
+        },
+        None => None,
+    };
     let memory = ctx.pull.memories.of(key);
     let (mut report, again) = look(ctx, key, &object, spec.as_ref(), &memory).await;
     let about = told::about(EXTERNAL_SECRET, key, &object.metadata);
@@ -170,11 +171,11 @@ async fn look(
     ctx: &Context,
     key: &ObjectKey,
     object: &Decoded<External>,
-    spec: Option<&Spec>,
+    spec: Option<&Arc<Spec>>,
     memory: &Memory,
 ) -> (Report, Option<Duration>) {
     let (ring, none) = (ctx.ring(), BTreeMap::new());
-    let facts = facts(ctx, key, spec);
+    let facts = facts(ctx, key, spec.map(Arc::as_ref));
     let input = Input {
         object: Object {
             namespace: key.namespace(),
@@ -184,6 +185,7 @@ async fn look(
             deleting: object.metadata.deletion_timestamp.is_some(),
             annotations: object.metadata.annotations.as_ref().unwrap_or(&none),
             spec: object.spec.as_ref().map_err(String::as_str),
+            checked: spec,
             status: &object.status,
         },
         target: None,
@@ -200,10 +202,12 @@ async fn look(
     let secret = ObjectKey::new(key.namespace(), spec.map_or(key.name(), |spec| &spec.target));
     let target = target::cached(ctx, &secret);
     let input = Input { target: target.as_ref(), ..input };
+    let decided = first(&input, memory);
     // The commit decides nothing, so reading it delays nothing.
+    let wants_source = wants_source(&input, &decided);
     let generation = input.object.generation;
     let commit = async {
-        let is_wanted = wants_source(&input) || ctx.sources.waits(EXTERNAL_SECRET, key, generation);
+        let is_wanted = wants_source || ctx.sources.waits(EXTERNAL_SECRET, key, generation);
         match source::tracker(EXTERNAL_SECRET, key, &object.metadata).filter(|_| is_wanted) {
             Some(tracker) => {
                 let last = object.status.source.as_ref();
@@ -212,7 +216,7 @@ async fn look(
             None => None,
         }
     };
-    let (acted, commit) = futures::join!(act(ctx, &secret, &input, memory), commit);
+    let (acted, commit) = futures::join!(act(ctx, &secret, &input, memory, decided), commit);
     let again = ctx.sources.note(EXTERNAL_SECRET, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
     let Acted { target, plan, outcome } = acted;
@@ -226,7 +230,7 @@ fn facts(ctx: &Context, key: &ObjectKey, spec: Option<&Spec>) -> Vec<StoreFact> 
     let names = spec.map(Spec::stores).unwrap_or_default();
     let fact = |store| {
         let (uid, generation) = match stores::describe(ctx, key.namespace(), store) {
-            Ok(described) => (described.uid, described.generation),
+            Ok(described) => (described.uid.clone(), described.generation),
             Err(_) => Default::default(),
         };
         StoreFact { store: store.clone(), uid, generation }
@@ -241,13 +245,19 @@ struct Acted {
     outcome: Outcome,
 }
 
-async fn act(ctx: &Context, secret: &ObjectKey, input: &Input<'_>, memory: &Memory) -> Acted {
+async fn act(
+    ctx: &Context,
+    secret: &ObjectKey,
+    input: &Input<'_>,
+    memory: &Memory,
+    mut decided: First,
+) -> Acted {
     let mut target = input.target.cloned();
     let mut attempts = 0;
     loop {
         attempts += 1;
         let input = Input { target: target.as_ref(), ..*input };
-        let plan = match first(&input, memory) {
+        let plan = match decided {
             First::Done(plan) => *plan,
             First::Fetch(wanted) => {
                 let fetched = fetch(ctx, &input, &wanted).await;
@@ -268,6 +278,7 @@ async fn act(ctx: &Context, secret: &ObjectKey, input: &Input<'_>, memory: &Memo
             Ok(read) => target = read,
             Err(refusal) => return Acted { target, plan, outcome: outcome::of(&refusal) },
         }
+        decided = first(&Input { target: target.as_ref(), ..input }, memory);
     }
 }
 

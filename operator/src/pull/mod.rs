@@ -11,7 +11,7 @@ mod records;
 mod references;
 mod rollout;
 pub(crate) mod secret_store;
-mod stores;
+pub(crate) mod stores;
 mod targets;
 
 use std::collections::BTreeMap;
@@ -63,6 +63,7 @@ pub struct Pull {
     /// Connections by the full identity that they were made with.
     clients: Clients,
     rules: Arc<Rules>,
+    descriptions: stores::Descriptions,
     in_hand: stores::InHand,
 }
 
@@ -83,8 +84,21 @@ impl Pull {
             namespaces: RwLock::default(),
             clients: Clients::default(),
             rules,
+            descriptions: stores::Descriptions::default(),
             in_hand: stores::InHand::default(),
         }
+    }
+
+    /// A store is gone, and nobody acts by its login any more.
+    pub(crate) fn forget_store(&self, kind: StoreKind, key: &ObjectKey, uid: &str) {
+        self.descriptions.forget(key);
+        self.clients.forget(kind, uid);
+    }
+
+    /// How many stores are connected to.
+    #[cfg(test)]
+    pub(crate) fn connections(&self) -> usize {
+        self.clients.len()
     }
 
     /// The labels of a namespace, as far as they are known.

@@ -1,8 +1,8 @@
 //! From a store's name to a connection, or to the reason why there is none.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use waxwing_core::external::{Grants, StoreKind, StoreRef};
 use waxwing_core::store::Kind;
 use waxwing_crds::{Reason, StoreProvider};
 use waxwing_providers::{
-    Place, References,
+    Place, Referenced, References,
     broker::{Call, Observer},
     fetch::{Granted, is_dynamic},
     identity::{ClientKey, Version},
@@ -22,42 +22,82 @@ use super::{references::InNamespace, store_key};
 use crate::{
     context::Context,
     metrics::Metrics,
+    queue::{Class, Queue},
+    records::{Decoded, ObjectRecord, Served},
     store::{ObjectKey, Record},
 };
 
-/// A store as it is: what it is called, what it holds and where its references lie.
-#[derive(Clone, Debug)]
+/// A store as it is.
+#[derive(Debug)]
 pub(crate) struct Described {
+    /// Of which record this was read.
+    version: u64,
     pub(crate) uid: String,
     pub(crate) generation: i64,
     pub(crate) provider: StoreProvider,
+    /// What it refers to.
+    referenced: Referenced,
     /// For a ClusterSecretStore: what it grants.
     pub(crate) grants: Option<Grants>,
 }
 
+/// The stores that were decoded: each is asked for by every object that reads from it.
+#[derive(Default)]
+pub(crate) struct Descriptions(Mutex<HashMap<ObjectKey, Arc<Described>>>);
+
+impl Descriptions {
+    /// The store is gone.
+    pub(crate) fn forget(&self, store: &ObjectKey) {
+        self.lock().remove(store);
+    }
+
+    fn of<K: Served>(
+        &self,
+        key: &ObjectKey,
+        record: &ObjectRecord<K>,
+        read: impl FnOnce(Decoded<K>) -> Result<(StoreProvider, Option<Grants>), Refused>,
+    ) -> Result<Arc<Described>, Refused> {
+        let known = self.lock().get(key).cloned();
+        if let Some(known) =
+            known.filter(|known| known.uid == record.uid() && known.version == record.version())
+        {
+            return Ok(known);
+        }
+        let decoded = record.decode();
+        let generation = decoded.metadata.generation.unwrap_or_default();
+        let (provider, grants) = read(decoded)?;
+        let referenced = waxwing_providers::references(&provider);
+        let (version, uid) = (record.version(), record.uid().to_owned());
+        let described = Arc::new(Described { version, uid, generation, provider, referenced, grants });
+        self.lock().insert(key.clone(), described.clone());
+        Ok(described)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ObjectKey, Arc<Described>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// What the store of this name says, for an object in this namespace.
-pub(crate) fn describe(ctx: &Context, namespace: &str, store: &StoreRef) -> Result<Described, Refused> {
+pub(crate) fn describe(ctx: &Context, namespace: &str, store: &StoreRef) -> Result<Arc<Described>, Refused> {
     let key = store_key(namespace, store);
     let absent = || Refused::new(Reason::StoreNotFound, format!("there is no {store}"));
     let malformed = |what: String| Refused::new(Reason::InvalidStore, format!("{store}: {what}"));
-    let (metadata, provider, grants) = match store.kind {
+    let descriptions = &ctx.pull.descriptions;
+    match store.kind {
         StoreKind::SecretStore => {
-            let decoded = ctx.pull.secret_stores.get(&key).ok_or_else(absent)?.decode();
-            (decoded.metadata, decoded.spec.map_err(malformed)?.provider, None)
+            let record = ctx.pull.secret_stores.get(&key).ok_or_else(absent)?;
+            descriptions.of(&key, &*record, |decoded| Ok((decoded.spec.map_err(malformed)?.provider, None)))
         }
         StoreKind::ClusterSecretStore => {
-            let decoded = ctx.pull.cluster_stores.get(&key).ok_or_else(absent)?.decode();
-            let spec = decoded.spec.map_err(malformed)?;
-            let grants = Grants::read(&spec.grants).map_err(|error| malformed(error.to_string()))?;
-            (decoded.metadata, spec.provider, Some(grants))
+            let record = ctx.pull.cluster_stores.get(&key).ok_or_else(absent)?;
+            descriptions.of(&key, &*record, |decoded| {
+                let spec = decoded.spec.map_err(malformed)?;
+                let grants = Grants::read(&spec.grants).map_err(|error| malformed(error.to_string()))?;
+                Ok((spec.provider, Some(grants)))
+            })
         }
-    };
-    Ok(Described {
-        uid: metadata.uid.unwrap_or_default(),
-        generation: metadata.generation.unwrap_or_default(),
-        provider,
-        grants,
-    })
+    }
 }
 
 /// Connects to a store, or gives the connection that there is. It is made anew when the store, or a Secret that it refers
@@ -68,8 +108,7 @@ pub(crate) async fn reach(ctx: &Context, namespace: &str, store: &StoreRef) -> R
         StoreKind::SecretStore => namespace,
         StoreKind::ClusterSecretStore => &ctx.flags.operator_namespace,
     };
-    let referenced = waxwing_providers::references(&described.provider);
-    let secrets = referenced.secrets.iter().map(|name| {
+    let secrets = described.referenced.secrets.iter().map(|name| {
         let version = ctx.secrets.get(&ObjectKey::new(home, name)).map(|record| Version {
             uid: record.uid().to_owned(),
             resource_version: record.resource_version(),
@@ -82,7 +121,7 @@ pub(crate) async fn reach(ctx: &Context, namespace: &str, store: &StoreRef) -> R
         generation: described.generation,
         namespace: home.to_owned(),
         secrets: secrets.collect::<BTreeMap<_, _>>(),
-        service_accounts: referenced.service_accounts.clone(),
+        service_accounts: described.referenced.service_accounts.clone(),
     };
     let references: Arc<dyn References> = Arc::new(InNamespace::new(ctx.client.clone(), home));
     let is_cluster = store.kind == StoreKind::ClusterSecretStore;
@@ -99,8 +138,8 @@ pub(crate) async fn reach(ctx: &Context, namespace: &str, store: &StoreRef) -> R
         .clients
         .reach(&key, &described.provider, &place, references, observer)
         .map_err(|failure| Refused::of(store, &failure))?;
-    let granted = described.grants.map(|grants| Granted {
-        grants,
+    let granted = described.grants.as_ref().map(|grants| Granted {
+        grants: grants.clone(),
         namespace: namespace.to_owned(),
         labels: ctx.pull.labels_of(namespace),
     });
@@ -117,38 +156,74 @@ impl Observer for Requests {
     }
 }
 
-/// How many objects wait for each store, so that one that does not answer leaves room for the others.
+/// Who is in hand at each store, so that one that does not answer leaves room for the others.
 #[derive(Default)]
-pub(crate) struct InHand(Mutex<HashMap<ObjectKey, usize>>);
+pub(crate) struct InHand(Mutex<HashMap<ObjectKey, Line>>);
 
-/// A place among those who wait for a store.
-pub(crate) struct Waiting<'a> {
+/// Those of one store.
+#[derive(Default)]
+struct Line {
+    in_hand: usize,
+    /// Objects that found no place, in the order in which they came.
+    waiting: VecDeque<ObjectKey>,
+    /// The same, to find them.
+    known: HashSet<ObjectKey>,
+    /// Those whose turn has come. Who finds the place taken by then is the next one.
+    called: HashSet<ObjectKey>,
+}
+
+/// A place among those who wait for a store's answer.
+pub(crate) struct Turn<'a> {
     all: &'a InHand,
+    queue: &'a Queue,
     store: ObjectKey,
 }
 
 impl InHand {
-    /// A place, unless there are so many already.
-    pub(crate) fn enter(&self, store: &ObjectKey, most: usize) -> Option<Waiting<'_>> {
+    /// A place; where there are `most` already, the object stands in line, and is put into the queue when its turn comes.
+    pub(crate) fn enter<'a>(
+        &'a self,
+        queue: &'a Queue,
+        store: &ObjectKey,
+        object: &ObjectKey,
+        most: usize,
+    ) -> Option<Turn<'a>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.entry(store.clone()).or_default();
-        if *count >= most {
+        let line = all.entry(store.clone()).or_default();
+        let was_called = line.called.remove(object);
+        if line.in_hand >= most {
+            if line.known.insert(object.clone()) {
+                match was_called {
+                    true => line.waiting.push_front(object.clone()),
+                    false => line.waiting.push_back(object.clone()),
+                }
+            }
             return None;
         }
-        *count += 1;
-        Some(Waiting { all: self, store: store.clone() })
+        line.in_hand += 1;
+        Some(Turn { all: self, queue, store: store.clone() })
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut all = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = all.get_mut(&self.store) {
-            *count -= 1;
-            if *count == 0 {
-                all.remove(&self.store);
+        let Some(line) = all.get_mut(&self.store) else { return };
+        line.in_hand -= 1;
+        let next: Vec<ObjectKey> = if line.in_hand == 0 {
+            // All of them: who is called may be gone, or want another store by now, and then calls nobody.
+            all.remove(&self.store).into_iter().flat_map(|line| line.waiting).collect()
+        } else {
+            let next = line.waiting.pop_front();
+            if let Some(next) = &next {
+                line.known.remove(next);
+                line.called.insert(next.clone());
             }
-        }
+            next.into_iter().collect()
+        };
+        drop(all);
+        // They have waited for their turn already.
+        next.iter().for_each(|next| self.queue.add(next, Class::New));
     }
 }
 
@@ -157,14 +232,22 @@ mod tests {
     use super::*;
 
     /// Guard: `InHand::enter` counts by store.
-    #[test]
-    fn one_store_takes_no_more_than_its_share_of_places() {
-        let (all, sick, well) = (InHand::default(), ObjectKey::new("a", "sick"), ObjectKey::new("a", "well"));
-        let held: Vec<_> = (0..3).map(|_| all.enter(&sick, 2)).collect();
-        assert_eq!(held.iter().filter(|place| place.is_some()).count(), 2);
-        assert!(all.enter(&well, 2).is_some());
-        drop(held);
-        assert!(all.enter(&sick, 2).is_some());
-        assert_eq!(all.0.lock().unwrap().len(), 0);
+    #[tokio::test]
+    async fn one_store_takes_no_more_than_its_share_of_places_and_who_waits_comes_in_order() {
+        let (all, queue) = (InHand::default(), Queue::new());
+        let (sick, well) = (ObjectKey::new("a", "sick"), ObjectKey::new("a", "well"));
+        let object = |number: usize| ObjectKey::new("a", &number.to_string());
+        let mut held: Vec<_> =
+            (0..5).filter_map(|number| all.enter(&queue, &sick, &object(number), 2)).collect();
+        assert_eq!(held.len(), 2);
+        assert!(all.enter(&queue, &sick, &object(3), 2).is_none(), "who stands in line does so once");
+        assert!(all.enter(&queue, &well, &object(9), 2).is_some());
+        assert_eq!(queue.waiting(), [0, 0, 0]);
+        held.pop();
+        assert_eq!(queue.take().await, Some(object(2)));
+        held.push(all.enter(&queue, &sick, &object(2), 2).expect("a place is free"));
+        held.clear();
+        assert_eq!([queue.take().await, queue.take().await], [Some(object(3)), Some(object(4))]);
+        assert!(all.0.lock().unwrap().is_empty());
     }
 }

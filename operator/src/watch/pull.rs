@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use waxwing_core::external::StoreKind;
+
 use super::Fills;
 use crate::{
     context::Context,
@@ -36,7 +38,7 @@ impl Fills for ExternalSecrets {
         }
         self.0.look_external(key, if is_new { Class::New } else { Class::Changed });
     }
-    fn gone(&self, key: &ObjectKey) {
+    fn gone(&self, key: &ObjectKey, _uid: &str) {
         self.0.look_cluster_external();
         self.0.forget_external(key);
     }
@@ -62,7 +64,7 @@ impl Fills for ClusterExternalSecrets {
             self.0.pull.cluster_external_queue.add(key, class);
         }
     }
-    fn gone(&self, key: &ObjectKey) {
+    fn gone(&self, key: &ObjectKey, _uid: &str) {
         self.0.pull.cluster_external_queue.forget(key);
     }
 }
@@ -84,7 +86,8 @@ impl Fills for SecretStores {
     fn changed(&self, key: &ObjectKey, is_new: bool) {
         store_changed(&self.0, key, is_new);
     }
-    fn gone(&self, key: &ObjectKey) {
+    fn gone(&self, key: &ObjectKey, uid: &str) {
+        self.0.pull.forget_store(StoreKind::SecretStore, key, uid);
         store_changed(&self.0, key, false);
     }
 }
@@ -106,7 +109,8 @@ impl Fills for ClusterStores {
     fn changed(&self, key: &ObjectKey, is_new: bool) {
         store_changed(&self.0, key, is_new);
     }
-    fn gone(&self, key: &ObjectKey) {
+    fn gone(&self, key: &ObjectKey, uid: &str) {
+        self.0.pull.forget_store(StoreKind::ClusterSecretStore, key, uid);
         store_changed(&self.0, key, false);
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use waxwing_core::external::{StoreKind, StoreRef};
 
 use super::*;
-use crate::testing;
+use crate::{pull::stores, testing};
 
 fn sealed(namespace: &str, name: &str, version: u64, spec: &Value) -> Value {
     let metadata = json!({
@@ -187,4 +188,55 @@ async fn whatever_goes_wrong_a_watch_is_tried_again_and_a_malformed_object_stops
             "{cause}: {metrics}"
         );
     }
+}
+
+/// K05. Guard: `forget_store` in `gone` of both kinds of store, also where another object has taken the name.
+#[tokio::test(start_paused = true)]
+async fn the_connection_of_a_store_goes_with_it() {
+    async fn goes<F>(fills: impl Fn(Arc<Context>) -> F, namespace: &str, kind: StoreKind)
+    where
+        F: Fills,
+        F::Incoming: DeserializeOwned,
+    {
+        let (context, leader) = testing::context(testing::client(|_| (599, json!({}))), &[]);
+        leader.send_replace(Some(Instant::now() + Duration::from_secs(1000)));
+        let mut cache = Cache::new(None, &Synced::new(1), fills(context.clone()));
+        let store = |uid: &str, version: u64| -> F::Incoming {
+            serde_json::from_value(json!({
+                "metadata": {"name": "s", "namespace": namespace, "uid": uid, "resourceVersion": version.to_string()},
+                "spec": {"provider": {"kubernetes": {
+                    "remoteNamespace": "there", "auth": {"serviceAccount": {"name": "reader"}},
+                }}},
+            }))
+            .unwrap()
+        };
+        let name = StoreRef { kind, name: "s".to_owned() };
+        let connected = async || {
+            let reached = stores::reach(&context, "apps", &name).await;
+            assert!(reached.is_ok(), "{kind:?}");
+            context.pull.connections()
+        };
+        cache.event(Event::Apply(store("one", 1)));
+        assert_eq!(connected().await, 1);
+        cache.event(Event::Delete(store("one", 2)));
+        assert_eq!(context.pull.connections(), 0, "deleted");
+
+        cache.event(Event::Apply(store("one", 3)));
+        assert_eq!(connected().await, 1);
+        cache.event(Event::Apply(store("two", 4)));
+        assert_eq!(context.pull.connections(), 0, "another one, of which the watch tells");
+        assert_eq!(connected().await, 1);
+        cache.event(Event::Init);
+        cache.event(Event::InitApply(store("three", 5)));
+        cache.event(Event::InitDone);
+        assert_eq!(context.pull.connections(), 0, "another one, in a list");
+        assert_eq!(connected().await, 1);
+        cache.event(Event::Apply(store("three", 6)));
+        assert_eq!(context.pull.connections(), 1, "the same one");
+        cache.event(Event::Init);
+        cache.event(Event::InitDone);
+        assert_eq!(context.pull.connections(), 0, "gone from the list");
+    }
+    goes(pull::SecretStores, "apps", StoreKind::SecretStore).await;
+    goes(pull::ClusterStores, "", StoreKind::ClusterSecretStore).await;
 }

@@ -15,8 +15,8 @@ pub(super) const DEFAULT: i64 = 3600;
 pub(super) const WRITTEN: i64 = 3600;
 /// So many seconds after its start, a process has prolonged the leases that it found.
 const EARLY: i64 = 30;
-/// So soon after one fetch, another by time is left out.
-const NEAR: i64 = 5;
+/// So soon after one fetch, another by time is left out; on a short interval, a quarter of it.
+const NEAR: i64 = 10;
 
 /// When values are to be fetched again, as far as time decides; what is in the past is due.
 pub(super) fn of(input: &Input<'_>, memory: &Memory, spec: &Spec, mark: Mark) -> Times {
@@ -69,7 +69,7 @@ pub(super) fn by_time(spec: &Spec, input: &Input<'_>, fetched: Option<i64>) -> O
     let fetched = fetched.unwrap_or(input.now);
     let offset = offset(spec, input, interval);
     let next = fetched - (fetched - offset).rem_euclid(interval) + interval;
-    Some(if next - fetched < NEAR.min(interval) { next + interval } else { next })
+    Some(if next - fetched < NEAR.min(interval / 4) { next + interval } else { next })
 }
 
 /// The refresh interval in seconds; none where values are not fetched again by time.
@@ -87,8 +87,8 @@ fn offset(spec: &Spec, input: &Input<'_>, interval: i64) -> i64 {
         hash.update(store.uid.as_bytes());
         hash.update([0]);
     }
-    if let Some(need) = spec.needs("").first() {
-        match &need.ask {
+    if let Some(ask) = spec.first_ask() {
+        match ask {
             Ask::Read(read) => hash.update(read.key.as_bytes()),
             Ask::Find(find) => hash.update(find.path.as_deref().unwrap_or_default().as_bytes()),
         }

@@ -304,10 +304,16 @@ pub fn first(input: &Input<'_>, memory: &Memory) -> First {
 }
 
 /// Whether the commit is to be read: the generation is new, or what the status says of it is not ours.
-pub fn wants_source(input: &Input<'_>) -> bool {
+pub fn wants_source(input: &Input<'_>, first: &First) -> bool {
     let object = &input.object;
     let is_new = object.status.observed_generation != object.generation;
-    !object.deleting && (is_new || mark::check(input, None) == Mark::Stale)
+    let is_stale = || match first {
+        First::Fetch(fetch) => fetch.mark == Mark::Stale,
+        First::Done(plan) => {
+            !matches!(plan.finding, Finding::Good(_)) && mark::check(input, None) == Mark::Stale
+        }
+    };
+    !object.deleting && (is_new || is_stale())
 }
 
 fn decide(input: &Input<'_>, memory: &Memory) -> Result<First, Finding> {

@@ -13,6 +13,7 @@ mod drift;
 mod external_secret;
 mod faults;
 mod flux;
+mod grafana_provisioning;
 mod index;
 mod key_ring;
 mod leaks;

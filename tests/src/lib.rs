@@ -11,6 +11,7 @@ pub mod certs;
 pub mod chart;
 pub mod control_plane;
 pub mod faults;
+pub mod grafana;
 pub mod gsm;
 pub mod http;
 pub mod kept;

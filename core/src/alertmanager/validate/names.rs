@@ -1,6 +1,6 @@
 //! Names that one part of a configuration gives and another uses, and what only the whole shows.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use super::{Check, Map, walk};
 use crate::inject::{Node, Step, Steps};
@@ -30,9 +30,9 @@ pub(super) fn check(root: Option<&Map>, check: &mut Check<'_>) {
 fn unique<'a>(
     items: &'a [Node],
     list: &str,
-    known: &mut BTreeSet<std::borrow::Cow<'a, str>>,
+    known: &mut BTreeSet<Cow<'a, str>>,
     check: &mut Check<'_>,
-) -> BTreeSet<std::borrow::Cow<'a, str>> {
+) -> BTreeSet<Cow<'a, str>> {
     let mut names = std::mem::take(known);
     for (index, item) in items.iter().enumerate() {
         let name = match item {
@@ -55,7 +55,7 @@ fn unique<'a>(
 /// The root takes every alert.
 fn root_route(route: &Node, check: &mut Check<'_>) {
     let Some(map) = route.as_map() else { return };
-    if !map.get("receiver").is_some_and(|receiver| walk::text(receiver).is_none_or(|text| !text.is_empty())) {
+    if map.get("receiver").is_none_or(|receiver| walk::text(receiver).is_some_and(|text| text.is_empty())) {
         check.error("root-route", "the root route needs a receiver");
     }
     for name in ["match", "match_re", "matchers", "mute_time_intervals", "active_time_intervals"] {
@@ -82,8 +82,8 @@ fn adds(name: &str, item: &Node) -> bool {
 /// What routes refer to must be there.
 fn routes(
     route: &Node,
-    receivers: &BTreeSet<std::borrow::Cow<'_, str>>,
-    intervals: &BTreeSet<std::borrow::Cow<'_, str>>,
+    receivers: &BTreeSet<Cow<'_, str>>,
+    intervals: &BTreeSet<Cow<'_, str>>,
     check: &mut Check<'_>,
 ) {
     let Some(map) = route.as_map() else { return };

@@ -108,7 +108,7 @@ fn template_url(text: &str) -> Result<(), Fault> {
 }
 
 /// Prometheus' durations, in milliseconds.
-pub(super) fn duration(text: &str) -> Result<u64, Fault> {
+pub(in crate::alertmanager) fn duration(text: &str) -> Result<u64, Fault> {
     const UNITS: [(&str, u64); 7] = [
         ("y", 365 * 86_400_000),
         ("w", 7 * 86_400_000),
@@ -197,7 +197,7 @@ pub(super) fn matchers(text: &str, version: Version) -> Result<Option<matcher::W
 }
 
 /// Whether a text can be the name of a label.
-pub(super) fn is_label(text: &str, utf8: bool) -> bool {
+pub(in crate::alertmanager) fn is_label(text: &str, utf8: bool) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     !text.is_empty() && (utf8 || !text.as_bytes()[0].is_ascii_digit() && text.bytes().all(is_word))
 }

@@ -321,7 +321,7 @@ impl<'a> Check<'a> {
     fn batches(&mut self, map: &Map, object: &'static Object) {
         let names = ["batch_max_events", "batch_max_bytes"];
         let is_negative = |name: &&str| matches!(map.get(*name), Some(Node::Number(number)) if number.as_f64().is_some_and(|number| number <= -1.0));
-        if names.iter().any(|name| is_negative(&name)) {
+        if names.iter().any(is_negative) {
             self.error("range", "a batch can't be negative");
         }
         let interval = map.get("batch_flush_interval").filter(|node| is_there(node)).and_then(text);

@@ -50,15 +50,32 @@ fn a_plain_configuration_is_taken_by_every_version() {
 fn fields_exist_from_their_version_on() {
     let url = json!("https://example.com/");
     for (version, integration, config, at) in [
-        ("0.25", "discord_configs", json!({"webhook_url": url, "webhook_url_file": "/f"}), "webhook_url_file"),
-        ("0.30", "telegram_configs", json!({"bot_token": "t", "chat_id": 1, "chat_id_file": "/f"}), "chat_id_file"),
+        (
+            "0.25",
+            "discord_configs",
+            json!({"webhook_url": url, "webhook_url_file": "/f"}),
+            "webhook_url_file",
+        ),
+        (
+            "0.30",
+            "telegram_configs",
+            json!({"bot_token": "t", "chat_id": 1, "chat_id_file": "/f"}),
+            "chat_id_file",
+        ),
         ("0.31", "webhook_configs", json!({"url": url, "payload": {}}), "payload"),
     ] {
         breaks_in(version, integration, config, &[(at, "unknown-field")]);
     }
-    breaks_in("0.28", "incidentio_configs", json!({"url": url}), &[("receivers[0].incidentio_configs", "unknown-field")]);
+    breaks_in(
+        "0.28",
+        "incidentio_configs",
+        json!({"url": url}),
+        &[("receivers[0].incidentio_configs", "unknown-field")],
+    );
     let message = |version: &str| {
-        let node = Node::read(&json!({"route": {"receiver": "a", "labels": {}}, "receivers": [{"name": "a"}], "x": 1}));
+        let node = Node::read(
+            &json!({"route": {"receiver": "a", "labels": {}}, "receivers": [{"name": "a"}], "x": 1}),
+        );
         let findings = check(&node.unwrap_or_else(|error| panic!("{error}")), version.parse().unwrap());
         findings.into_iter().map(|finding| finding.message).collect::<Vec<_>>()
     };
@@ -73,7 +90,11 @@ fn types_are_those_of_alertmanagers_yaml_library() {
     breaks("telegram_configs", json!({"bot_token": 5, "chat_id": -1.5, "message": true}), &[]);
     breaks("telegram_configs", json!({"bot_token": "t", "chat_id": "-1"}), &[("chat_id", "type")]);
     breaks("telegram_configs", json!({"bot_token": ["t"], "chat_id": 1}), &[("bot_token", "type")]);
-    breaks("webhook_configs", json!({"url": "http://x", "send_resolved": "true"}), &[("send_resolved", "type")]);
+    breaks(
+        "webhook_configs",
+        json!({"url": "http://x", "send_resolved": "true"}),
+        &[("send_resolved", "type")],
+    );
     breaks("webhook_configs", json!({"url": "http://x", "max_alerts": -1}), &[("max_alerts", "range")]);
     breaks("webhook_configs", json!({"url": "http://x", "timeout": "1d"}), &[("timeout", "format")]);
     breaks("webhook_configs", json!({"url": "http://x", "timeout": 1_000_000}), &[]);
@@ -87,7 +108,11 @@ fn types_are_those_of_alertmanagers_yaml_library() {
 fn a_quoted_null_is_what_alertmanager_takes_it_for() {
     breaks("webhook_configs", json!({"url": "null"}), &[]);
     breaks("discord_configs", json!({"webhook_url": "null"}), &[("webhook_url", "format")]);
-    breaks("webhook_configs", json!({"url": "null", "http_config": {"proxy_url": "~"}}), &[("http_config.proxy_url", "format")]);
+    breaks(
+        "webhook_configs",
+        json!({"url": "null", "http_config": {"proxy_url": "~"}}),
+        &[("http_config.proxy_url", "format")],
+    );
 }
 
 #[test]
@@ -100,7 +125,11 @@ fn what_excludes_each_other_and_what_is_needed() {
         ("jira_configs", json!({"project": "p", "issue_type": "t"}), "required"),
         ("opsgenie_configs", json!({}), "required"),
         ("pagerduty_configs", json!({"routing_key": ""}), "required"),
-        ("pushover_configs", json!({"token": "t", "user_key": "u", "html": true, "monospace": true}), "one-of"),
+        (
+            "pushover_configs",
+            json!({"token": "t", "user_key": "u", "html": true, "monospace": true}),
+            "one-of",
+        ),
         ("rocketchat_configs", json!({"token": "t"}), "required"),
         ("slack_configs", json!({}), "required"),
         ("slack_configs", json!({"api_url": url, "app_token": "t"}), "one-of"),
@@ -114,7 +143,11 @@ fn what_excludes_each_other_and_what_is_needed() {
         ("incidentio_configs", json!({"url": url, "http_config": {}}), "required"),
     ] {
         let found = errors(&with(integration, config.clone()), "0.34");
-        assert_eq!(found.iter().map(|(_, rule)| *rule).collect::<Vec<_>>(), [expected], "{integration} {config}");
+        assert_eq!(
+            found.iter().map(|(_, rule)| *rule).collect::<Vec<_>>(),
+            [expected],
+            "{integration} {config}"
+        );
     }
 }
 
@@ -163,11 +196,24 @@ fn http_config_is_checked_wherever_it_stands() {
 
 #[test]
 fn templates_are_parsed_where_alertmanager_runs_them() {
-    breaks("discord_configs", json!({"webhook_url": "http://x", "title": "{{ broken"}), &[("title", "template")]);
+    breaks(
+        "discord_configs",
+        json!({"webhook_url": "http://x", "title": "{{ broken"}),
+        &[("title", "template")],
+    );
     breaks("discord_configs", json!({"webhook_url": "http://x", "username": "{{ broken"}), &[]);
-    breaks("webhook_configs", json!({"url": "http://x", "payload": {"a": [{"b": "{{ nothing }}"}]}}), &[("payload.a[0].b", "template")]);
+    breaks(
+        "webhook_configs",
+        json!({"url": "http://x", "payload": {"a": [{"b": "{{ nothing }}"}]}}),
+        &[("payload.a[0].b", "template")],
+    );
     breaks("webhook_configs", json!({"url": "http://x/{{ .x"}), &[("url", "format")]);
-    breaks_in("0.32", "pagerduty_configs", json!({"routing_key": "{{ now }}"}), &[("routing_key", "template")]);
+    breaks_in(
+        "0.32",
+        "pagerduty_configs",
+        json!({"routing_key": "{{ now }}"}),
+        &[("routing_key", "template")],
+    );
 }
 
 #[test]

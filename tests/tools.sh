@@ -21,7 +21,8 @@ set -euo pipefail
 # What the last column means depends on the kind:
 #   go     the main package, built in a wrapper module      cargo  crate@version
 #   crds   resources whose CRDs the modules bring           venv   the program in the venv
-#   deb    the package of a Debian-like system; it is unpacked, nothing is installed or started
+#   deb    the package of a Debian-like system, and the program if it is called otherwise;
+#          it is unpacked, nothing is installed or started
 table='
 etcd                       always  go     etcd                  go.etcd.io/etcd/server/v3
 kube-apiserver             always  go     kubernetes            k8s.io/kubernetes/cmd/kube-apiserver
@@ -36,6 +37,12 @@ vault                      always  go     vault                 github.com/hashi
 slapd                      always  deb    -                     slapd
 postgres                   always  deb    -                     postgresql
 flux-crds                  always  crds   flux-crds             kustomizations,gitrepositories,ocirepositories,buckets,externalartifacts
+alertmanager               always  go     alertmanager          github.com/prometheus/alertmanager/cmd/alertmanager
+amtool                     always  go     amtool                github.com/prometheus/alertmanager/cmd/amtool
+amoracle                   always  go     amoracle              .
+amtool-old                 always  deb    -                     prometheus-alertmanager:amtool
+prometheus-operator        always  go     prometheus-operator   github.com/prometheus-operator/prometheus-operator/cmd/operator
+prometheus-operator-crds   always  crds   prometheus-operator-crds  alertmanagerconfigs,alertmanagers
 sealed-secrets-controller  named   go     sealed-secrets        github.com/bitnami/sealed-secrets/cmd/controller
 kubeseal                   named   go     sealed-secrets        github.com/bitnami/sealed-secrets/cmd/kubeseal
 external-secrets           named   go     external-secrets      github.com/external-secrets/external-secrets
@@ -131,6 +138,8 @@ key_of() {
     for file in "$dir"/{go.mod,go.sum,ldflags,requirements.txt}; do
       [[ ! -e $file ]] || cat "$file"
     done
+    # A program of ours; elsewhere there is tools.go, which is never compiled.
+    [[ ${package[$1]} != . ]] || cat "$dir"/*.go
     # A venv is good only for the Python that made it.
     [[ ${kind[$1]} != venv ]] || python3 -c 'import sys; print(sys.version, sys.base_prefix)' 2>&1 || true
   } | sha256sum | cut -c 1-8
@@ -334,9 +343,10 @@ build_crds() {
   cd "$servers/${folder[$tool]}"
   use_go_cache "${folder[$tool]}"
   "$go" mod download -json >"$work/modules.json"
-  mapfile -t dirs < <(sed -n 's|.*"Dir": "\(.*\)".*|\1/config/crd/bases|p' "$work/modules.json")
+  mapfile -t dirs < <(sed -n 's|.*"Dir": "\(.*\)".*|\1|p' "$work/modules.json")
   for resource in ${package[$tool]//,/ }; do
-    find "${dirs[@]}" -name "*_$resource.yaml" -exec install -m 644 -t "$stage" {} +
+    find "${dirs[@]}" \( -path '*/config/crd/bases/*' -o -path '*/example/prometheus-operator-crd/*' \) \
+      -name "*_$resource.yaml" -exec install -m 644 -t "$stage" {} +
     ls "$stage"/*_"$resource".yaml
   done
 }
@@ -366,9 +376,10 @@ before_deb() {
 
 # Unpacks the newest version that the system's sources have, with the libraries that the system lacks.
 build_deb() {
-  local tool=$1 stage=$2 name version names=() libraries file
+  local tool=$1 stage=$2 name program=$1 version names=() libraries file
   use_apt
-  name=${package[$tool]}
+  name=${package[$tool]%:*}
+  [[ ${package[$tool]} != *:* ]] || program=${package[$tool]#*:}
   # A package such as postgresql stands for the ones of the system's version.
   version=$(apt-cache "${apt[@]}" depends "$name" | sed -n "s/^ *Depends: $name-\([0-9]*\)$/\1/p")
   names=("$name")
@@ -380,9 +391,10 @@ build_deb() {
   for file in *.deb; do dpkg-deb -x "$file" "$stage"; done
   rm -rf "$work/deb" "$stage"/usr/share/{doc,locale,man}
   mkdir "$stage/bin"
-  for file in "$stage"/usr/sbin/* "$stage"/usr/lib/postgresql/*/bin/*; do
+  for file in "$stage"/usr/sbin/* "$stage"/usr/lib/postgresql/*/bin/* "$stage/usr/bin/$program"; do
     if [[ -x $file ]]; then program_of_deb "$stage" "$file"; fi
   done
+  [[ $program == "$tool" ]] || ln -s "$program" "$stage/bin/$tool"
   ls "$stage/bin/$tool"
 }
 

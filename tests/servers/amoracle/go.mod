@@ -2,7 +2,10 @@ module waxwing.test/servers/amoracle
 
 go 1.26.0
 
-require github.com/prometheus/alertmanager v0.34.2
+require (
+	github.com/prometheus/alertmanager v0.34.2
+	github.com/prometheus/common v0.70.1
+)
 
 require (
 	github.com/alecthomas/units v0.0.0-20240927000941-0f3dac36c52b // indirect
@@ -54,7 +57,6 @@ require (
 	github.com/pierrec/lz4/v4 v4.1.26 // indirect
 	github.com/prometheus/client_golang v1.24.1 // indirect
 	github.com/prometheus/client_model v0.6.2 // indirect
-	github.com/prometheus/common v0.70.1 // indirect
 	github.com/prometheus/exporter-toolkit v0.17.1 // indirect
 	github.com/prometheus/procfs v0.21.1 // indirect
 	github.com/prometheus/sigv4 v0.4.1 // indirect

@@ -1,5 +1,6 @@
 // Command amoracle says what the real Alertmanager thinks, by linking its packages: `amoracle load` of configurations,
-// `amoracle route` of label sets. It reads one JSON object a line and answers each with one line.
+// `amoracle match` of regular expressions, `amoracle route` of label sets. It reads one JSON object a line and answers each
+// with one line.
 package main
 
 import (
@@ -16,12 +17,14 @@ import (
 
 // A command answers one line. What it returns is written as JSON.
 var commands = map[string]func(line []byte) (any, error){
-	"load": load,
+	"load":  load,
+	"match": match,
+	"route": route,
 }
 
 func main() {
 	if len(os.Args) != 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: amoracle load|route <requests >answers")
+		fmt.Fprintln(os.Stderr, "usage: amoracle load|match|route <requests >answers")
 		os.Exit(2)
 	}
 	if err := serve(commands[os.Args[1]], os.Stdin, os.Stdout); err != nil {

@@ -256,12 +256,12 @@ async fn act(
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let input = Input { target: target.as_ref(), ..*input };
+        let seen = Input { target: target.as_ref(), ..*input };
         let plan = match decided {
             First::Done(plan) => *plan,
             First::Fetch(wanted) => {
-                let fetched = fetch(ctx, &input, &wanted).await;
-                then(&input, memory, &wanted, fetched)
+                let fetched = fetch(ctx, &seen, &wanted).await;
+                then(&seen, memory, &wanted, fetched)
             }
         };
         // Nobody shuts this down before the loops have ended.
@@ -278,7 +278,7 @@ async fn act(
             Ok(read) => target = read,
             Err(refusal) => return Acted { target, plan, outcome: outcome::of(&refusal) },
         }
-        decided = first(&Input { target: target.as_ref(), ..input }, memory);
+        decided = first(&Input { target: target.as_ref(), ..*input }, memory);
     }
 }
 

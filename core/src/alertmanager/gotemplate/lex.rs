@@ -225,26 +225,20 @@ fn unescape(text: &str, quote: char) -> Option<usize> {
 
 /// The length of a number.
 fn number(rest: &str) -> Result<usize, Fault> {
-    let belongs = |(index, character): (usize, char)| {
-        let is_sign = matches!(character, '+' | '-');
-        let is_exponent = index > 0
-            && rest[..index].ends_with(['e', 'E', 'p', 'P'])
-            && !(rest.contains("0x") && rest[..index].ends_with(['e', 'E']));
-        is_word(character) || character == '.' || is_sign && (index == 0 || is_exponent)
-    };
-    let length = rest.char_indices().find(|at| !belongs(*at)).map_or(rest.len(), |(index, _)| index);
-    let text = &rest[..length];
-    if rest[length..].starts_with(['+', '-']) {
-        // A complex number: its second half ends with i.
-        let imaginary = number(&rest[length..])?;
-        return if rest[..length + imaginary].ends_with('i') {
-            Ok(length + imaginary)
-        } else {
-            Err(Fault::Number)
-        };
+    let length = number_run(rest);
+    let (text, behind) = rest.split_at(length);
+    if behind.starts_with(['+', '-']) {
+        // A complex number: its second half ends with i, and both are decimal.
+        let length = length + number_run(behind);
+        let imaginary = rest[text.len()..length].strip_suffix('i');
+        let is_complex =
+            is_decimal(text) && imaginary.is_some_and(is_decimal) && !rest[length..].starts_with(['+', '-']);
+        return if is_complex { Ok(length) } else { Err(Fault::Number) };
     }
-    let plain =
-        text.trim_start_matches(['+', '-']).trim_end_matches('i').replace('_', "").to_ascii_lowercase();
+    if let Some(text) = text.strip_suffix('i') {
+        return if is_decimal(text) { Ok(length) } else { Err(Fault::Number) };
+    }
+    let plain = text.trim_start_matches(['+', '-']).replace('_', "").to_ascii_lowercase();
     let whole = |digits: &str, radix| u64::from_str_radix(digits, radix).is_ok();
     let is_number = match plain.as_bytes() {
         [b'0', b'x', ..] if plain.contains(['.', 'p']) => is_hexadecimal_float(&plain[2..]),
@@ -252,13 +246,27 @@ fn number(rest: &str) -> Result<usize, Fault> {
         [b'0', b'o', ..] => whole(&plain[2..], 8),
         [b'0', b'b', ..] => whole(&plain[2..], 2),
         [b'0', _, ..] if plain.bytes().all(|byte| byte.is_ascii_digit()) => whole(&plain, 8),
-        _ if plain.contains(['.', 'e']) => {
-            plain.bytes().all(|byte| byte.is_ascii_digit() || b".e+-".contains(&byte))
-                && plain.parse::<f64>().is_ok_and(f64::is_finite)
-        }
+        _ if plain.contains(['.', 'e']) => is_decimal(&plain),
         _ => whole(&plain, 10),
     };
     if is_number { Ok(length) } else { Err(Fault::Number) }
+}
+
+/// The length of what looks like a number: a sign goes on with it only at its begin and in its exponent.
+fn number_run(rest: &str) -> usize {
+    let is_hexadecimal = rest.trim_start_matches(['+', '-']).starts_with("0x");
+    let exponent: &[char] = if is_hexadecimal { &['p', 'P'] } else { &['e', 'E'] };
+    let belongs = |(index, character): (usize, char)| {
+        let may_be_sign = index == 0 || rest[..index].ends_with(exponent);
+        is_word(character) || character == '.' || matches!(character, '+' | '-') && may_be_sign
+    };
+    rest.char_indices().find(|at| !belongs(*at)).map_or(rest.len(), |(index, _)| index)
+}
+
+/// `1`, `-1.5`, `.5e3`
+fn is_decimal(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || b".eE+-_".contains(&byte))
+        && text.replace('_', "").parse::<f64>().is_ok_and(f64::is_finite)
 }
 
 /// `1.8p-3`, whose exponent is not optional.

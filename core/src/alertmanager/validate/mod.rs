@@ -15,9 +15,10 @@ mod special;
 mod tests;
 mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
+    matcher::Warning,
     schema::{INTEGRATIONS, ROOT, Type},
     version::Version,
 };
@@ -81,7 +82,8 @@ impl Finding {
 pub fn check(config: &Node, version: Version) -> Vec<Finding> {
     let root = config.as_map();
     let global = root.and_then(|root| root.get("global")).and_then(Node::as_map);
-    let mut check = Check { version, global, at: Steps::default(), findings: Vec::new() };
+    let mut check =
+        Check { version, global, at: Steps::default(), matchers: HashMap::new(), findings: Vec::new() };
     match config {
         Node::Map(_) => check.value(config, &Type::Object(&ROOT), false),
         Node::Null => {}
@@ -98,6 +100,8 @@ struct Check<'a> {
     global: Option<&'a Map>,
     /// Where the judgement is.
     at: Steps,
+    /// Texts that were read as matchers already, and what came of it.
+    matchers: HashMap<String, Result<Option<Warning>, &'static str>>,
     findings: Vec<Finding>,
 }
 

@@ -105,13 +105,10 @@ impl<'a> Check<'a> {
 
     /// A null that is read as an empty item.
     fn null(&mut self, kind: &Type) {
-        if let Type::Text(Format::Matchers) = kind
-            && let Err(fault) = scalar::check(Format::Matchers, "", self.version)
-        {
-            self.error("format", fault);
-        } else {
-            self.warn("null-item", "is null");
+        if matches!(kind, Type::Text(Format::Matchers)) {
+            self.matchers("");
         }
+        self.warn("null-item", "is null");
     }
 
     fn name(&mut self, name: &str, names: Names) {
@@ -146,24 +143,32 @@ impl<'a> Check<'a> {
         let Some(text) = text(node) else {
             return self.error("type", "is no text");
         };
-        let fault = if is_null_word(node) {
+        let fault = if format == Format::Matchers {
+            return self.matchers(&text);
+        } else if is_null_word(node) {
             null_word(format, &text, self.version)
         } else {
             scalar::check(format, &text, self.version).err()
         };
-        match fault {
-            Some(fault) => self.error("format", fault),
-            None if format == Format::Matchers => self.matchers(&text),
-            None => {}
+        if let Some(fault) = fault {
+            self.error("format", fault);
         }
         if templated && format != Format::TemplateUrl {
             self.template(&text);
         }
     }
 
+    /// Regular expressions are costly to read, and routes repeat them.
     fn matchers(&mut self, text: &str) {
-        if let Ok(Some(warning)) = scalar::matchers(text, self.version) {
-            self.warn("matcher-syntax", warning.to_string());
+        let known = self.matchers.get(text).copied();
+        let reading = known.unwrap_or_else(|| scalar::matchers(text, self.version));
+        if known.is_none() {
+            self.matchers.insert(text.to_owned(), reading);
+        }
+        match reading {
+            Ok(None) => {}
+            Ok(Some(warning)) => self.warn("matcher-syntax", warning.to_string()),
+            Err(fault) => self.error("format", fault),
         }
     }
 

@@ -289,3 +289,149 @@ pub fn coerce(config: &mut Node) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Secret;
+
+    /// A place, written as it is shown.
+    fn place_of(text: &str) -> Steps {
+        let steps = text.split('.').flat_map(|part| {
+            let (name, items) = part.split_once('[').unwrap_or((part, ""));
+            let items = items.split(['[', ']']).filter_map(|item| item.parse().ok()).map(Step::Item);
+            [Step::Name(name.to_owned())].into_iter().chain(items).collect::<Vec<_>>()
+        });
+        Steps(steps.collect())
+    }
+
+    fn at(text: &str) -> Expected {
+        expected(&place_of(text)).unwrap_or_else(|| panic!("{text}"))
+    }
+
+    #[test]
+    fn places_say_what_belongs_there() {
+        for (place, kind, secret, templated, file_twin) in [
+            ("receivers[0].slack_configs[0].api_url", Kind::SecretUrl, true, false, true),
+            ("receivers[3].pagerduty_configs[1].routing_key", Kind::Text, true, true, true),
+            ("receivers[0].webhook_configs[0].url", Kind::SecretUrl, true, true, true),
+            ("receivers[0].telegram_configs[0].chat_id", Kind::Int, false, false, true),
+            ("receivers[0].sns_configs[0].sigv4.secret_key", Kind::Text, true, false, false),
+            ("receivers[0].webhook_configs[0].http_config.tls_config.key", Kind::Pem, true, false, true),
+            ("global.http_config.http_headers.X-Key.secrets[1]", Kind::HeaderValue, true, false, true),
+            ("global.http_config.proxy_connect_header.X-Key[0]", Kind::HeaderValue, true, false, false),
+            ("global.http_config.proxy_url", Kind::ProxyUrl, false, false, false),
+            ("global.smtp_auth_password", Kind::Text, true, false, true),
+            ("global.smtp_require_tls", Kind::Bool, false, false, false),
+            ("receivers[0].webhook_configs[0].payload.deep[0].text", Kind::Text, false, true, false),
+            ("receivers[0].email_configs[0].headers.Subject", Kind::Text, false, true, false),
+            ("route.routes[0].routes[1].matchers[0]", Kind::Shaped(Format::Matchers), false, false, false),
+        ] {
+            assert_eq!(at(place), Expected { kind, secret, templated, file_twin }, "{place}");
+        }
+        for none in
+            ["receivers[0]", "global.http_config", "global.nonsense", "receivers[0].name.x", "route[0]"]
+        {
+            assert_eq!(expected(&place_of(none)), None, "{none}");
+        }
+    }
+
+    /// Guard: each branch of `fits`.
+    #[test]
+    fn values_that_do_not_fit_are_told_apart() {
+        let url = at("receivers[0].slack_configs[0].api_url");
+        let key = at("receivers[0].pagerduty_configs[0].routing_key");
+        let header = at("receivers[0].slack_configs[0].app_token");
+        for (expected, value, misfit) in [
+            (url, "", Misfit::Empty),
+            (url, "https://example.com/\n", Misfit::LineBreak),
+            (url, "https://example.com/\u{7}x", Misfit::Control),
+            (url, " https://example.com/", Misfit::Space),
+            (url, "https:\\/\\/example.com", Misfit::Escaped),
+            (url, "<secret>", Misfit::Placeholder),
+            (url, "example.com", Misfit::Url),
+            (key, "a{{b", Misfit::Template),
+            (key, "key\n", Misfit::LineBreak),
+            (header, "xoxb ", Misfit::Space),
+            (at("receivers[0].telegram_configs[0].chat_id"), "12a", Misfit::Int),
+            (at("receivers[0].webhook_configs[0].http_config.tls_config.key"), "MIIE", Misfit::Pem),
+            (at("global.smtp_require_tls"), "yes", Misfit::Bool),
+            (at("global.resolve_timeout"), "5", Misfit::Duration),
+            (at("tracing.sampling_fraction"), "half", Misfit::Float),
+        ] {
+            assert_eq!(fits(expected, value), Err(misfit), "{misfit}");
+        }
+        assert_eq!(fits(url, "https://hooks.example.com/services/T/B/x"), Ok(()));
+        assert_eq!(fits(at("global.smtp_auth_password"), "a{{b $(x) \"'"), Ok(()));
+        assert_eq!(fits(at("receivers[0].telegram_configs[0].chat_id"), "-100123"), Ok(()));
+    }
+
+    /// Every leaf of the tables has a dummy, and it fits. Guard: `dummy`.
+    #[test]
+    fn dummies_fit_wherever_they_are_put() {
+        fn walk(object: &'static Object, depth: usize, count: &mut usize) {
+            for field in object.fields.iter().flat_map(|group| group.iter()) {
+                let place = Place {
+                    kind: field.kind,
+                    secret: field.secret,
+                    templated: field.templated,
+                    file_twin: false,
+                };
+                leaf(place, depth, count);
+            }
+        }
+        fn leaf(place: Place, depth: usize, count: &mut usize) {
+            let kind = match place.kind {
+                Type::Object(object) | Type::TextOr(object) if depth > 0 => {
+                    return walk(object, depth - 1, count);
+                }
+                Type::List(item, _) | Type::Map(_, item) => {
+                    return leaf(Place { kind: *item, ..place }, depth, count);
+                }
+                Type::Text(format) => kind_of(format),
+                Type::Bool => Kind::Bool,
+                Type::Int(_) => Kind::Int,
+                Type::Float => Kind::Float,
+                Type::Span => Kind::Duration,
+                _ => return,
+            };
+            let expected =
+                Expected { kind, secret: place.secret, templated: place.templated, file_twin: false };
+            assert_eq!(fits(expected, dummy(expected)), Ok(()), "{expected:?}");
+            *count += 1;
+        }
+        let mut count = 0;
+        walk(&ROOT, 7, &mut count);
+        assert!(count > 500, "{count}");
+    }
+
+    #[test]
+    fn numbers_are_written_as_numbers() {
+        let chat = at("receivers[0].telegram_configs[0].chat_id");
+        let secret = |text: &str| Secret::new(text.as_bytes().to_vec());
+        assert!(matches!(place(chat, secret("-100")), Node::Number(number) if number.as_i64() == Some(-100)));
+        assert!(matches!(place(at("global.smtp_auth_password"), secret("5")), Node::Secret(_)));
+
+        let document = json!({"receivers": [{"telegram_configs": [{"chat_id": "5", "bot_token": "5"}]}]});
+        let mut node = Node::read(&document).unwrap_or_else(|error| panic!("{error}"));
+        let at = place_of("receivers[0].telegram_configs[0].chat_id");
+        *node.at_mut(&at).unwrap() = Node::Secret(secret("7"));
+        coerce(&mut node);
+        assert!(matches!(node.at(&at), Some(Node::Number(number)) if number.as_i64() == Some(7)));
+        assert!(matches!(
+            node.at(&place_of("receivers[0].telegram_configs[0].bot_token")),
+            Some(Node::Text(_))
+        ));
+    }
+
+    #[test]
+    fn a_password_in_a_proxys_url_is_a_credential() {
+        let proxy = at("global.http_config.proxy_url");
+        assert!(proxy.holds_credential("http://user:password@proxy.example.com/"));
+        assert!(!proxy.holds_credential("http://user@proxy.example.com/"));
+        assert!(at("global.slack_api_url").holds_credential("https://example.com/"));
+        assert!(!at("global.slack_api_url").holds_credential(""));
+    }
+}

@@ -16,8 +16,8 @@ use crate::{
     printer::Printer,
     protect,
     verbs::{
-        compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, seal, set,
-        store, unset, verify,
+        compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, route, seal,
+        set, store, unset, verify,
     },
 };
 
@@ -61,6 +61,7 @@ enum Verb {
     Verify(verify::Args),
     Render(render::Args),
     Store(store::Args),
+    Route(route::Args),
     Keys(keys::Args),
     Quickstart(quickstart::Args),
     Completion(completion::Args),
@@ -82,6 +83,7 @@ impl Verb {
             Self::Verify(args) => verify::run(args, context),
             Self::Render(args) => render::run(args, context),
             Self::Store(args) => store::run(args, context),
+            Self::Route(args) => route::run(args, context),
             Self::Keys(args) => keys::run(args, context),
             Self::Quickstart(args) => quickstart::run(args, context),
             Self::Completion(args) => completion::run(args, context),

@@ -13,6 +13,7 @@ pub(crate) mod recipients;
 pub(crate) mod reference;
 pub(crate) mod render;
 pub(crate) mod rewrap;
+pub(crate) mod route;
 pub(crate) mod seal;
 pub(crate) mod set;
 pub(crate) mod store;

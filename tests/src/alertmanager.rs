@@ -1,0 +1,5 @@
+//! Alertmanager's configurations, and what can be done to them.
+
+pub mod mutations;
+pub mod oracle;
+pub mod server;

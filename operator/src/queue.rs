@@ -79,7 +79,7 @@ struct State {
     /// What was forgotten before its bucket was full again, by when that is. At most the objects that were looked at
     /// within the last `BURST * REFILL`.
     spent: BTreeSet<(Instant, ObjectKey)>,
-    /// One of the ticks.
+    /// The first tick.
     ticks: Option<Instant>,
     added: u64,
     taken: u64,
@@ -244,7 +244,7 @@ impl State {
         }
         if let Some(delay) = delay(verdict, failures) {
             let at = now + delay;
-            let at = if delay < LONG { at } else { self.tick_after(at) };
+            let at = if delay < LONG { at } else { self.tick_after(at, now) };
             self.delay(key, at, Class::Refresh);
         }
     }
@@ -346,8 +346,8 @@ impl State {
         self.place(key, Place::Delayed(slot, class));
     }
 
-    fn tick_after(&mut self, at: Instant) -> Instant {
-        let first = *self.ticks.get_or_insert(at);
+    fn tick_after(&mut self, at: Instant, now: Instant) -> Instant {
+        let first = *self.ticks.get_or_insert(now);
         let ticks = at.saturating_duration_since(first).as_nanos().div_ceil(TICK.as_nanos());
         first + TICK * u32::try_from(ticks).unwrap_or(u32::MAX)
     }

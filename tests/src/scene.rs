@@ -44,7 +44,8 @@ pub fn shared(test: impl AsyncFnOnce(&Scene) -> Result<()>) {
 }
 
 /// Runs a test in a new namespace of the tenants' cluster, with a release of its own that serves that namespace. No
-/// operator runs until the test starts one. Each of `values` is `path=value` for the chart.
+/// operator runs until the test starts one. Each of `values` is `path=value` for the chart, in which `$namespace` stands
+/// for that namespace.
 ///
 /// # Panics
 /// When the test does; the state of its namespace is printed first.
@@ -53,7 +54,9 @@ pub fn alone(values: &[&str], test: impl AsyncFnOnce(&Scene, &Release) -> Result
     block_on(async {
         let plane = control_plane::tenants().await;
         plane.create_namespace(&name).await.expect("the test's namespace");
-        let release = Release::install(plane, &name, Some(std::slice::from_ref(&name)), values).await;
+        let values: Vec<_> = values.iter().map(|value| value.replace("$namespace", &name)).collect();
+        let values: Vec<_> = values.iter().map(String::as_str).collect();
+        let release = Release::install(plane, &name, Some(std::slice::from_ref(&name)), &values).await;
         let release = release.expect("the chart can be installed");
         let scene = Scene::new(plane, name.clone(), &name, None);
         scene.run(async |scene| test(scene, &release).await).await;

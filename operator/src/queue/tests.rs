@@ -271,3 +271,25 @@ async fn a_closed_queue_gives_out_nothing() {
     queue.close();
     assert_eq!(queue.take().await, None);
 }
+
+/// Guard: the first tick is in the past, so that no tick is later than a second after its time.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_long_comes_back_together_and_at_most_a_second_late() {
+    let queue = Queue::new();
+    let began = Instant::now();
+    let waits = [24 * 3600 * 1000, 20_000, 20_900, 300];
+    for (number, wait) in waits.into_iter().enumerate() {
+        let object = key("a", &number.to_string());
+        queue.add(&object, Class::New);
+        queue.take().await;
+        queue.done(&object, Verdict::After(Duration::from_millis(wait)));
+        advance(Duration::from_millis(10)).await;
+    }
+    let mut came = Vec::new();
+    for _ in waits {
+        let object = queue.take().await.expect("it is open");
+        came.push((object.name().to_owned(), began.elapsed().as_millis()));
+    }
+    let expected = [("3", 330), ("1", 21_000), ("2", 21_000), ("0", 86_400_000)];
+    assert_eq!(came, expected.map(|(name, at)| (name.to_owned(), at)));
+}

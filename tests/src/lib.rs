@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic that says where")]
 
+pub mod alertmanager;
 pub mod ambient;
 pub mod audit;
 pub mod certs;
@@ -20,10 +21,12 @@ pub mod moto;
 pub mod operator;
 pub mod postgres;
 pub mod process;
+pub mod prometheus_operator;
 pub mod pull;
 pub mod ring;
 pub mod scene;
 pub mod scrape;
+pub mod sink;
 pub mod slapd;
 pub mod stub;
 pub mod tools;

@@ -6,6 +6,9 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic that says where")]
 
 mod admission;
+mod alertmanager_routes;
+mod alertmanager_servers;
+mod alertmanager_validator;
 mod break_glass;
 mod chart;
 mod cli;
@@ -27,6 +30,8 @@ mod provider_gcp;
 mod provider_kubernetes;
 mod provider_vault;
 mod pull_faults;
+mod pull_kubernetes;
+mod pull_leases;
 mod pull_shared;
 mod pull_tenants;
 mod refused;

@@ -181,6 +181,7 @@ fn values() -> Vec<Value> {
         "[",
         "basic",
         "none",
+        "<secret>",
     ];
     let mut values: Vec<Value> = texts.iter().map(|text| json!(text)).collect();
     values.extend([

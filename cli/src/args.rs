@@ -16,8 +16,8 @@ use crate::{
     printer::Printer,
     protect,
     verbs::{
-        compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, route, seal,
-        set, store, unset, verify,
+        compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, route,
+        seal, set, store, unset, verify,
     },
 };
 

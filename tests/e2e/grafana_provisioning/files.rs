@@ -39,7 +39,7 @@ const NASTY: &[&str] = &[
     "!!binary aGk=",
 ];
 
-/// Case T07 of the threat list. Guard: every `$` of a text is doubled, and every text is quoted.
+/// T07. Guard: every `$` of a text is doubled, and every text is quoted.
 #[test]
 fn any_credential_arrives_byte_for_byte() -> Result<()> {
     block_on(async {

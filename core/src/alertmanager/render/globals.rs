@@ -38,12 +38,12 @@ pub(super) fn is_global(at: &Steps) -> bool {
 /// The integrations that take what stands at a place under `global`; none where it is not known who does.
 pub(super) fn integrations(config: &Node, at: &Steps) -> Option<Vec<Steps>> {
     let name = name(at)?;
-    let (own, takes): (&str, Box<dyn Fn(&str) -> bool>) = if name == HTTP {
-        (HTTP, Box::new(|list| list != "email_configs"))
-    } else {
-        let (prefix, taker) = PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix))?;
-        (name.strip_prefix(prefix)?, Box::new(move |list| list == *taker))
+    let (own, taker) = match PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix)) {
+        Some((prefix, taker)) => (name.strip_prefix(prefix)?, Some(*taker)),
+        None if name == HTTP => (HTTP, None),
+        None => return None,
     };
+    let takes = |list: &str| taker.map_or(list != "email_configs", |taker| list == taker);
     // From a file is from elsewhere too.
     let (own, from_file) =
         (own.strip_suffix("_file").unwrap_or(own), format!("{}_file", own.trim_end_matches("_file")));

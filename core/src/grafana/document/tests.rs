@@ -238,7 +238,7 @@ fn texts() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Case T07 of the threat list. Guard: `doubled` doubles every `$`, in texts of the document and in credentials.
+    /// T07. Guard: `doubled` doubles every `$`, in texts of the document and in credentials.
     #[test]
     fn any_value_comes_out_of_grafana_as_it_went_in(literal in texts(), secret in texts(), name in texts()) {
         prop_assume!(!name.starts_with('$'));

@@ -122,3 +122,22 @@ fn a_private_key_among_the_arguments_is_not_repeated() {
         assert!(said.contains("an argument holds a private key"), "{args:?}\n{said}");
     }
 }
+
+/// L01. Guard: `store check` keeps of an entry its version only, and `find` counts.
+#[test]
+fn a_store_that_is_tried_out_shows_none_of_its_values() {
+    let place = Place::sealed();
+    place.write("values/app/db", CANARY);
+    place.write("values/app/json", &format!("{{\"password\": \"{CANARY}\""));
+    let store = "apiVersion: waxwing.dev/v1alpha1\nkind: ClusterSecretStore\nmetadata: {name: values}\nspec: {provider: {file: {directory: values}}}\n";
+    place.write("stores.yaml", store);
+    for key in ["app/db", "app/json", "app/none"] {
+        for output in ["text", "json"] {
+            let args =
+                ["-v", "store", "check", "stores.yaml", "--key", key, "--find", "^app/", "--output", output];
+            let outcome = place.waxwing(&args, b"");
+            assert!(outcome.stdout.contains("log in"), "{}\n{}", outcome.stdout, outcome.stderr);
+            assert!(!shown(&outcome), "{args:?}\n{}\n{}", outcome.stdout, outcome.stderr);
+        }
+    }
+}

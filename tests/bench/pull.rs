@@ -268,10 +268,9 @@ impl Side for Peer {
     }
 
     fn start(&mut self) -> Result<()> {
-        let listen = |flag: &str| format!("--{flag}=127.0.0.1:{}", process::free_port());
+        let listen = format!("--metrics-addr=127.0.0.1:{}", process::free_port());
         let tuned = ["--concurrent=100", "--client-qps=2000", "--client-burst=4000"].map(str::to_owned);
-        let args: Vec<String> =
-            tuned.into_iter().chain([listen("metrics-addr"), listen("live-addr")]).collect();
+        let args: Vec<String> = tuned.into_iter().chain([listen]).collect();
         let env = vec![("KUBECONFIG".to_owned(), self.kubeconfig.display().to_string())];
         self.running = Some(Process::start("controller", &tool("external-secrets"), &args, &env, &self.dir)?);
         Ok(())

@@ -40,4 +40,5 @@ mod rights;
 mod rollback;
 mod servers;
 mod status;
+mod store_check;
 mod targets;

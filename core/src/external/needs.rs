@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Serialize;
+use waxwing_crds::StoreReference;
 
 use crate::store::{Entry, Find, Read};
 
@@ -134,5 +135,18 @@ impl FromIterator<(Need, Answer)> for Answers {
         let mut kept = Self::default();
         answers.into_iter().for_each(|(need, answer)| kept.insert(need, answer));
         kept
+    }
+}
+
+impl From<&StoreReference> for StoreRef {
+    /// As a status names it.
+    fn from(store: &StoreReference) -> Self {
+        Self { kind: store.kind.map(StoreKind::from).unwrap_or_default(), name: store.name.clone() }
+    }
+}
+
+impl From<&StoreRef> for StoreReference {
+    fn from(store: &StoreRef) -> Self {
+        Self { kind: Some(store.kind.into()), name: store.name.clone() }
     }
 }

@@ -18,14 +18,9 @@ mod tests;
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Serialize;
-use waxwing_crds::{
-    self as crds, EntryStatus, ExternalSecretSpec, ExternalSecretStatus, Reason, Source, StoreReference,
-    names,
-};
+use waxwing_crds::{EntryStatus, ExternalSecretSpec, ExternalSecretStatus, Reason, Source, names};
 
-use super::{
-    Answers, Ask, Creation, Deletion, Refresh, Rollout, Spec, StoreKind, StoreRef, assemble, check_size,
-};
+use super::{Answers, Ask, Creation, Deletion, Refresh, Rollout, Spec, StoreRef, assemble, check_size};
 use crate::{
     keys::Identities,
     plan::{
@@ -580,26 +575,5 @@ pub fn entry_status(key: &str, version: Option<String>, lease: Option<&Lease>, n
             renewable: lease.renewable,
             expires_at: waxwing_crds::conditions::time(expires(lease)),
         }),
-    }
-}
-
-impl From<&StoreReference> for StoreRef {
-    /// As a status names it.
-    fn from(store: &StoreReference) -> Self {
-        let kind = match store.kind {
-            Some(crds::StoreKind::ClusterSecretStore) => StoreKind::ClusterSecretStore,
-            Some(crds::StoreKind::SecretStore) | None => StoreKind::SecretStore,
-        };
-        Self { kind, name: store.name.clone() }
-    }
-}
-
-impl From<&StoreRef> for StoreReference {
-    fn from(store: &StoreRef) -> Self {
-        let kind = match store.kind {
-            StoreKind::ClusterSecretStore => crds::StoreKind::ClusterSecretStore,
-            StoreKind::SecretStore => crds::StoreKind::SecretStore,
-        };
-        Self { kind: Some(kind), name: store.name.clone() }
     }
 }

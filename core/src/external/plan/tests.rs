@@ -75,7 +75,7 @@ impl World {
         let mut whole = serde_json::to_value(&object.spec).unwrap();
         whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         object.spec = serde_json::from_value(whole).unwrap();
-        let store = StoreRef { kind: StoreKind::SecretStore, name: "vault".to_owned() };
+        let store = StoreRef { kind: crate::external::StoreKind::SecretStore, name: "vault".to_owned() };
         Self {
             identities: [Identity::generate()].into_iter().collect(),
             object,

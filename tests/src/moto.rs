@@ -30,6 +30,8 @@ pub struct Moto {
     pub url: String,
     /// The program.
     pub process: Process,
+    /// It fails now and then when many entries are made at once.
+    makes: tokio::sync::Mutex<()>,
 }
 
 /// What a client signs with.
@@ -85,7 +87,7 @@ impl Moto {
             }
             tokio::time::sleep(POLL).await;
         }
-        Ok(Self { url, process })
+        Ok(Self { url, process, makes: tokio::sync::Mutex::default() })
     }
 
     /// Forgets everything. Not for the shared one.
@@ -164,6 +166,7 @@ impl Moto {
     /// # Errors
     /// When it is refused.
     pub async fn put_secret(&self, name: &str, value: &str) -> Result<String> {
+        let _alone = self.makes.lock().await;
         let body = json!({"Name": name, "SecretString": value});
         let made = self.call_as(None, REGION, "secretsmanager.CreateSecret", &body).await?;
         let answer = if made.text().contains("ResourceExistsException") {
@@ -180,6 +183,7 @@ impl Moto {
     /// # Errors
     /// When it is refused.
     pub async fn put_parameter(&self, name: &str, value: &str) -> Result<u64> {
+        let _alone = self.makes.lock().await;
         let body = json!({"Name": name, "Value": value, "Type": "SecureString", "Overwrite": true});
         self.call("AmazonSSM.PutParameter", body).await?["Version"].as_u64().context("a version is a number")
     }

@@ -1,6 +1,7 @@
 //! Alertmanager's configuration: what it takes, what it would do with an alert, and what Waxwing makes of it.
 
 pub mod capability;
+pub(crate) mod duration;
 pub mod gotemplate;
 pub mod interval;
 pub mod matcher;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Steps, is_integration, receiver_at};
+use super::{Steps, receiver_at, schema::is_integration};
 use crate::inject::{Node, Step};
 
 /// What the names under `global` begin with, and which integrations take them where they have none of their own.

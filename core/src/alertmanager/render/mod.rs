@@ -240,7 +240,7 @@ impl Filling<'_> {
         let mut out = BTreeSet::new();
         let mut needed_by_all = Vec::new();
         for problem in &self.broken {
-            let integrations = match integration_of(&problem.at) {
+            let integrations = match schema::integration_at(&problem.at) {
                 Some(integration) => vec![integration],
                 None => globals::integrations(&self.config, &problem.at).unwrap_or_default(),
             };
@@ -284,7 +284,7 @@ impl Filling<'_> {
                 receiver.extend(
                     taken
                         .iter()
-                        .filter(|(name, _)| is_integration(name))
+                        .filter(|(name, _)| schema::is_integration(name))
                         .map(|(name, list)| (name.clone(), list.clone())),
                 );
             }
@@ -333,28 +333,13 @@ fn receiver_of(at: &Steps) -> Option<usize> {
     }
 }
 
-/// The integration that a place lies in.
-fn integration_of(at: &Steps) -> Option<Steps> {
-    receiver_of(at)?;
-    match at.0.get(..4) {
-        Some(at @ [_, _, Step::Name(name), Step::Item(_)]) if is_integration(name) => {
-            Some(Steps(at.to_vec()))
-        }
-        _ => None,
-    }
-}
-
-fn is_integration(name: &str) -> bool {
-    schema::INTEGRATIONS.iter().any(|field| field.name == name)
-}
-
 fn receiver_at(index: usize) -> Steps {
     Steps(vec![Step::Name("receivers".to_owned()), Step::Item(index)])
 }
 
 fn has_integration(config: &Node, index: usize) -> bool {
     let receiver = config.at(&receiver_at(index)).and_then(Node::as_map);
-    let lists = receiver.into_iter().flatten().filter(|(name, _)| is_integration(name));
+    let lists = receiver.into_iter().flatten().filter(|(name, _)| schema::is_integration(name));
     lists.filter_map(|(_, list)| list.as_list()).any(|list| !list.is_empty())
 }
 

@@ -3,7 +3,6 @@
 //! Whether a configuration is valid is decided elsewhere (`validate`); here only what routing needs is looked at.
 
 mod diff;
-mod duration;
 mod fault;
 mod inhibit;
 mod read;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Fault, FaultKind, GroupBy, Reader, Route, Tree, duration};
+use super::{Fault, FaultKind, GroupBy, Reader, Route, Tree};
 use crate::{
     alertmanager::{
-        Version,
+        Version, duration,
         matcher::{Labels, Matcher, MatcherError, Operator, Pattern, Syntax, Warning, parse},
     },
     inject::{Node, Steps},

@@ -1,7 +1,7 @@
 //! What a place of the configuration expects, for whoever has a single value for it: a credential before it is put in, a
 //! stand-in where there is none, a literal that should have been a reference.
 
-use super::{Field, Format, Object, ROOT, Type};
+use super::{Field, Format, Object, ROOT, Type, receivers::INTEGRATIONS};
 use crate::{
     alertmanager::{
         gotemplate::{self, Functions},
@@ -130,6 +130,25 @@ const fn kind_of(format: Format) -> Kind {
         Format::Header => Kind::HeaderValue,
         Format::Duration | Format::GoDuration => Kind::Duration,
         _ => Kind::Shaped(format),
+    }
+}
+
+/// Whether a field of a receiver lists integrations.
+#[must_use]
+pub fn is_integration(name: &str) -> bool {
+    INTEGRATIONS.iter().any(|field| field.name == name)
+}
+
+/// The integration that a place lies in, such as `receivers[0].slack_configs[1]`.
+#[must_use]
+pub fn integration_at(at: &Steps) -> Option<Steps> {
+    match at.0.get(..4) {
+        Some(at @ [Step::Name(list), Step::Item(_), Step::Name(name), Step::Item(_)])
+            if list == "receivers" && is_integration(name) =>
+        {
+            Some(Steps(at.to_vec()))
+        }
+        _ => None,
     }
 }
 

@@ -11,10 +11,11 @@ mod outputs;
 mod receivers;
 mod route;
 
-pub use expected::{Expected, Kind, Misfit, coerce, dummy, expected, fits, place};
+pub use expected::{
+    Expected, Kind, Misfit, coerce, dummy, expected, fits, integration_at, is_integration, place,
+};
 pub(super) use global::GLOBAL;
 pub(super) use http::HTTP;
-pub use receivers::INTEGRATIONS;
 
 use super::version::Version;
 

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     matcher::Warning,
-    schema::{INTEGRATIONS, ROOT, Type},
+    schema::{self, ROOT, Type},
     version::Version,
 };
 use crate::inject::{Node, Step, Steps};
@@ -65,15 +65,7 @@ impl Finding {
     /// The integration that a receiver would be well without, such as `receivers[0].slack_configs[1]`, where it is only one.
     #[must_use]
     pub fn integration(&self) -> Option<Steps> {
-        let is_integration = |name: &str| INTEGRATIONS.iter().any(|field| field.name == name);
-        match self.at.0.get(..4) {
-            Some(at @ [_, _, Step::Name(name), Step::Item(_)])
-                if self.receiver().is_some() && is_integration(name) =>
-            {
-                Some(Steps(at.to_vec()))
-            }
-            _ => None,
-        }
+        schema::integration_at(&self.at)
     }
 }
 

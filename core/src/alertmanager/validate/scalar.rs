@@ -1,12 +1,14 @@
 //! Single texts: URLs, durations, ranges of days, names of labels and so on.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use jiff::tz::TimeZoneDatabase;
 
 use super::address::{self, Fault};
 use crate::alertmanager::{
+    duration,
     gotemplate::{self, Functions},
+    interval::{MONTHS, WEEKDAYS},
     matcher::{self, Pattern, PatternError, Syntax},
     schema::Format,
     version::Version,
@@ -107,39 +109,9 @@ fn template_url(text: &str) -> Result<(), Fault> {
     }
 }
 
-/// Prometheus' durations, in milliseconds.
-pub(in crate::alertmanager) fn duration(text: &str) -> Result<u64, Fault> {
-    const UNITS: [(&str, u64); 7] = [
-        ("y", 365 * 86_400_000),
-        ("w", 7 * 86_400_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1000),
-        ("ms", 1),
-    ];
-    const FAULT: Fault = "is no duration such as 5m or 1d12h";
-    /// 2⁶³ nanoseconds.
-    const LIMIT: u64 = (1 << 63) / 1_000_000;
-    if text == "0" {
-        return Ok(0);
-    }
-    let (mut rest, mut total, mut next) = (text, 0_u64, 0);
-    while !rest.is_empty() || text.is_empty() {
-        let digits = rest.find(|digit: char| !digit.is_ascii_digit()).ok_or(FAULT)?;
-        let number: u64 = rest[..digits].parse().map_err(|_| FAULT)?;
-        rest = &rest[digits..];
-        let letters = rest.find(|letter: char| letter.is_ascii_digit()).unwrap_or(rest.len());
-        let unit = UNITS.iter().position(|(name, _)| *name == &rest[..letters]).ok_or(FAULT)?;
-        if unit < next {
-            return Err(FAULT);
-        }
-        next = unit + 1;
-        rest = &rest[letters..];
-        let part = number.checked_mul(UNITS[unit].1).ok_or(FAULT)?;
-        total = total.checked_add(part).filter(|total| *total <= LIMIT).ok_or(FAULT)?;
-    }
-    Ok(total)
+/// Prometheus' durations.
+pub(in crate::alertmanager) fn duration(text: &str) -> Result<Duration, Fault> {
+    duration::parse(text).ok_or("is no duration such as 5m or 1d12h")
 }
 
 /// Go's own durations.
@@ -213,24 +185,10 @@ fn range(text: &str, member: fn(&str) -> Option<i64>) -> Result<(i64, i64), Faul
 }
 
 fn weekday(text: &str) -> Option<i64> {
-    index(text, &["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"])
+    index(text, &WEEKDAYS)
 }
 
 fn month(text: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] = [
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    ];
     index(text, &MONTHS).map(|index| index + 1).or_else(|| integer(text))
 }
 

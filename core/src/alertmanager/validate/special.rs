@@ -1,6 +1,6 @@
 //! Rules that a table cannot state.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Check, Map, rules::join, scalar, walk::text};
 use crate::{
@@ -302,7 +302,7 @@ impl<'a> Check<'a> {
                 .get(name)
                 .filter(|node| is_there(node))
                 .and_then(text)
-                .is_some_and(|text| scalar::duration(&text) == Ok(0))
+                .is_some_and(|text| scalar::duration(&text) == Ok(Duration::ZERO))
             {
                 self.error_at(name, "duration", "is zero");
             }
@@ -325,7 +325,8 @@ impl<'a> Check<'a> {
             self.error("range", "a batch can't be negative");
         }
         let interval = map.get("batch_flush_interval").filter(|node| is_there(node)).and_then(text);
-        let has_interval = interval.is_some_and(|text| scalar::duration(&text).is_ok_and(|time| time > 0));
+        let has_interval =
+            interval.is_some_and(|text| scalar::duration(&text).is_ok_and(|time| !time.is_zero()));
         let has_size = names.iter().any(|name| self.is_set(map, object, name));
         if !self.is_set(map, object, "batch") && (has_interval || has_size) {
             self.error("required", "what is said about batches needs batch: true");

@@ -24,7 +24,7 @@ pub(in crate::alertmanager) static RECEIVER: Object = Object {
 };
 
 /// The fields of a receiver that list integrations.
-pub static INTEGRATIONS: &[Field] = &[
+pub(super) static INTEGRATIONS: &[Field] = &[
     integration("discord_configs", &Type::Object(&chat::DISCORD)),
     integration("email_configs", &Type::Object(&notes::EMAIL)),
     integration("incidentio_configs", &Type::Object(&paging::INCIDENTIO)).since(29),

@@ -17,7 +17,7 @@ const UNITS: [(&str, u64); 7] = [
 const MAX: u64 = i64::MAX as u64 / 1_000_000;
 
 /// Reads one.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
@@ -46,6 +46,8 @@ mod tests {
             ("30s", 30_000),
             ("1h30m", 5_400_000),
             ("1ms", 1),
+            ("100ms", 100),
+            ("1d", 86_400_000),
             ("1y2w3d", (365 + 14 + 3) * 86_400_000),
         ] {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
@@ -62,6 +64,8 @@ mod tests {
             "1 s",
             "300y",
             "99999999999999999999s",
+            "99999999999999999999y",
+            "5",
             "1us",
         ] {
             assert_eq!(parse(text), None, "{text}");

@@ -8,6 +8,7 @@ pub mod config;
 pub mod external;
 pub mod grafana;
 pub mod inject;
+pub mod injection;
 pub mod keys;
 pub mod manifest;
 pub mod plan;

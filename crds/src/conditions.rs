@@ -18,11 +18,16 @@ pub enum ConditionType {
     Stalled,
     /// In effect, and something about it deserves attention.
     Degraded,
+    /// The configuration is one that its server takes.
+    ConfigValid,
+    /// Every endpoint has loaded what is published.
+    Loaded,
 }
 
 impl ConditionType {
     /// Every type, in the order of documents.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::Reconciling, Self::Stalled, Self::Degraded];
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::Reconciling, Self::Stalled, Self::Degraded, Self::ConfigValid, Self::Loaded];
 
     /// The word in the status.
     #[must_use]
@@ -32,6 +37,8 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::Degraded => "Degraded",
+            Self::ConfigValid => "ConfigValid",
+            Self::Loaded => "Loaded",
         }
     }
 
@@ -45,6 +52,8 @@ impl ConditionType {
                 "Only a commit or a person can help; the operator looks again at its slowest pace."
             }
             Self::Degraded => "In effect, and something about it deserves attention.",
+            Self::ConfigValid => "The configuration of an injection is one that its server takes.",
+            Self::Loaded => "Every endpoint of an injection has loaded what is published.",
         }
     }
 }

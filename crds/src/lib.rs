@@ -6,6 +6,7 @@ mod cluster_external_secret;
 pub mod conditions;
 pub mod duration;
 mod external_secret;
+mod injection;
 mod key_ring;
 mod lenient;
 pub mod names;
@@ -17,6 +18,7 @@ mod store;
 pub use cluster_external_secret::*;
 pub use conditions::ConditionType;
 pub use external_secret::*;
+pub use injection::*;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 pub use key_ring::{
     ClusterScopePolicy, KeyRing, KeyRingSpec, KeyRingStatus, KeyState, Protection, ProtectionKind, RingKey,

@@ -307,6 +307,59 @@ reasons! {
         "The ExternalSecret could not be made in every selected namespace; the status lists them."
         "Look at the reason of each: there may be an ExternalSecret of the same name that is not ours."
 
+    // Injections.
+    Published moving OnChange Waxwing
+        "The configuration was published with every credential that it refers to."
+        "Nothing is to be done."
+    Loaded moving OnChange Waxwing
+        "Every endpoint has loaded the published configuration."
+        "Nothing is to be done."
+    LoadPending moving Soon Platform
+        "The configuration is published, and not every endpoint has loaded it yet."
+        "Wait; a mounted Secret takes about a minute to arrive."
+    NotLoaded stalled Backoff Platform
+        "The published configuration was not loaded in time; with `onFailure: Rollback` the last loaded one is published again."
+        "Read the server's log for why it refused, correct the configuration, or set a new value of `waxwing.dev/refresh` to try again."
+    ConfigInvalid stalled OnChange Author
+        "The configuration is one that the server would refuse; the message names the field. Nothing was published."
+        "Correct the named field and commit; `waxwing check` finds the same before a merge."
+    RouteTestFailed stalled OnChange Author
+        "An alert of `routeTests` would go elsewhere than it says. Nothing was published."
+        "Correct the route or the test; `waxwing route test` shows the way of an alert."
+    TargetUnsupported stalled OnChange Author
+        "The target cannot take a field of the configuration in the version that `target` names. Nothing was published."
+        "Remove the named field, or upgrade the target and its version here."
+    DocumentMissing moving Backoff Author
+        "The ConfigMap or Secret of `configFrom`, or its key, is not there; what is published stays."
+        "Create it, or correct `configFrom`."
+    CredentialStale moving Backoff Author
+        "A credential cannot be had now; its last good value stands in for it."
+        "Look at the receivers in the status, which name Secret or store and what is wrong."
+    CredentialExpired stalled Backoff Author
+        "A credential could not be had for longer than `maxStale`; its last good value still stands in for it."
+        "Look at the receivers in the status, which name Secret or store and what is wrong."
+    CredentialUnresolved moving Backoff Author
+        "A credential was never had, so the integrations that need it are left out, or nothing is published at all."
+        "Look at the receivers in the status, which name Secret or store and what is wrong."
+    LiteralCredential moving OnChange Author
+        "A credential stands in the configuration itself."
+        "Seal it, and refer to it with `$secret`."
+    DeliveryFailing moving Backoff Author
+        "Notifications through a receiver are refused by the other side, or fail."
+        "Check the receiver's credentials; the status says which receiver it is."
+    ReloadFailed moving Backoff Platform
+        "The server was asked to read its configuration again and did not."
+        "Look at the server and at `reload` of the target."
+    GrafanaRefused stalled Backoff Author
+        "Grafana refused a part of the document; the message names the part."
+        "Correct that part; Grafana's own log says more."
+    NotIncluded moving OnChange Author
+        "The injection that this receiver names does not take it in."
+        "Check `spec.injection`, and the selectors in `include` of that injection."
+    ReceiverRefused stalled OnChange Author
+        "The receiver or a route of it is one that an injection does not take in; the message names the field."
+        "Correct the named field and commit; `waxwing check` finds the same before a merge."
+
     // The ring.
     KeyRingNotReady moving Backoff Platform
         "The KeyRing has no usable identity yet."

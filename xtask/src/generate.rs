@@ -18,12 +18,21 @@ struct Output {
 
 /// Every generated file. The chart cannot read files outside its own folder, so it gets copies of the CRDs.
 const OUTPUTS: &[Output] = &[
+    Output { path: "crds/yaml/alertmanagerinjections.yaml", render: crds::alertmanager_injections },
+    Output { path: "crds/yaml/alertreceivers.yaml", render: crds::alert_receivers },
     Output { path: "crds/yaml/clusterexternalsecrets.yaml", render: crds::cluster_external_secrets },
     Output { path: "crds/yaml/clustersecretstores.yaml", render: crds::cluster_secret_stores },
     Output { path: "crds/yaml/externalsecrets.yaml", render: crds::external_secrets },
+    Output { path: "crds/yaml/grafanainjections.yaml", render: crds::grafana_injections },
     Output { path: "crds/yaml/keyrings.yaml", render: crds::key_rings },
     Output { path: "crds/yaml/sealedsecrets.yaml", render: crds::sealed_secrets },
     Output { path: "crds/yaml/secretstores.yaml", render: crds::secret_stores },
+    Output {
+        path: "charts/waxwing/files/crds/alertmanagerinjections.yaml",
+        render: crds::alertmanager_injections,
+    },
+    Output { path: "charts/waxwing/files/crds/alertreceivers.yaml", render: crds::alert_receivers },
+    Output { path: "charts/waxwing/files/crds/grafanainjections.yaml", render: crds::grafana_injections },
     Output {
         path: "charts/waxwing/files/crds/clusterexternalsecrets.yaml",
         render: crds::cluster_external_secrets,

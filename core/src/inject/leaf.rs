@@ -34,6 +34,13 @@ pub enum Reference {
         /// A version of it; the newest where none is given.
         version: Option<String>,
     },
+    /// A reference in a document of another namespace: an AlertReceiver's. Never read from a document.
+    Of {
+        /// That namespace.
+        namespace: String,
+        /// The reference.
+        reference: Box<Reference>,
+    },
 }
 
 /// Why an object with a `$` is no leaf. Never shows what stands there.
@@ -103,6 +110,22 @@ impl Reference {
         match self {
             Self::Secret { name, .. } => name,
             Self::Store { store, .. } => &store.name,
+            Self::Of { reference, .. } => reference.name(),
+        }
+    }
+
+    /// The same in a document of another namespace.
+    #[must_use]
+    pub fn of(self, namespace: &str) -> Self {
+        Self::Of { namespace: namespace.to_owned(), reference: Box::new(self) }
+    }
+
+    /// The namespace that it means, where its document is of `own`, and the reference there.
+    #[must_use]
+    pub fn within<'a>(&'a self, own: &'a str) -> (&'a str, &'a Self) {
+        match self {
+            Self::Of { namespace, reference } => reference.within(namespace),
+            Self::Secret { .. } | Self::Store { .. } => (own, self),
         }
     }
 }
@@ -115,6 +138,7 @@ impl fmt::Display for Reference {
             Self::Store { store, key, property: Some(property), .. } => {
                 write!(f, "{store}, entry {key}, property {property}")
             }
+            Self::Of { namespace, reference } => write!(f, "{reference} of namespace {namespace}"),
         }
     }
 }

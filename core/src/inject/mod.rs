@@ -5,5 +5,5 @@ mod tree;
 mod write;
 
 pub use leaf::{LeafError, Reference};
-pub use tree::{MAX_DEPTH, Node, Step, Steps, TreeError};
+pub use tree::{MAX_DEPTH, Node, Step, Steps, StepsError, TreeError};
 pub use write::to_yaml;

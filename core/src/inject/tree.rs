@@ -1,6 +1,6 @@
 //! A native document as a tree.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde_json::{Number, Value};
 
@@ -185,6 +185,35 @@ impl Steps {
     }
 }
 
+/// A text is no place in a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a place such as slack_configs[0].api_url")]
+pub struct StepsError;
+
+impl FromStr for Steps {
+    type Err = StepsError;
+
+    /// Reads what [`Display`](fmt::Display) writes, as far as names are plain.
+    fn from_str(text: &str) -> Result<Self, StepsError> {
+        let mut steps = Vec::new();
+        for (number, part) in text.split('.').enumerate() {
+            let (name, mut items) = part.split_at(part.find('[').unwrap_or(part.len()));
+            match name {
+                "" if number == 0 && !items.is_empty() => {}
+                "" => return Err(StepsError),
+                name => steps.push(Step::Name(name.to_owned())),
+            }
+            while !items.is_empty() {
+                let item = items.strip_prefix('[').and_then(|items| items.split_once(']'));
+                let (item, rest) = item.ok_or(StepsError)?;
+                steps.push(Step::Item(item.parse().map_err(|_| StepsError)?));
+                items = rest;
+            }
+        }
+        Ok(Self(steps))
+    }
+}
+
 impl fmt::Display for Steps {
     /// As `receivers[0].slack_configs[0].api_url`. Names come from whoever wrote the document: what is not a plain name is
     /// quoted.
@@ -221,6 +250,16 @@ mod tests {
             found,
             [("receivers[0].slack_configs[0].api_url".to_owned(), "Secret/a, key k".to_owned())]
         );
+    }
+
+    #[test]
+    fn a_place_is_read_as_it_is_written() {
+        for text in ["receivers[0].slack_configs[1].api_url", "global.slack_api_url", "[2].x", "a[0][1]"] {
+            assert_eq!(text.parse::<Steps>().map(|steps| steps.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "a..b", "a[", "a[x]", "a[1", "a[0]b", ".a", "a."] {
+            assert_eq!(text.parse::<Steps>(), Err(StepsError), "{text}");
+        }
     }
 
     #[test]

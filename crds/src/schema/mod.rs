@@ -6,6 +6,7 @@
 
 mod clouds;
 mod external;
+mod injection;
 mod refused;
 mod ring;
 mod sealed;
@@ -17,6 +18,7 @@ use serde_json::{Value, json};
 
 pub(crate) use clouds::*;
 pub(crate) use external::*;
+pub(crate) use injection::*;
 pub(crate) use ring::*;
 pub(crate) use sealed::*;
 pub(crate) use store::*;

@@ -11,6 +11,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use waxwing_crds::OnUnresolved;
+
 use super::{
     Version,
     schema::{self, Expected},
@@ -36,6 +38,8 @@ pub struct Input<'a> {
     pub on_unresolved: OnUnresolved,
     /// Whose integrations a receiver gets that has none left; the root route's receiver where none is named.
     pub fallback: Option<&'a str>,
+    /// What a value may not be, whatever its field; says why.
+    pub refuses: fn(&str) -> Option<&'static str>,
 }
 
 /// What a reference gives.
@@ -45,18 +49,6 @@ pub enum Answer {
     Value(Secret),
     /// None, and why: safe to show.
     Unresolved(String),
-}
-
-/// What becomes of a reference that gives nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnUnresolved {
-    /// Its last good value is published again; where there is none, the integration is left out.
-    #[default]
-    KeepLastGood,
-    /// The integration is left out.
-    Quarantine,
-    /// Nothing is published.
-    Block,
 }
 
 /// A configuration that may be published.
@@ -209,7 +201,7 @@ impl Filling<'_> {
                 Err(message) => {
                     let last = self.input.last_good.get(&reference);
                     let last = last.filter(|_| self.input.on_unresolved == OnUnresolved::KeepLastGood);
-                    let last = last.filter(|last| check(expected, last).is_ok()).cloned();
+                    let last = last.filter(|last| self.check(expected, last).is_ok()).cloned();
                     (last, Some(Problem { at: at.clone(), reference, message }))
                 }
             };
@@ -229,10 +221,21 @@ impl Filling<'_> {
 
     fn resolve(&self, expected: Option<Expected>, reference: &Reference) -> Result<Secret, String> {
         match self.input.answers.get(reference) {
-            Some(Answer::Value(value)) => check(expected, value).map(|()| value.clone()),
+            Some(Answer::Value(value)) => self.check(expected, value).map(|()| value.clone()),
             Some(Answer::Unresolved(message)) => Err(message.clone()),
             None => Err("it was not looked up".to_owned()),
         }
+    }
+
+    /// Whether a value fits its place. What fits nowhere in Alertmanager's configuration is refused by the check of the
+    /// document.
+    fn check(&self, expected: Option<Expected>, value: &Secret) -> Result<(), String> {
+        // To see whether it is a URL and the like.
+        let Ok(text) = std::str::from_utf8(value.expose()) else { return Err("it is not UTF-8".to_owned()) };
+        if let Some(why) = (self.input.refuses)(text) {
+            return Err(why.to_owned());
+        }
+        expected.map_or(Ok(()), |expected| schema::fits(expected, text)).map_err(|misfit| misfit.to_string())
     }
 
     /// Leaves out the integrations that need what is broken. Gives their receivers, by their place in the document.
@@ -291,13 +294,6 @@ impl Filling<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a value fits its place. What fits nowhere in Alertmanager's configuration is refused by the check of the document.
-fn check(expected: Option<Expected>, value: &Secret) -> Result<(), String> {
-    // To see whether it is a URL and the like.
-    let Ok(text) = std::str::from_utf8(value.expose()) else { return Err("it is not UTF-8".to_owned()) };
-    expected.map_or(Ok(()), |expected| schema::fits(expected, text)).map_err(|misfit| misfit.to_string())
 }
 
 /// How each receiver came out.

@@ -74,6 +74,7 @@ impl Scene {
             last_good: &self.last_good,
             on_unresolved: self.on_unresolved,
             fallback: self.fallback,
+            refuses: |_| None,
         })
     }
 

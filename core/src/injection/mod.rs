@@ -1,0 +1,29 @@
+//! Injections, from their spec to what is published: one place for the operator, `waxwing render` and `waxwing check`.
+
+pub mod alertmanager;
+mod origin;
+mod policy;
+mod set;
+
+use waxwing_crds::Reason;
+
+pub use origin::{Origin, OriginKind};
+pub use policy::Policy;
+pub use set::Set;
+
+/// Why an injection cannot be what it says: a phrase that never shows a value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// The reason that conditions and metrics show.
+    pub reason: Reason,
+    /// What is wrong, and where.
+    pub message: String,
+}
+
+impl Fault {
+    /// The spec itself is wrong.
+    pub fn spec(message: impl Into<String>) -> Self {
+        Self { reason: Reason::InvalidSpec, message: message.into() }
+    }
+}

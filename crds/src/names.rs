@@ -31,6 +31,14 @@ pub const SEQ: &str = "waxwing.dev/seq";
 pub const TEMPLATE: &str = "waxwing.dev/template";
 /// Annotation of a workload's pod template: a keyed digest of the Secret that the workload was restarted for.
 pub const RESTARTED_FOR: &str = "waxwing.dev/restarted-for";
+/// Label of a history Secret: the uid of the injection whose revision it holds.
+pub const HISTORY_OF: &str = "waxwing.dev/history-of";
+/// Annotation of a history Secret: the number of the revision.
+pub const REVISION: &str = "waxwing.dev/revision";
+/// Annotation of a history Secret: `"true"` when every endpoint was seen with the revision.
+pub const LOADED: &str = "waxwing.dev/loaded";
+/// Annotation of a history Secret whose revision was not loaded in time: the value that [`REFRESH`] had then.
+pub const FAILED: &str = "waxwing.dev/failed";
 /// Label of an identity Secret: the ring it belongs to.
 pub const KEY_RING: &str = "waxwing.dev/key-ring";
 /// Label of a produced Secret, with the value [`MANAGER`].
@@ -144,6 +152,26 @@ pub const TABLE: &[Name] = &[
         meaning: "Any new value asks for `status.proposedEnvelopes`, once for each list of recipients.",
     },
     Name {
+        name: HISTORY_OF,
+        on: "label of a history Secret",
+        meaning: "The uid of the injection whose revision the Secret holds.",
+    },
+    Name {
+        name: REVISION,
+        on: "annotation of a history Secret",
+        meaning: "The number of the revision, as in `status.published.revision` of the injection.",
+    },
+    Name {
+        name: LOADED,
+        on: "annotation of a history Secret",
+        meaning: "`\"true\"` when every endpoint of `verify` was seen with the revision.",
+    },
+    Name {
+        name: FAILED,
+        on: "annotation of a history Secret",
+        meaning: "The revision was not loaded in time. The value is that of `waxwing.dev/refresh` at that time; a new one there lets it be tried again.",
+    },
+    Name {
         name: KEY_RING,
         on: "label of an identity Secret",
         meaning: "The KeyRing that the identity was made for.",
@@ -208,6 +236,10 @@ mod tests {
             SEQ,
             TEMPLATE,
             RESTARTED_FOR,
+            HISTORY_OF,
+            REVISION,
+            LOADED,
+            FAILED,
             KEY_RING,
             MANAGED_BY,
             IDENTITY_TYPE,

@@ -5,14 +5,15 @@
 //! again, and nothing else. The resource version in it ties it to the Secret as it is: an older genuine status, put
 //! back, fits only a Secret that has not changed since.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Serialize;
 use waxwing_crds::{Applied, KeySeq, ProposedEnvelopes, SealedSecretSpec, SealedSecretStatus, Source, names};
 
-use super::{Input, RENDER_VERSION, Target};
-use crate::keys::Identity;
+use super::{
+    Input, RENDER_VERSION, Target,
+    stamp::{self, Mark, Stamp},
+};
 
-/// Which derived key; see [`Identity::mac`].
+/// Which derived key; see [`Identity::mac`](crate::keys::Identity::mac).
 const LABEL: &str = "wax1/applied";
 
 /// What this version does the same for all objects. An upgrade that changes it makes every object be looked at.
@@ -77,17 +78,6 @@ fn facts(
     serde_json::to_vec(&facts).expect("maps with text keys, texts and numbers are JSON")
 }
 
-/// What the mark says about an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    /// No identity of the ring made it, or something that decides has changed since.
-    Stale,
-    /// Nothing that decides has changed, but the Secret has been written or deleted since.
-    Touched,
-    /// Nothing has changed.
-    InSync,
-}
-
 /// Checks the mark against the object and its Secret as they are.
 pub(super) fn check(
     rules: Rules,
@@ -97,47 +87,26 @@ pub(super) fn check(
 ) -> Mark {
     let status = input.object.status;
     let Some(applied) = &status.applied else { return Mark::Stale };
-    if maker(input, applied).is_none_or(|identity| !is_genuine(rules, input, spec, applied, identity)) {
-        return Mark::Stale;
-    }
-    let same = target.is_some_and(|target| {
-        target.uid == applied.secret_uid && target.resource_version == applied.resource_version
-    });
-    if same { Mark::InSync } else { Mark::Touched }
+    let stamp = Stamp {
+        digest: &applied.digest,
+        key_id: &applied.key_id,
+        secret_uid: &applied.secret_uid,
+        resource_version: &applied.resource_version,
+    };
+    stamp.check(input.ring.identities, LABEL, target, |secret| facts(rules, input, spec, status, secret))
 }
 
-fn is_genuine(
-    rules: Rules,
-    input: &Input<'_>,
-    spec: &SealedSecretSpec,
-    applied: &Applied,
-    maker: &Identity,
-) -> bool {
-    let status = input.object.status;
-    let Ok(tag) = BASE64_URL_SAFE_NO_PAD.decode(&applied.digest) else { return false };
-    let secret = (applied.secret_uid.as_str(), applied.resource_version.as_str());
-    let facts = facts(rules, input, spec, status, secret);
-    maker.mac_matches(LABEL, &facts, &tag)
-}
-
-fn maker<'a>(input: &Input<'a>, applied: &Applied) -> Option<&'a Identity> {
-    let id = applied.key_id.parse().ok()?;
-    input.ring.identities.with_id(id).next()
-}
-
-/// Makes the mark of a status for a Secret that was just written, or found right. The identity that made the last one makes the
-/// next one, so that nothing changes without a cause.
+/// Makes the mark of a status for a Secret that was just written, or found right.
 pub(super) fn make(
     input: &Input<'_>,
     spec: &SealedSecretSpec,
     status: &SealedSecretStatus,
     secret: (&str, &str),
 ) -> Option<Applied> {
-    let last = input.object.status.applied.as_ref().and_then(|applied| maker(input, applied));
-    let identity = last.or_else(|| input.ring.identities.iter().next())?;
-    let tag = identity.mac(LABEL, &facts(RULES, input, spec, status, secret));
+    let last = input.object.status.applied.as_ref().map(|applied| applied.key_id.as_str());
+    let identity = stamp::next_maker(input.ring.identities, last)?;
     Some(Applied {
-        digest: BASE64_URL_SAFE_NO_PAD.encode(tag),
+        digest: stamp::digest(identity, LABEL, &facts(RULES, input, spec, status, secret)),
         key_id: identity.id().to_string(),
         resource_version: secret.1.to_owned(),
         secret_uid: secret.0.to_owned(),

@@ -19,6 +19,7 @@ mod produced;
 mod propose;
 pub(crate) mod report;
 pub(crate) mod spec;
+pub(crate) mod stamp;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +35,7 @@ use crate::{
     seal::{DataKey, OpenError, Scope},
 };
 use claim::Claim;
-use mark::Mark;
+use stamp::Mark;
 
 pub use claim::Holder;
 pub use produced::{Data, KIND, Owner, Ownership, Produced, produce};

@@ -42,6 +42,7 @@ pub struct InjectionStatus {
 
 /// What was published last.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::published)]
 #[serde(rename_all = "camelCase")]
 pub struct Published {
     /// Its number. The history Secret of the same number holds it too.

@@ -29,7 +29,12 @@ const MAX_DOCUMENTS: u32 = 512;
 const MAX_TEXT: u32 = 1024;
 
 const VERSION: &str = r"^v?[0-9]{1,3}\.[0-9]{1,3}(\.[0-9]{1,3})?$";
-const URL: &str = "^https?://[^ ]+$";
+/// What a URL of a server looks like, and what it is told else. A pattern would have the API server repeat the URL, and it
+/// may hold a password.
+const URL: &str = "matches('^https?://[^ ]+$')";
+const NO_URL: &str = "is a URL that begins with http:// or https://";
+/// Characters of a time.
+const MAX_TIME: u32 = 64;
 
 pub(crate) fn alertmanager_injection_spec(schema: &mut Schema) {
     strip_defaults(schema);
@@ -93,18 +98,24 @@ pub(crate) fn alertmanager_target(schema: &mut Schema) {
 }
 
 pub(crate) fn reload(schema: &mut Schema) {
-    set(schema, "url", json!({"pattern": URL, "maxLength": MAX_TEXT}));
+    text(schema, "url", MAX_TEXT);
+    rule_here(schema, &format!("self.url.{URL}"), &format!("url {NO_URL}"));
 }
 
 pub(crate) fn injection_policy(schema: &mut Schema) {
     text(schema, "fallbackReceiver", MAX_TEXT);
     duration(schema, "maxStale");
-    set(schema, "history", json!({"minimum": 1, "maximum": 20}));
+    set(schema, "history", json!({"format": "int32", "minimum": 1, "maximum": 20}));
 }
 
 pub(crate) fn verify(schema: &mut Schema) {
     set(schema, "endpoints", json!({"minItems": 1, "maxItems": MAX_ENDPOINTS}));
-    set_items(schema, "endpoints", "items", json!({"pattern": URL, "maxLength": MAX_TEXT}));
+    set_items(schema, "endpoints", "items", json!({"minLength": 1, "maxLength": MAX_TEXT}));
+    rule_here(
+        schema,
+        &format!("self.endpoints.all(endpoint, endpoint.{URL})"),
+        &format!("each of endpoints {NO_URL}"),
+    );
     duration(schema, "within");
 }
 
@@ -113,7 +124,9 @@ pub(crate) fn route_test(schema: &mut Schema) {
     set(schema, "labels", json!({"maxProperties": MAX_ALERT_LABELS}));
     set_items(schema, "labels", "additionalProperties", json!({"maxLength": MAX_TEXT}));
     set(schema, "firing", json!({"maxItems": MAX_ALERT_LABELS}));
-    set_items(schema, "firing", "items", json!({"maxProperties": MAX_ALERT_LABELS}));
+    let labels = json!({"maxProperties": MAX_ALERT_LABELS, "additionalProperties": {"type": "string", "maxLength": MAX_TEXT}});
+    set_items(schema, "firing", "items", labels);
+    set(schema, "at", json!({"maxLength": MAX_TIME}));
 }
 
 pub(crate) fn route_expectation(schema: &mut Schema) {
@@ -143,7 +156,8 @@ pub(crate) fn grafana_injection_spec(schema: &mut Schema) {
 
 pub(crate) fn grafana_target(schema: &mut Schema) {
     name(schema, "secretName");
-    set(schema, "url", json!({"pattern": URL, "maxLength": MAX_TEXT}));
+    text(schema, "url", MAX_TEXT);
+    rule_here(schema, &format!("!has(self.url) || self.url.{URL}"), &format!("url {NO_URL}"));
     rule_here(
         schema,
         "has(self.kind) && self.kind == 'API' ? has(self.url) && has(self.auth) : !has(self.url)",
@@ -164,4 +178,8 @@ pub(crate) fn grafana_auth(schema: &mut Schema) {
 pub(crate) fn injection_status(schema: &mut Schema) {
     strip_defaults(schema);
     map_list(schema, "conditions", "type");
+}
+
+pub(crate) fn published(schema: &mut Schema) {
+    set(schema, "revision", json!({"format": "int64"}));
 }

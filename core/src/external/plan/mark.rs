@@ -4,7 +4,6 @@
 //! The values themselves come in as a keyed digest of their own: the provider's next answer is compared with it, and
 //! neither the values nor anything that could be computed from them without the key is kept.
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::Serialize;
 use waxwing_crds::{
     EntryStatus, ExternalApplied, ExternalSecretSpec, ExternalSecretStatus, RefreshPolicy, Source,
@@ -18,6 +17,7 @@ use crate::{
     plan::{
         Data, Target,
         mark::{RULES, Rules},
+        stamp::{self, Mark, Stamp},
     },
 };
 
@@ -70,45 +70,23 @@ fn facts(
     serde_json::to_vec(&facts).expect("maps with text keys, texts and numbers are JSON")
 }
 
-/// What the mark says about an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    /// No identity of the ring made it, or something that decides has changed since.
-    Stale,
-    /// Nothing that decides has changed, but the Secret has been written or deleted since.
-    Touched,
-    /// Nothing has changed.
-    InSync,
-}
-
 /// Checks the mark against the object and its Secret as they are.
 pub(super) fn check(input: &Input<'_>, target: Option<&Target>) -> Mark {
     let status = input.object.status;
     let (Ok(spec), Some(applied)) = (input.object.spec, &status.applied) else { return Mark::Stale };
-    let Some(maker) = maker(input, applied) else { return Mark::Stale };
-    let Ok(tag) = BASE64_URL_SAFE_NO_PAD.decode(&applied.digest) else { return Mark::Stale };
-    let secret = (applied.secret_uid.as_str(), applied.resource_version.as_str());
-    if !maker.mac_matches(LABEL, &facts(input, spec, status, &applied.values, secret), &tag) {
-        return Mark::Stale;
-    }
-    let is_there = match target {
-        Some(target) => {
-            target.uid == applied.secret_uid && target.resource_version == applied.resource_version
-        }
-        None => applied.secret_uid.is_empty(),
+    let stamp = Stamp {
+        digest: &applied.digest,
+        key_id: &applied.key_id,
+        secret_uid: &applied.secret_uid,
+        resource_version: &applied.resource_version,
     };
-    if is_there { Mark::InSync } else { Mark::Touched }
-}
-
-fn maker<'a>(input: &Input<'a>, applied: &ExternalApplied) -> Option<&'a Identity> {
-    let id = applied.key_id.parse().ok()?;
-    input.identities.with_id(id).next()
+    stamp.check(input.identities, LABEL, target, |secret| facts(input, spec, status, &applied.values, secret))
 }
 
 /// The identity that made the last mark makes the next one, so that nothing changes without a cause.
 fn next_maker<'a>(input: &Input<'a>) -> Option<&'a Identity> {
-    let last = input.object.status.applied.as_ref().and_then(|applied| maker(input, applied));
-    last.or_else(|| input.identities.iter().next())
+    let last = input.object.status.applied.as_ref().map(|applied| applied.key_id.as_str());
+    stamp::next_maker(input.identities, last)
 }
 
 /// Makes the mark of a status for a Secret that was just written, or found right.
@@ -120,8 +98,7 @@ pub(super) fn make(
 ) -> Option<ExternalApplied> {
     let (spec, identity) = (input.object.spec.ok()?, next_maker(input)?);
     Some(ExternalApplied {
-        digest: BASE64_URL_SAFE_NO_PAD
-            .encode(identity.mac(LABEL, &facts(input, spec, status, values, secret))),
+        digest: stamp::digest(identity, LABEL, &facts(input, spec, status, values, secret)),
         key_id: identity.id().to_string(),
         resource_version: secret.1.to_owned(),
         secret_uid: secret.0.to_owned(),
@@ -146,5 +123,5 @@ pub(super) fn values(input: &Input<'_>, values: &Data) -> String {
         // Why exposed: it is hashed under a key, and nothing else.
         push(value.expose());
     }
-    BASE64_URL_SAFE_NO_PAD.encode(identity.mac(VALUES, &text))
+    stamp::digest(identity, VALUES, &text)
 }

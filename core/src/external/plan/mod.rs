@@ -26,12 +26,12 @@ use crate::{
     plan::{
         self, Data, Holder, Look, Place, Target, Write,
         claim::{self, Claim},
+        stamp::Mark,
         with_advice,
     },
     store::Lease,
 };
 use due::Times;
-use mark::Mark;
 
 pub use report::{Report, report};
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 
 mod cases;
+mod injection;
 
 /// A spec with every field written.
 fn full_spec() -> Value {

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use kube::CustomResourceExt;
 use serde_json::Value;
 use waxwing_crds::{
-    ClusterExternalSecret, ClusterSecretStore, ExternalSecret, KeyRing, SealedSecret, SecretStore,
+    AlertReceiver, AlertmanagerInjection, ClusterExternalSecret, ClusterSecretStore, ExternalSecret,
+    GrafanaInjection, KeyRing, SealedSecret, SecretStore,
 };
 
 use crate::reference::NOTICE;
@@ -50,6 +51,9 @@ pub(crate) fn page() -> Result<String> {
     kind::<SecretStore>(&mut page, about::SECRET_STORE)?;
     kind::<ClusterSecretStore>(&mut page, about::CLUSTER_SECRET_STORE)?;
     kind::<ClusterExternalSecret>(&mut page, about::CLUSTER_EXTERNAL_SECRET)?;
+    kind::<AlertmanagerInjection>(&mut page, about::ALERTMANAGER_INJECTION)?;
+    kind::<AlertReceiver>(&mut page, about::ALERT_RECEIVER)?;
+    kind::<GrafanaInjection>(&mut page, about::GRAFANA_INJECTION)?;
     kind::<KeyRing>(&mut page, about::KEY_RING)?;
     Ok(page)
 }
@@ -196,6 +200,9 @@ fn type_of(schema: &Value) -> String {
     if let Some(name) = reference(schema) {
         return name.to_owned();
     }
+    if schema["x-kubernetes-preserve-unknown-fields"] == true {
+        return "native document".to_owned();
+    }
     let plain = schema["type"].as_str().unwrap_or("any");
     match plain {
         "array" => format!("list of {}", type_of(&schema["items"])),
@@ -271,6 +278,11 @@ mod tests {
             "| `spec.target.creationPolicy` | string, optional |",
             "| `spec.target.name` | string, optional | The name of the Secret. Default is the name of the ExternalSecret. A name as",
             "| `spec.syncWindows` | the annotation",
+            "| `spec.config` | native document, optional |",
+            "| `spec.routes` | list of native document, optional |",
+            "| `spec.set[].value` | native document |",
+            "| `spec.routeTests[].expect` | object |",
+            "| `spec.verify.endpoints[]` | string |",
             "| in `spec.provider`: `akeyless`,",
         ] {
             assert!(page.lines().any(|line| line.starts_with(start)), "{start}\n{page}");

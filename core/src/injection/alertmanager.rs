@@ -8,7 +8,7 @@ use waxwing_crds::{
 };
 use zeroize::Zeroizing;
 
-use super::{Fault, Origin, Policy, Set, policy};
+use super::{Fault, Origin, Policy, Refused, Set, policy};
 use crate::{
     Secret,
     alertmanager::{
@@ -101,50 +101,6 @@ pub struct Made {
     pub stale: Vec<Problem>,
     /// What somebody should know: literals in the place of credentials among it.
     pub warnings: Vec<Finding>,
-}
-
-/// Why nothing is published.
-#[derive(Debug)]
-pub enum Refused {
-    /// Credentials cannot be had, and the policy or the document leaves nothing to publish without them.
-    Unresolved(Vec<Problem>),
-    /// Alertmanager would refuse the configuration.
-    Invalid(Vec<Finding>),
-    /// The target cannot take it.
-    Unsupported(Vec<Finding>),
-    /// Alerts would go elsewhere than the tests say: name and failure of each.
-    Misrouted(Vec<(String, String)>),
-}
-
-impl Refused {
-    /// The reason that conditions and metrics show.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        match self {
-            Self::Unresolved(_) => Reason::CredentialUnresolved,
-            Self::Invalid(_) => Reason::ConfigInvalid,
-            Self::Unsupported(_) => Reason::TargetUnsupported,
-            Self::Misrouted(_) => Reason::RouteTestFailed,
-        }
-    }
-
-    /// What is wrong, each in a phrase; never a value.
-    #[must_use]
-    pub fn messages(&self) -> Vec<String> {
-        match self {
-            Self::Unresolved(problems) => problems
-                .iter()
-                .map(|problem| format!("{}: {}: {}", problem.at, problem.reference, problem.message))
-                .collect(),
-            Self::Invalid(findings) | Self::Unsupported(findings) => {
-                findings.iter().map(|finding| format!("{}: {}", finding.at, finding.message)).collect()
-            }
-            Self::Misrouted(failures) => failures
-                .iter()
-                .map(|(name, failure)| format!("the alert of route test {name:?} {failure}"))
-                .collect(),
-        }
-    }
 }
 
 impl Spec {
@@ -293,7 +249,7 @@ fn read_text(origin: &Origin, text: &str) -> Result<Node, Fault> {
 fn target(spec: &AlertmanagerInjectionSpec) -> Result<Target, Fault> {
     let target = &spec.target;
     Ok(Target {
-        kind: target.kind,
+        kind: target.kind.unwrap_or_default(),
         secret: target.secret_name.clone(),
         key: target.key.clone().unwrap_or_else(|| KEY.to_owned()),
         version: version(target.version.as_deref(), "target.version", Version::NEWEST)?,

@@ -138,9 +138,9 @@ pub struct SetField {
 #[schemars(transform = schema::alertmanager_target)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AlertmanagerTarget {
-    /// Who reads the Secret.
-    #[serde(default)]
-    pub kind: AlertmanagerTargetKind,
+    /// Who reads the Secret. Default is `Plain`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<AlertmanagerTargetKind>,
     /// The Secret that holds the configuration; for prometheus-operator, the `configSecret` of the Alertmanager.
     pub secret_name: String,
     /// The key in it. Default is `alertmanager.yaml`.

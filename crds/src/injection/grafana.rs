@@ -68,9 +68,9 @@ pub struct GrafanaInjectionSpec {
 #[schemars(transform = schema::grafana_target)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GrafanaTarget {
-    /// The way.
-    #[serde(default)]
-    pub kind: GrafanaTargetKind,
+    /// The way. Default is `Sidecar`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<GrafanaTargetKind>,
     /// For `Sidecar` and `Mounted`: the Secret that holds the files. Default is the name of the injection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,

@@ -42,22 +42,38 @@ pub struct InjectionStatus {
 
 /// What was published last.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[schemars(transform = schema::published)]
 #[serde(rename_all = "camelCase")]
 pub struct Published {
     /// Its number. The history Secret of the same number holds it too.
-    pub revision: u64,
-    /// A keyed digest over everything that decided it.
+    pub revision: i64,
+    /// A keyed digest over everything that decided it, and over the rest of this status.
     pub digest: String,
     /// The short id of the identity whose derived key made the digest.
     pub key_id: String,
-    /// The Secret's resource version after that.
-    pub resource_version: String,
-    /// The Secret's uid.
-    pub secret_uid: String,
+    /// The Secrets that it lies in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<PublishedSecret>,
     /// When.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
+    /// When every endpoint had loaded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loaded_at: Option<Time>,
+    /// The revision that was not loaded in time, where this one was published again in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back_from: Option<i64>,
+}
+
+/// A published Secret.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PublishedSecret {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its resource version after it was written.
+    pub resource_version: String,
 }
 
 /// One receiver, contact point or data source.

@@ -179,7 +179,3 @@ pub(crate) fn injection_status(schema: &mut Schema) {
     strip_defaults(schema);
     map_list(schema, "conditions", "type");
 }
-
-pub(crate) fn published(schema: &mut Schema) {
-    set(schema, "revision", json!({"format": "int64"}));
-}

@@ -129,10 +129,108 @@ spec:
 ```
 ";
 
+/// About AlertmanagerInjection.
+pub(super) const ALERTMANAGER_INJECTION: &str = "\
+Publishes an alertmanager.yaml whose credentials come from Secrets and stores. `config` is native YAML of Alertmanager,
+fields of later versions included. `{$secret: {name, key}}` and `{$store: {name, kind, key, property, version}}` may stand
+for any text in it, and nothing else is interpreted; `kind` is `SecretStore` by default. They mean Secrets and stores of
+this namespace. [TEAMS.md](../TEAMS.md) says what `include` takes in, and under which limits.
+
+```yaml
+apiVersion: waxwing.dev/v1alpha1
+kind: AlertmanagerInjection
+metadata:
+  name: main
+  namespace: monitoring
+spec:
+  config:
+    route:
+      receiver: ops
+      routes:
+      - {matchers: ['team=\"db\"'], receiver: db}
+    receivers:
+    - name: ops
+      slack_configs:
+      - {channel: '#ops', api_url: {$secret: {name: receivers, key: slack-url}}}
+    - name: db
+      pagerduty_configs:
+      - routing_key: {$store: {name: vault, key: alerting/pagerduty, property: db}}
+  target: {kind: PrometheusOperator, secretName: alertmanager-main-config, version: \"0.31\"}
+  policy: {onUnresolved: KeepLastGood, fallbackReceiver: ops, maxStale: 72h}
+  verify: {endpoints: ['http://alertmanager-operated:9093'], within: 3m, onFailure: Rollback}
+  routeTests:
+  - {name: databases page, labels: {team: db}, expect: {receivers: [db]}}
+```
+
+`configFrom` with `set` does the same to a document that somebody else makes, such as a chart:
+
+```yaml
+spec:
+  configFrom: {secretKeyRef: {name: alertmanager-base, key: alertmanager.yaml}}
+  set:
+  - receiver: db
+    field: pagerduty_configs[0].routing_key
+    value: {$secret: {name: receivers, key: pagerduty}}
+```
+";
+
+/// About AlertReceiver.
+pub(super) const ALERT_RECEIVER: &str = "\
+A team's own receiver and the routes to it, which an AlertmanagerInjection of somebody else takes in. Each side names the
+other. Whatever the routes say, only alerts of this namespace come to it. [TEAMS.md](../TEAMS.md) lists what is refused.
+
+```yaml
+apiVersion: waxwing.dev/v1alpha1
+kind: AlertReceiver
+metadata:
+  name: on-call
+  namespace: shop
+  labels: {alerts: main}
+spec:
+  injection: {name: main, namespace: monitoring}
+  receiver:
+    slack_configs:
+    - {channel: '#shop', api_url: {$secret: {name: slack, key: url}}}
+  routes:
+  - {matchers: ['severity=\"critical\"'], repeat_interval: 1h}
+```
+";
+
+/// About GrafanaInjection.
+pub(super) const GRAFANA_INJECTION: &str = "\
+Provisions data sources, contact points and notification policies of Grafana. Each is native provisioning YAML with the
+same references as in an [AlertmanagerInjection](#alertmanagerinjection). [GRAFANA.md](../GRAFANA.md) says how it gets to
+Grafana.
+
+```yaml
+apiVersion: waxwing.dev/v1alpha1
+kind: GrafanaInjection
+metadata:
+  name: main
+  namespace: monitoring
+spec:
+  datasources:
+  - name: Prometheus
+    uid: prometheus
+    type: prometheus
+    url: http://prometheus-operated:9090
+    jsonData: {httpHeaderName1: Authorization}
+    secureJsonData: {httpHeaderValue1: {$secret: {name: grafana, key: prometheus-token}}}
+  contactPoints:
+  - name: db
+    receivers:
+    - uid: db-pagerduty
+      type: pagerduty
+      settings: {integrationKey: {$secret: {name: receivers, key: pagerduty}}}
+  target: {kind: Sidecar}
+```
+";
+
 /// What the objects are that stand in many places.
 pub(super) const REFERENCES: &str = "\
 - *key of a Secret*: `{name, key}`. *ServiceAccount*: `{name, audiences}`; the audiences are optional, and by default the
   provider's own. *certificates*: `{type: Secret | ConfigMap, name, key}`, with key `ca.crt` by default, and PEM in it.
   None of them has a namespace: it is that of the store, or the operator's for a ClusterSecretStore.
 - *label selector*: as everywhere in Kubernetes.
+- *native document*: YAML of Alertmanager or Grafana as it is, with references in the place of credentials.
 ";

@@ -158,6 +158,9 @@ pub enum Misfit {
     /// The slip that is made most often.
     #[error("it ends in a line break")]
     LineBreak,
+    /// A text where a number belongs.
+    #[error("it is no number")]
+    Number,
     /// Not a PEM block of the right kind.
     #[error("it is no {0} in PEM")]
     Pem(&'static str),
@@ -173,6 +176,9 @@ pub enum Misfit {
     /// Not an address.
     #[error("it is no http:// or https:// address")]
     Url,
+    /// Another word.
+    #[error("it is none of the few words that Grafana knows here")]
+    Word,
 }
 
 /// Whether a credential fits its field.
@@ -206,6 +212,8 @@ pub fn fits(kind: Kind, value: &str) -> Result<(), Misfit> {
     match kind {
         Kind::Url if value.contains("{{") => Err(Misfit::Template),
         Kind::Url if !is_url(value) => Err(Misfit::Url),
+        Kind::Number if value.parse::<f64>().is_err() => Err(Misfit::Number),
+        Kind::OneOf(options) if !options.contains(&value) => Err(Misfit::Word),
         _ => Ok(()),
     }
 }
@@ -310,6 +318,10 @@ mod tests {
             (Kind::Url, "https://a b", Err(Misfit::Url)),
             (Kind::Url, "hooks.example/T0", Err(Misfit::Url)),
             (Kind::Url, "https://hooks.example/{{ .x }}", Err(Misfit::Template)),
+            (Kind::Number, "-1.5", Ok(())),
+            (Kind::Number, "one", Err(Misfit::Number)),
+            (Kind::OneOf(&["a", "b"]), "b", Ok(())),
+            (Kind::OneOf(&["a", "b"]), "c", Err(Misfit::Word)),
             (Kind::Certificates, "secret", Err(Misfit::Pem("certificate"))),
             (Kind::PrivateKey, dummy(Kind::Certificates), Err(Misfit::Pem("private key"))),
         ] {
@@ -319,7 +331,9 @@ mod tests {
 
     #[test]
     fn a_dummy_fits_its_own_kind() {
-        for kind in [Kind::Anything, Kind::Certificates, Kind::PrivateKey, Kind::Text, Kind::Url] {
+        for kind in
+            [Kind::Anything, Kind::Certificates, Kind::Number, Kind::PrivateKey, Kind::Text, Kind::Url]
+        {
             assert_eq!(fits(kind, dummy(kind)), Ok(()), "{kind:?}");
         }
     }

@@ -36,13 +36,19 @@ fn list<'a>(document: &'a Node, name: &str) -> &'a [Node] {
     document.get(name).and_then(Node::as_list).unwrap_or_default()
 }
 
+/// The contact points of a document, by organisation and name.
+pub(crate) fn contact_points(document: &Node) -> impl Iterator<Item = (i64, String)> {
+    let name = |point| Some((org_of(point), text_of(point, "name")?.to_owned()));
+    list(document, CONTACT_POINTS).iter().filter_map(name)
+}
+
 /// The text of a name, if it has one.
 fn text_of<'a>(node: &'a Node, name: &str) -> Option<&'a str> {
     node.get(name)?.text()
 }
 
 /// The organisation of an entry. Grafana takes the first one where none is written.
-fn org_of(node: &Node) -> i64 {
+pub(crate) fn org_of(node: &Node) -> i64 {
     match node.get("orgId") {
         Some(Node::Number(number)) => number.as_i64().filter(|org| *org > 0).unwrap_or(1),
         _ => 1,

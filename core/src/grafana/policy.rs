@@ -14,7 +14,7 @@ use super::{
     POLICIES,
     field::{Field, Kind},
     org_of, text_of,
-    validate::{Findings, Rule, fields},
+    validate::{Findings, Rule, fields, written},
 };
 
 const ROUTE: &[Field] = &[
@@ -55,6 +55,7 @@ pub(super) fn trees(entries: &[Node], names: &BTreeSet<(i64, String)>, found: &m
         for name in CHILDREN_ONLY.iter().filter(|name| tree.get(name).is_some_and(is_filled)) {
             found.add(at.name(name), Rule::Together("the root of a tree takes every alert"));
         }
+        written(tree, &["orgId"], &at, found);
         route(tree, org, &at, names, true, found);
     }
 }
@@ -80,6 +81,7 @@ fn route(
     if !fields(node, if is_root { &root } else { ROUTE }, at, found) {
         return;
     }
+    written(node, &["receiver"], at, found);
     let receiver = text_of(node, "receiver").unwrap_or_default();
     if !receiver.is_empty() && !names.contains(&(org, receiver.to_owned())) {
         found.add(at.name("receiver"), Rule::Receiver);

@@ -2,13 +2,14 @@
 //!
 //! What is left out of a file stays in Grafana as it was before: its last good value is there. A receiver that was never
 //! published has none, and a contact point without receivers cannot be written at all; policies refer to it by its name. So
-//! it takes the settings of the fallback's receivers, under uids of its own.
+//! it takes the settings of the fallback's receivers, under uids of its own. The fallback is the contact point of that name,
+//! or else the one that the root of the organisation's policies names.
 
 use std::collections::BTreeSet;
 
 use crate::inject::Node;
 
-use super::{CONTACT_POINTS, DATASOURCES, list, org_of, text_of, validate::Part};
+use super::{CONTACT_POINTS, DATASOURCES, POLICIES, list, org_of, text_of, validate::Part};
 
 /// What became of a broken part.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,9 +66,12 @@ pub fn quarantine(
             continue;
         }
         if left.is_empty() {
+            let org = org_of(point);
+            let root = || list(document, POLICIES).iter().find(|tree| org_of(tree) == org);
+            let fallback = fallback.or_else(|| text_of(root()?, "receiver"));
             let works = |other: &usize| {
                 let point = &points[*other];
-                text_of(point, "name") == fallback && org_of(point) == org_of(&points[index])
+                text_of(point, "name") == fallback && org_of(point) == org
             };
             let other = fallback.and_then(|_| (0..points.len()).find(works));
             let sound = |other: usize| {
@@ -177,6 +181,16 @@ mod tests {
         let mut expected = point("ops", &["o0"])["receivers"].clone();
         expected[0]["uid"] = json!("x0");
         assert_eq!(left["contactPoints"][0], json!({"name": "x", "receivers": expected}));
+    }
+
+    #[test]
+    fn the_receiver_of_the_root_is_the_fallback_where_none_is_named() {
+        let tree = json!({"receiver": "ops"});
+        let points = json!([point("x", &["x0"]), point("ops", &["o0"])]);
+        let document = json!({"contactPoints": points, "policies": [tree]});
+        assert_eq!(run(&document, &[Part::Receiver(0, 0)], None).unwrap().1, [Quarantined::Fallback(0)]);
+        let itself = [Part::Receiver(1, 0)];
+        assert_eq!(run(&document, &itself, None).unwrap_err(), Broken::NoFallback(1));
     }
 
     #[test]

@@ -61,12 +61,38 @@ pub enum Severity {
     Error,
 }
 
+impl Rule {
+    /// The rule as a word for machines.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Duplicate(_) => "duplicate",
+            Self::Identity => "reference",
+            Self::InTheClear => "stored-in-the-clear",
+            Self::Kind(_) => "type",
+            Self::Literal => "literal-credential",
+            Self::Matcher(_) => "matcher",
+            Self::Misfit(_) => "misfit",
+            Self::Missing(_) => "missing-field",
+            Self::Moved(_) | Self::Unknown | Self::UnknownCredential => "unknown-field",
+            Self::Padded | Self::Quotes => "trimmed",
+            Self::Receiver => "unknown-receiver",
+            Self::Together(_) => "together",
+            Self::Type => "unknown-type",
+            Self::Uid => "uid",
+        }
+    }
+}
+
 /// What a finding says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rule {
     /// Two of this name or uid in one organisation.
     #[error("another entry of this organisation has the same {0}")]
     Duplicate(&'static str),
+    /// A reference where an entry has its identity.
+    #[error("no reference can stand here: the entry has to be known without any credential")]
+    Identity,
     /// A credential where Grafana encrypts none.
     #[error(
         "a credential stands where Grafana stores it in the clear and shows it to whoever may see this entry"
@@ -199,6 +225,7 @@ fn datasources(entries: &[Node], known: &Known, found: &mut Findings) {
         if !fields(entry, DATASOURCE, &at, found) {
             continue;
         }
+        written(entry, &["name", "orgId", "type", "uid"], &at, found);
         let org = org_of(entry);
         if let Some(name) = text_of(entry, "name") {
             if !names.insert((org, name)) {
@@ -249,6 +276,7 @@ fn contact_points(entries: &[Node], names: &mut BTreeSet<(i64, String)>, found: 
         if !fields(entry, shape, &at, found) {
             continue;
         }
+        written(entry, &["name", "orgId"], &at, found);
         let org = org_of(entry);
         if let Some(name) = text_of(entry, "name") {
             padded(name, at.name("name"), found);
@@ -286,6 +314,7 @@ fn check_receiver<'a>(
     if !fields(receiver, shape, at, found) {
         return;
     }
+    written(receiver, &["type", "uid"], at, found);
     if let Some(uid) = text_of(receiver, "uid") {
         check_uid(uid, org, at, uids, found);
     }
@@ -316,6 +345,14 @@ fn check_uid<'a>(
     }
     if !uids.insert((org, uid)) {
         found.add(at.name("uid"), Rule::Duplicate("uid"));
+    }
+}
+
+/// What the document says itself: what leaves it, and what a place expects, is told from that.
+pub(super) fn written(entry: &Node, names: &[&str], at: &Steps, found: &mut Findings) {
+    let is_reference = |node: &Node| matches!(node, Node::Leaf(_) | Node::Secret(_));
+    for name in names.iter().filter(|name| entry.get(name).is_some_and(is_reference)) {
+        found.add(at.name(name), Rule::Identity);
     }
 }
 

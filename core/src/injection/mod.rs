@@ -1,14 +1,17 @@
 //! Injections, from their spec to what is published: one place for the operator, `waxwing render` and `waxwing check`.
 
 pub mod alertmanager;
+pub mod grafana;
 mod origin;
 mod policy;
+mod refused;
 mod set;
 
 use waxwing_crds::Reason;
 
 pub use origin::{Origin, OriginKind};
 pub use policy::Policy;
+pub use refused::Refused;
 pub use set::Set;
 
 /// Why an injection cannot be what it says: a phrase that never shows a value.

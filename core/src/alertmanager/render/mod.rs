@@ -14,14 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use waxwing_crds::OnUnresolved;
 
 use super::{
-    Version,
-    schema::{self, Expected},
+    Version, schema,
     validate::{self, Finding, Severity},
 };
 use crate::{
     Secret,
-    inject::{Node, Reference, Step, Steps},
+    inject::{self, Filled, Node, Reference, Step, Steps, Values},
 };
+
+pub use crate::inject::{Answer, Problem, Receiver, State};
 
 /// Everything that decides a configuration.
 #[derive(Clone, Copy)]
@@ -42,15 +43,6 @@ pub struct Input<'a> {
     pub refuses: fn(&str) -> Option<&'static str>,
 }
 
-/// What a reference gives.
-#[derive(Clone)]
-pub enum Answer {
-    /// A value.
-    Value(Secret),
-    /// None, and why: safe to show.
-    Unresolved(String),
-}
-
 /// A configuration that may be published.
 pub struct Rendered {
     /// The configuration.
@@ -61,40 +53,6 @@ pub struct Rendered {
     pub stale: Vec<Problem>,
     /// What somebody should know: literals in the place of credentials among it.
     pub warnings: Vec<Finding>,
-}
-
-/// How one receiver came out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Receiver {
-    /// Its name.
-    pub name: String,
-    /// How it is.
-    pub state: State,
-    /// What is wrong with its credentials.
-    pub problems: Vec<Problem>,
-}
-
-/// How a receiver is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
-    /// With the credentials that it should have.
-    #[default]
-    Live,
-    /// With the last good value of one that cannot be had now.
-    Stale,
-    /// Without an integration, because a credential of it was never had.
-    Quarantined,
-}
-
-/// A credential that cannot be had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Where it belongs.
-    pub at: Steps,
-    /// Where it should have come from.
-    pub reference: Reference,
-    /// What is wrong: never a value.
-    pub message: String,
 }
 
 /// Why nothing is published.
@@ -111,9 +69,7 @@ pub enum Refused {
 /// # Errors
 /// Why nothing can be published.
 pub fn render(input: &Input<'_>) -> Result<Rendered, Refused> {
-    let mut filling =
-        Filling { input, config: input.document.clone(), broken: Vec::new(), stale: Vec::new() };
-    filling.fill();
+    let mut filling = Filling::of(input);
     if input.on_unresolved == OnUnresolved::Block && !filling.broken.is_empty() {
         return Err(Refused::Unresolved(filling.broken));
     }
@@ -148,16 +104,12 @@ fn of_document(input: &Input<'_>) -> (Vec<Finding>, Vec<Finding>) {
 /// credential.
 #[must_use]
 pub fn with_dummies(document: &Node) -> Node {
-    let mut config = document.clone();
-    for (at, _) in leaves(document) {
-        let expected = schema::expected(&at);
+    inject::replaced(document, &|at| {
+        let expected = schema::expected(at);
         let dummy = expected.map_or("dummy", schema::dummy);
-        let value = Secret::new(dummy.as_bytes().to_vec());
-        if let Some(node) = config.at_mut(&at) {
-            *node = expected.map_or(Node::Text(dummy.to_owned()), |expected| schema::place(expected, value));
-        }
-    }
-    config
+        let value = || Secret::new(dummy.as_bytes().to_vec());
+        expected.map_or(Node::Text(dummy.to_owned()), |expected| schema::place(expected, value()))
+    })
 }
 
 /// Credentials that stand in the document itself, where a reference belongs.
@@ -177,13 +129,6 @@ pub fn literals(document: &Node) -> Vec<Finding> {
     found
 }
 
-/// The references of a document and their places.
-fn leaves(document: &Node) -> Vec<(Steps, Reference)> {
-    let mut leaves = Vec::new();
-    document.leaves(&mut |at, reference| leaves.push((at.clone(), reference.clone())));
-    leaves
-}
-
 /// A document on its way.
 struct Filling<'a> {
     input: &'a Input<'a>,
@@ -192,50 +137,26 @@ struct Filling<'a> {
     stale: Vec<Problem>,
 }
 
-impl Filling<'_> {
-    fn fill(&mut self) {
-        for (at, reference) in leaves(self.input.document) {
-            let expected = schema::expected(&at);
-            let (value, problem) = match self.resolve(expected, &reference) {
-                Ok(value) => (Some(value), None),
-                Err(message) => {
-                    let last = self.input.last_good.get(&reference);
-                    let last = last.filter(|_| self.input.on_unresolved == OnUnresolved::KeepLastGood);
-                    let last = last.filter(|last| self.check(expected, last).is_ok()).cloned();
-                    (last, Some(Problem { at: at.clone(), reference, message }))
-                }
-            };
-            match (&value, problem) {
-                (_, None) => {}
-                (Some(_), Some(problem)) => self.stale.push(problem),
-                (None, Some(problem)) => self.broken.push(problem),
+impl<'a> Filling<'a> {
+    fn of(input: &'a Input<'a>) -> Self {
+        let values =
+            Values { answers: input.answers, last_good: input.last_good, on_unresolved: input.on_unresolved };
+        // What fits nowhere in Alertmanager's configuration is refused by the check of the document.
+        let check = |at: &Steps, value: &str| {
+            if let Some(why) = (input.refuses)(value) {
+                return Err(why.to_owned());
             }
-            if let (Some(node), Some(value)) = (self.config.at_mut(&at), value) {
-                *node = match expected {
-                    Some(expected) => schema::place(expected, value),
-                    None => Node::Secret(value),
-                };
-            }
-        }
-    }
-
-    fn resolve(&self, expected: Option<Expected>, reference: &Reference) -> Result<Secret, String> {
-        match self.input.answers.get(reference) {
-            Some(Answer::Value(value)) => self.check(expected, value).map(|()| value.clone()),
-            Some(Answer::Unresolved(message)) => Err(message.clone()),
-            None => Err("it was not looked up".to_owned()),
-        }
-    }
-
-    /// Whether a value fits its place. What fits nowhere in Alertmanager's configuration is refused by the check of the
-    /// document.
-    fn check(&self, expected: Option<Expected>, value: &Secret) -> Result<(), String> {
-        // To see whether it is a URL and the like.
-        let Ok(text) = std::str::from_utf8(value.expose()) else { return Err("it is not UTF-8".to_owned()) };
-        if let Some(why) = (self.input.refuses)(text) {
-            return Err(why.to_owned());
-        }
-        expected.map_or(Ok(()), |expected| schema::fits(expected, text)).map_err(|misfit| misfit.to_string())
+            let expected = schema::expected(at);
+            expected
+                .map_or(Ok(()), |expected| schema::fits(expected, value))
+                .map_err(|misfit| misfit.to_string())
+        };
+        let place = |at: &Steps, value| match schema::expected(at) {
+            Some(expected) => schema::place(expected, value),
+            None => Node::Secret(value),
+        };
+        let Filled { document, broken, stale } = inject::fill(input.document, &values, &check, &place);
+        Self { input, config: document, broken, stale }
     }
 
     /// Leaves out the integrations that need what is broken. Gives their receivers, by their place in the document.

@@ -83,7 +83,14 @@ fn nothing_is_deleted_but_by_people_with_the_edit_role_and_what_the_values_ask_f
         for (object, rule) in rules(name) {
             let deletes = rule.verbs.iter().any(|verb| verb.starts_with("delete"));
             let resources = rule.resources.clone().unwrap_or_default();
-            let of_tenants = ["sealedsecrets", "externalsecrets", "secretstores"];
+            let of_tenants = [
+                "sealedsecrets",
+                "externalsecrets",
+                "secretstores",
+                "alertmanagerinjections",
+                "grafanainjections",
+                "alertreceivers",
+            ];
             let by_people = object.ends_with(":edit") && resources.iter().all(|r| of_tenants.contains(&&**r));
             // What a ClusterExternalSecret has made where it is not wanted any more.
             let own = name == "cluster" && object.ends_with(":work") && resources == ["externalsecrets"];
@@ -121,6 +128,10 @@ fn the_operator_writes_no_spec_of_ours() {
                     "secretstores",
                     "clustersecretstores",
                     "clusterexternalsecrets",
+                    "alertmanagerinjections",
+                    "grafanainjections",
+                    "alertreceivers",
+                    "configmaps",
                 ];
                 assert!(!writes || !of_others.contains(&resource.as_str()), "{name}: {object}");
                 // A ClusterExternalSecret makes them; nobody else does.

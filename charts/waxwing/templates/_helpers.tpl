@@ -74,14 +74,27 @@ write the spec of a SealedSecret.
   resources: [sealedsecrets, externalsecrets, secretstores]
   verbs: [list, watch]
 - apiGroups: [waxwing.dev]
-  resources: [sealedsecrets/status, externalsecrets/status, secretstores/status]
+  resources: [alertmanagerinjections, grafanainjections, alertreceivers]
+  verbs: [get, list, watch]
+- apiGroups: [waxwing.dev]
+  resources:
+  - sealedsecrets/status
+  - externalsecrets/status
+  - secretstores/status
+  - alertmanagerinjections/status
+  - grafanainjections/status
+  - alertreceivers/status
   verbs: [patch]
 - apiGroups: [""]
   resources: [secrets]
   verbs: [get, list, watch, create, patch{{ if .Values.stores.deletion }}, delete{{ end }}]
-# What stores refer to: certificates to trust, and which cloud identity a ServiceAccount has.
+# What stores refer to: certificates to trust, and which cloud identity a ServiceAccount has. Also the ConfigMap that an
+# injection takes its document from, which is watched, too.
 - apiGroups: [""]
-  resources: [configmaps, serviceaccounts]
+  resources: [configmaps]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [serviceaccounts]
   verbs: [get]
 {{- if .Values.stores.rollouts }}
 # Restarting what reads a Secret, where an ExternalSecret asks for it.

@@ -86,14 +86,20 @@ impl Auth {
 /// cluster.
 #[derive(Default)]
 pub struct Around {
-    /// The files that this injection published last. They hold credentials.
-    pub published: Vec<Secret>,
-    /// Whether Grafana has read them: then their tombstones have done their work.
-    pub is_read: bool,
+    /// What this injection has published, as far as it is known; oldest first.
+    pub published: Vec<Earlier>,
     /// What other injections have: nothing of that is deleted.
     pub claimed: Inventory,
-    /// Names of the contact points of other injections, by organisation: policies may name them.
+    /// Names of contact points that are there without this document, by organisation: policies may name them.
     pub contact_points: BTreeSet<(i64, String)>,
+}
+
+/// What was published at once.
+pub struct Earlier {
+    /// The files. They hold credentials.
+    pub files: Vec<Secret>,
+    /// Whether Grafana has read them: then their tombstones have done their work.
+    pub is_read: bool,
 }
 
 impl Around {
@@ -105,9 +111,28 @@ impl Around {
 
     /// What this injection has put into Grafana, and what of it may still be there.
     fn before(&self) -> Inventory {
-        let read = self.published.iter().filter_map(|file| Inventory::read(file.expose()).ok()); // for names and uids
-        let of = |(live, buried): (Inventory, _)| if self.is_read { live } else { live.and(&buried) };
-        read.map(of).fold(Inventory::default(), |all, some| all.and(&some))
+        let (mut there, mut last) = (BTreeSet::new(), (BTreeSet::new(), true));
+        for earlier in &self.published {
+            let (live, buried) = earlier.inventory();
+            // A tombstone goes when it has done its work.
+            there.retain(|entry| !last.0.contains(entry) || buried.0.contains(entry));
+            there.extend(live.0.into_iter().chain(buried.0.iter().cloned()));
+            last = (buried.0, earlier.is_read);
+        }
+        if last.1 {
+            there.retain(|entry| !last.0.contains(entry));
+        }
+        Inventory(there)
+    }
+}
+
+impl Earlier {
+    /// What the files have, and their tombstones. A file that is none of ours has nothing.
+    fn inventory(&self) -> (Inventory, Inventory) {
+        let read = self.files.iter().filter_map(|file| Inventory::read(file.expose()).ok()); // for names and uids
+        read.fold((Inventory::default(), Inventory::default()), |all, one| {
+            (all.0.and(&one.0), all.1.and(&one.1))
+        })
     }
 }
 
@@ -121,7 +146,7 @@ pub struct Made {
     pub inventory: Inventory,
     /// What is to be deleted from Grafana.
     pub tombstones: Inventory,
-    /// What is not as it was published last, credentials included.
+    /// What is not as Grafana has read it last, credentials included.
     pub changed: BTreeSet<Entry>,
     /// How each data source and contact point came out.
     pub receivers: Vec<Receiver>,

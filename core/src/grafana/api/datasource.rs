@@ -43,6 +43,12 @@ impl Datasource {
         Request::new(Method::Get, format!("/api/datasources/uid/{}", segment(uid)), org)
     }
 
+    /// Asks for one by its name.
+    #[must_use]
+    pub fn look_named(org: i64, name: &str) -> Request {
+        Request::new(Method::Get, format!("/api/datasources/name/{}", segment(name)), org)
+    }
+
     /// What the answer shows; none where there is no such data source.
     ///
     /// # Errors

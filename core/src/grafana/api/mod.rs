@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 pub use contact_point::ContactPoint;
 pub use datasource::Datasource;
 pub use delivery::{Delivery, deliveries, deliveries_of};
-pub use plan::{Current, Drift, Look, Options, Plan, Write, looks, plan};
+pub use plan::{Current, Drift, Look, Options, Plan, Write, looks, looks_for, plan};
 pub use policy::Policies;
 
 use super::FileKind;

@@ -19,6 +19,7 @@ pub struct Look {
 enum About {
     ContactPoints(i64),
     Datasource(i64, String),
+    Named(i64, String),
     Policies(i64),
 }
 
@@ -26,6 +27,8 @@ enum About {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Current {
     datasources: BTreeMap<(i64, String), Datasource>,
+    /// Data sources by name.
+    named: BTreeSet<(i64, String)>,
     contact_points: BTreeMap<(i64, String), ContactPoint>,
     policies: BTreeMap<i64, Policies>,
 }
@@ -41,6 +44,10 @@ impl Current {
                 let seen = Datasource::read(answer)?;
                 self.datasources.extend(seen.map(|seen| ((*org, uid.clone()), seen)));
             }
+            About::Named(org, name) => {
+                let seen = Datasource::read(answer)?;
+                self.named.extend(seen.map(|_| (*org, name.clone())));
+            }
             About::ContactPoints(org) => {
                 let seen = ContactPoint::read(answer)?;
                 self.contact_points.extend(seen.into_iter().map(|seen| ((*org, seen.uid.clone()), seen)));
@@ -49,6 +56,39 @@ impl Current {
         }
         Ok(())
     }
+}
+
+impl Current {
+    /// The contact points that there are, by organisation and name.
+    #[must_use]
+    pub fn contact_points(&self) -> BTreeSet<(i64, String)> {
+        self.contact_points.iter().map(|((org, _), seen)| (*org, seen.name.clone())).collect()
+    }
+
+    /// What of these is still there, after the answers to [`looks_for`]. A tree is gone when no file owns it any more.
+    #[must_use]
+    pub fn remaining(&self, tombstones: &Inventory) -> Inventory {
+        let is_there = |entry: &&Entry| {
+            let key = (entry.org, entry.id.clone());
+            match entry.kind {
+                EntryKind::ContactPoint => self.contact_points.contains_key(&key),
+                EntryKind::Datasource => self.named.contains(&key),
+                EntryKind::Policies => self.policies.get(&entry.org).is_some_and(Policies::is_of_a_file),
+            }
+        };
+        Inventory(tombstones.0.iter().filter(is_there).cloned().collect())
+    }
+}
+
+/// What has to be asked to know whether files have deleted what they were to delete.
+#[must_use]
+pub fn looks_for(tombstones: &Inventory) -> Vec<Look> {
+    let mut looks = looks(&Node::Null, tombstones);
+    for entry in tombstones.0.iter().filter(|entry| entry.kind == EntryKind::Datasource) {
+        let about = About::Named(entry.org, entry.id.clone());
+        looks.push(Look { request: Datasource::look_named(entry.org, &entry.id), about });
+    }
+    looks
 }
 
 /// Everything that has to be asked about a document and what is to be deleted.
@@ -64,7 +104,9 @@ pub fn looks(document: &Node, tombstones: &Inventory) -> Vec<Look> {
         });
     }
     let of = |kind| tombstones.0.iter().filter(move |entry| entry.kind == kind).map(|entry| entry.org);
-    let points = list(document, CONTACT_POINTS).iter().map(org_of).chain(of(EntryKind::ContactPoint));
+    // Policies may name contact points that are not the document's.
+    let points = list(document, CONTACT_POINTS).iter().chain(list(document, POLICIES)).map(org_of);
+    let points = points.chain(of(EntryKind::ContactPoint));
     for org in points.collect::<BTreeSet<_>>() {
         looks.push(Look { request: ContactPoint::look(org), about: About::ContactPoints(org) });
     }

@@ -174,6 +174,46 @@ fn drift_is_found_where_grafana_shows_it() {
 }
 
 #[test]
+fn what_files_were_to_delete_is_looked_for() {
+    let buried = tombs(&[
+        (EntryKind::ContactPoint, 1, "left"),
+        (EntryKind::ContactPoint, 1, "other"),
+        (EntryKind::Datasource, 1, "a b"),
+        (EntryKind::Datasource, 2, "c"),
+        (EntryKind::Policies, 3, ""),
+    ]);
+    let looks = looks_for(&buried);
+    let lines: Vec<_> = looks.iter().map(|look| sent(&look.request).0).collect();
+    assert_eq!(
+        lines,
+        [
+            "GET /api/v1/provisioning/contact-points",
+            "GET /api/v1/provisioning/policies",
+            "GET /api/datasources/name/a%20b",
+            "GET /api/datasources/name/c",
+        ]
+    );
+    let left = json!([{"uid": "left", "name": "x", "type": "email", "settings": {}}]);
+    let answers = [
+        (200, left),
+        (200, json!({"receiver": "x", "provenance": "file"})),
+        (404, json!({})),
+        (200, json!({})),
+    ];
+    let mut current = Current::default();
+    for (look, (status, value)) in looks.iter().zip(answers) {
+        let (status, body) = answer(status, &value);
+        current.take(look, Answer { status, body: &body }).unwrap();
+    }
+    let remaining = tombs(&[
+        (EntryKind::ContactPoint, 1, "left"),
+        (EntryKind::Datasource, 2, "c"),
+        (EntryKind::Policies, 3, ""),
+    ]);
+    assert_eq!(current.remaining(&buried), remaining);
+}
+
+#[test]
 fn what_has_left_is_deleted_and_policies_first() {
     let buried = tombs(&[
         (EntryKind::ContactPoint, 1, "other"),

@@ -6,19 +6,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Earlier;
 use crate::{
-    Secret,
     grafana::{CONTACT_POINTS, DATASOURCES, Entry, File, Inventory, POLICIES},
     inject::Node,
 };
 
-/// The entries of a document whose lines the files of `before` do not have.
-pub(super) fn changed(document: &Node, files: &[File], before: &[Secret]) -> BTreeSet<Entry> {
-    let mut had = BTreeMap::<_, BTreeSet<_>>::new();
-    for (list, items) in before.iter().flat_map(|file| items(file.expose())) {
-        // To compare whole items.
-        had.entry(list).or_default().extend(items);
-    }
+/// The entries of a document whose lines are not in the files that Grafana has read last, or not in some that were published
+/// since: of those it may have read a part.
+pub(super) fn changed(document: &Node, files: &[File], published: &[Earlier]) -> BTreeSet<Entry> {
+    let since =
+        published.iter().rposition(|earlier| earlier.is_read).and_then(|index| published.get(index..));
+    let had: Vec<_> = since.unwrap_or_default().iter().map(lists).collect();
     let mut changed = BTreeSet::new();
     for (list, items) in files.iter().flat_map(|file| items(&file.content)) {
         let Some(name) =
@@ -28,13 +27,25 @@ pub(super) fn changed(document: &Node, files: &[File], before: &[Secret]) -> BTr
         };
         let entries = document.get(name).and_then(Node::as_list).unwrap_or_default();
         for (entry, item) in entries.iter().zip(items) {
-            if had.get(list).is_none_or(|had| !had.contains(item)) {
+            let had_it =
+                |had: &BTreeMap<&[u8], BTreeSet<&[u8]>>| had.get(list).is_some_and(|had| had.contains(item));
+            if had.is_empty() || !had.iter().all(had_it) {
                 let alone = [(name.to_owned(), Node::List(vec![entry.clone()]))];
                 changed.extend(Inventory::of(&Node::Map(alone.into())).0);
             }
         }
     }
     changed
+}
+
+/// The items of all lists that were published at once.
+fn lists(earlier: &Earlier) -> BTreeMap<&[u8], BTreeSet<&[u8]>> {
+    let mut lists = BTreeMap::<_, BTreeSet<_>>::new();
+    // To compare whole items.
+    for (list, items) in earlier.files.iter().flat_map(|file| items(file.expose())) {
+        lists.entry(list).or_default().extend(items);
+    }
+    lists
 }
 
 /// The lines of a list's items.

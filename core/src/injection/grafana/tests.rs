@@ -85,8 +85,8 @@ impl Scene {
 
     /// After this was published.
     fn after(mut self, made: &Made, is_read: bool) -> Self {
-        self.around.published = made.files.iter().map(|file| Secret::new(file.content.to_vec())).collect();
-        self.around.is_read = is_read;
+        let files = made.files.iter().map(|file| Secret::new(file.content.to_vec())).collect();
+        self.around.published.push(Earlier { files, is_read });
         self
     }
 
@@ -301,6 +301,30 @@ fn what_leaves_gets_a_tombstone_until_grafana_has_read_it() {
     assert!(third.tombstones.0.is_empty());
     // It comes back before Grafana has read that it left.
     assert!(Scene::new().after(&first, false).made().tombstones.0.is_empty());
+}
+
+/// Guard: all that was published counts, not only the last of it.
+#[test]
+fn what_was_left_out_before_it_left_is_deleted_and_what_was_deleted_stays_so() {
+    let first = Scene::new().made();
+    let without = Scene::new().after(&first, true).without("header").made();
+    let left = |scene: Scene| scene.set("/datasources", json!([]));
+    let scene = || left(Scene::new().after(&first, true).after(&without, true));
+    let gone = Inventory([entry(EntryKind::Datasource, "prom")].into());
+    let third = scene().made();
+    assert_eq!(third.tombstones, gone);
+    let fourth = left(scene().after(&third, true)).made();
+    assert!(fourth.tombstones.0.is_empty());
+    let fifth = left(scene().after(&third, true).after(&fourth, false)).made();
+    assert!(fifth.tombstones.0.is_empty(), "its tombstone has done its work");
+}
+
+#[test]
+fn what_was_published_and_perhaps_not_read_is_written_again() {
+    let (first, second) = (Scene::new().made(), Scene::new().with("header", "other").made());
+    let scene = Scene::new().after(&first, true).after(&second, false);
+    assert_eq!(scene.made().changed, [entry(EntryKind::Datasource, "prom")].into());
+    assert_eq!(Scene::new().after(&first, false).made().changed.len(), 5, "nobody knows what was read");
 }
 
 #[test]

@@ -135,6 +135,8 @@ impl Live {
                         file: String::new(),
                         keys: BTreeSet::new(),
                         rolled_back: older(&object.spec, &status.keys),
+                        reloaded: false,
+                        warnings: Vec::new(),
                         reason,
                         message: told.message.clone(),
                     });

@@ -114,6 +114,7 @@ impl Demo<'_> {
             rollback: RollbackPolicy::Warn,
             cluster_scope: ClusterScopePolicy::Deny,
             stores: stores::Options::default(),
+            reload: false,
             force: false,
         };
         let options = Options::of(vec![self.path("keys/prod-eu.txt")]);

@@ -5,10 +5,11 @@
 //! ```
 //! Every look reads everything, decides with [`plan::plan`], writes what the plan says and lets [`plan::report`] turn the
 //! outcome into the status that the next look reads. ExternalSecrets go the same way by [`waxwing_core::external::plan`],
-//! with stores between ([`pull`]). There is no API server, so a few things have no meaning here and
+//! with stores between ([`pull`]). Injections come last, because they take what the others give ([`inject`]). There is no API server, so a few things have no meaning here and
 //! are left out on purpose: generations and uids of objects, immutability (it is written into the Secret for whoever
 //! applies it), adoption, and owner references.
 
+mod inject;
 mod output;
 mod place;
 mod pull;
@@ -54,6 +55,8 @@ pub(crate) struct Job {
     pub(crate) cluster_scope: ClusterScopePolicy,
     /// How stores are reached.
     pub(crate) stores: stores::Options,
+    /// Tell the readers of injections' files that there is something new.
+    pub(crate) reload: bool,
     /// Write even where opened values could be committed, or where another directory was rendered to.
     pub(crate) force: bool,
 }
@@ -66,6 +69,8 @@ pub(crate) struct Renderer {
     memory: BTreeMap<Key, Memory>,
     /// The same of ExternalSecrets.
     pulls: BTreeMap<Key, external::Memory>,
+    /// What stores gave to injections.
+    fetched: inject::Fetched,
     /// The directories that stores read.
     directories: BTreeSet<PathBuf>,
     _lock: Lock,
@@ -79,9 +84,9 @@ impl Renderer {
         let output = Output::new(folder, job.layout);
         output.clean()?;
         let state = State::read(output.folder(), &source, job.force, context)?;
-        let (memory, pulls, directories) = Default::default();
+        let (memory, pulls, fetched, directories) = Default::default();
         let job = Job { source, ..job };
-        Ok(Self { job, output, state, memory, pulls, directories, _lock: lock })
+        Ok(Self { job, output, state, memory, pulls, fetched, directories, _lock: lock })
     }
 
     /// Looks at everything once. One that fails is told in its row, and hides no other.
@@ -100,7 +105,10 @@ impl Renderer {
             let file = objects.first().map(|object| object.file.as_path());
             rows.push(row.unwrap_or_else(|failure| Row::failed(key, file, &failure)));
         }
-        rows.extend(self.pull(&mut source, identities, now)?);
+        if let Some(around) = self.around(&mut source)? {
+            rows.extend(self.pull(&source, &around, identities, now));
+            rows.extend(self.inject(&source, &around, identities, now));
+        }
         // A resource that cannot be read may be the very one whose Secret would be removed.
         if source.problems.is_empty() {
             rows.extend(self.remove_others(&source, &before)?);
@@ -156,7 +164,7 @@ impl Renderer {
     }
 
     /// Removes the files of Secrets that are ours and that no manifest gives any more. `before` is what ExternalSecrets
-    /// gave before this look.
+    /// and injections gave before this look.
     fn remove_others(&mut self, source: &Source, before: &BTreeMap<Key, Given>) -> Result<Vec<Row>> {
         let now = self.state.targets();
         let mut rows = Vec::new();
@@ -166,9 +174,9 @@ impl Renderer {
             let (ours, wanted) = if kind == plan::KIND {
                 (holder == key, source.objects.contains_key(&key))
             } else {
-                let given = before.get(&key).filter(|given| given.by == holder);
-                let is_there = source.external.contains_key(&holder);
-                let wanted = is_there && now.get(&key).is_some_and(|given| given.by == holder);
+                let is_its = |given: &&Given| given.kind == kind && given.by == holder;
+                let given = before.get(&key).filter(is_its);
+                let wanted = source.has(&kind, &holder) && now.get(&key).filter(is_its).is_some();
                 (wanted || given.is_some_and(|given| !given.stays), wanted)
             };
             let moved = layout != self.job.layout && self.output.read(&key)?.is_some();
@@ -178,7 +186,7 @@ impl Renderer {
             self.output.remove(layout, &key)?;
             rows.push(Row::removed(&key));
         }
-        self.state.keep(&source.objects, &source.external);
+        self.state.keep(source);
         self.memory.retain(|key, _| source.objects.contains_key(key));
         self.pulls.retain(|key, _| source.external.contains_key(key));
         Ok(rows)

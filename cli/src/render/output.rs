@@ -70,6 +70,16 @@ struct Part {
     private: bool,
 }
 
+/// What became of a Secret that was written.
+pub(super) struct Put {
+    /// Its version from now on.
+    pub(super) version: String,
+    /// Whether any byte is another.
+    pub(super) changed: bool,
+    /// The keys whose values are others.
+    pub(super) keys: BTreeSet<DataKey>,
+}
+
 /// The layout and the place of a unit, with kind and name of its owner.
 pub(super) type Owned = (Layout, Key, (String, String));
 
@@ -167,17 +177,29 @@ impl Output {
                 return Err(Failure::new("this is no way to write a whole Secret"));
             }
         };
-        let new = Unit::of(produced, self.layout, key)?;
-        let nothing = Unit::default();
-        let old = old.unwrap_or(&nothing);
-        let changed = self.replace(old, &new)?;
-        let (uid, resource_version) = (uid(key), new.version(identities));
+        let Put { version: resource_version, changed, keys } = self.put(key, produced, old, identities)?;
+        let uid = uid(key);
         let outcome = if created {
             Outcome::Created { uid, resource_version }
         } else {
             Outcome::Applied { uid, resource_version, changed }
         };
-        Ok((outcome, old.differences(&new)))
+        Ok((outcome, keys))
+    }
+
+    /// Writes a whole Secret in the place of the old one.
+    pub(super) fn put(
+        &self,
+        key: &Key,
+        produced: &Produced,
+        old: Option<&Unit>,
+        identities: &Identities,
+    ) -> Result<Put> {
+        let new = Unit::of(produced, self.layout, key)?;
+        let nothing = Unit::default();
+        let old = old.unwrap_or(&nothing);
+        let changed = self.replace(old, &new)?;
+        Ok(Put { version: new.version(identities), changed, keys: old.differences(&new) })
     }
 
     /// Writes the parts that differ, the mark first, and removes those that are no more.
@@ -308,7 +330,7 @@ impl Unit {
     /// Kind and name of its owner, as it says itself.
     fn owner(&self) -> Option<(String, String)> {
         let (kind, name) = self.annotations.get(names::OWNED_BY)?.split_once('/')?;
-        let is_known = kind == KIND || kind == external::KIND;
+        let is_known = [KIND, external::KIND].contains(&kind) || super::inject::KINDS.contains(&kind);
         is_known.then(|| (kind.to_owned(), name.to_owned()))
     }
 
@@ -317,13 +339,23 @@ impl Unit {
         self.owner().is_some_and(|owner| (owner.0.as_str(), owner.1.as_str()) == (kind, name))
     }
 
+    /// Whether what stands here is no Secret of anybody.
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged
+    }
+
+    /// One of its values.
+    pub(super) fn value(&self, key: &str) -> Option<&Secret> {
+        self.values.get(&key.parse::<DataKey>().ok()?)
+    }
+
     /// Its values.
     pub(super) fn values(&self) -> impl Iterator<Item = (String, Secret)> {
         self.values.iter().map(|(key, value)| (key.to_string(), value.clone()))
     }
 
     /// The same for the same bytes and modes, and unlike for any others.
-    fn version(&self, identities: &Identities) -> String {
+    pub(super) fn version(&self, identities: &Identities) -> String {
         let Some(identity) = identities.iter().next() else { return String::new() };
         let mut message =
             Zeroizing::new(Vec::with_capacity(self.parts.values().map(|part| part.bytes.len() + 600).sum()));

@@ -27,16 +27,18 @@ use crate::{
     stores::{Reach, runtime},
 };
 
+/// Stores, and everything else that objects refer to by name.
+pub(super) struct Around {
+    pub(super) reach: Reach,
+    /// The loops of brokers end with it.
+    pub(super) runtime: Runtime,
+}
+
 impl Renderer {
-    /// Brings every Secret that ExternalSecrets give to what stores have now.
-    pub(super) fn pull(
-        &mut self,
-        source: &mut Source,
-        identities: &Identities,
-        now: i64,
-    ) -> Result<Vec<Row>> {
-        if source.external.is_empty() {
-            return Ok(Vec::new());
+    /// What ExternalSecrets and injections refer to; nothing where there is neither.
+    pub(super) fn around(&mut self, source: &mut Source) -> Result<Option<Around>> {
+        if source.external.is_empty() && source.injections.is_empty() {
+            return Ok(None);
         }
         let mut manifests = std::mem::take(&mut source.manifests);
         let wanted = manifests.referenced(self.job.stores.operator_namespace());
@@ -52,27 +54,34 @@ impl Renderer {
             }
         }
         self.directories = manifests.directories().map(std::path::Path::to_owned).collect();
-        let reach = Reach::new(manifests, &self.job.stores);
-        // The loops of brokers end with it.
-        let runtime = runtime()?;
+        Ok(Some(Around { reach: Reach::new(manifests, &self.job.stores), runtime: runtime()? }))
+    }
+
+    /// Brings every Secret that ExternalSecrets give to what stores have now.
+    pub(super) fn pull(
+        &mut self,
+        source: &Source,
+        around: &Around,
+        identities: &Identities,
+        now: i64,
+    ) -> Vec<Row> {
         let mut rows = Vec::new();
         for (key, objects) in &source.external {
             let row = match objects.as_slice() {
-                [object] => self.pull_one(key, object, &reach, &runtime, identities, now),
+                [object] => self.pull_one(key, object, around, identities, now),
                 several => Ok(Row::twice(key, several.iter().map(|object| &object.file))),
             };
             let file = objects.first().map(|object| object.file.as_path());
             rows.push(row.unwrap_or_else(|failure| Row::failed(key, file, &failure)));
         }
-        Ok(rows)
+        rows
     }
 
     fn pull_one(
         &mut self,
         key: &Key,
         object: &External,
-        reach: &Reach,
-        runtime: &Runtime,
+        Around { reach, runtime }: &Around,
         identities: &Identities,
         now: i64,
     ) -> Result<Row> {

@@ -1,4 +1,4 @@
-//! What one look found about one SealedSecret or ExternalSecret: a row of the output.
+//! What one look found about one SealedSecret, ExternalSecret or injection: a row of the output.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,8 @@ use std::{
 use serde::Serialize;
 use waxwing_core::{
     external::plan as external,
-    plan::{Finding, Outcome, Plan, Report},
+    injection::Fault,
+    plan::{self, Finding, Outcome, Plan, Report},
     seal::DataKey,
 };
 use waxwing_crds::Reason;
@@ -22,6 +23,8 @@ use crate::error::{Exit, Failure};
 pub(crate) enum What {
     /// The Secret was made.
     Created,
+    /// It is written, with less than it should have: a credential cannot be had.
+    Degraded,
     /// It could not be written, or read.
     Failed,
     /// It was refused before and is right now, unchanged.
@@ -47,6 +50,7 @@ impl What {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",
+            Self::Degraded => "degraded",
             Self::Failed => "failed",
             Self::Recovered => "recovered",
             Self::Refused => "refused",
@@ -76,6 +80,12 @@ pub(crate) struct Row {
     /// The keys whose values are older than ones already seen.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) rolled_back: BTreeSet<String>,
+    /// Whether its reader was told that there is something new.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) reloaded: bool,
+    /// What somebody should know, though nothing is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
     /// Why, where something is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<&'static str>,
@@ -149,6 +159,35 @@ impl Row {
         Self { what, keys, ..row }
     }
 
+    /// The same of an injection; `key` is its Secret.
+    pub(super) fn injected(key: &Key, file: &Path, what: What) -> Self {
+        Self::of(what, key, file)
+    }
+
+    /// An injection that is refused.
+    pub(super) fn refused(key: &Key, file: &Path, fault: &Fault) -> Self {
+        let mut row = Self::of(What::Refused, key, file);
+        row.because(fault.reason, &fault.message);
+        row
+    }
+
+    /// Says what is wrong, and what to do.
+    pub(super) fn because(&mut self, reason: Reason, what: &str) {
+        self.reason = Some(reason.as_str());
+        let with_advice = what
+            .strip_suffix(reason.advice())
+            .map_or_else(|| plan::with_advice(what, reason), |_| what.to_owned());
+        self.message = in_files(reason, &with_advice);
+    }
+
+    /// Says that the reader of what was written could not be told.
+    pub(super) fn not_reloaded(&mut self, what: &str) {
+        self.what = What::Failed;
+        let before = std::mem::take(&mut self.message);
+        let before = if before.is_empty() { before } else { format!("{before} ") };
+        self.message = format!("{before}written, but spec.target.reload.url was not told: {what}");
+    }
+
     /// Two manifests of one name: which one is meant is not ours to choose.
     pub(super) fn twice<'a>(key: &Key, files: impl Iterator<Item = &'a PathBuf> + Clone) -> Self {
         let first = files.clone().next().map_or(Path::new(""), PathBuf::as_path);
@@ -174,24 +213,37 @@ impl Row {
             message: problem.message.clone(),
             keys: BTreeSet::new(),
             rolled_back: BTreeSet::new(),
+            reloaded: false,
+            warnings: Vec::new(),
             reason: None,
         }
     }
 
     fn of(what: What, key: &Key, file: &Path) -> Self {
-        let (keys, rolled_back) = Default::default();
+        let (keys, rolled_back, warnings, message) = Default::default();
         let (secret, file) = (key.to_string(), file.display().to_string());
-        Self { what, secret, file, keys, rolled_back, reason: None, message: String::new() }
+        Self { what, secret, file, keys, rolled_back, reloaded: false, warnings, reason: None, message }
+    }
+
+    /// Whether there is something to tell.
+    pub(crate) fn is_news(&self) -> bool {
+        self.what != What::Unchanged
+            || self.reloaded
+            || !(self.rolled_back.is_empty() && self.warnings.is_empty())
     }
 
     /// Whether something is wrong that the exit code tells.
     pub(crate) fn is_wrong(&self) -> bool {
-        matches!(self.what, What::Failed | What::Refused | What::Unreadable)
+        matches!(self.what, What::Degraded | What::Failed | What::Refused | What::Unreadable)
     }
 
     /// With what to exit if everything ended so.
     pub(crate) fn exit(&self) -> Exit {
-        if self.reason == Some(Reason::NoMatchingKey.as_str()) { Exit::CannotOpen } else { Exit::Error }
+        match self.what {
+            What::Degraded => Exit::Partly,
+            _ if self.reason == Some(Reason::NoMatchingKey.as_str()) => Exit::CannotOpen,
+            _ => Exit::Error,
+        }
     }
 
     /// One line for people.
@@ -205,6 +257,12 @@ impl Row {
         if !self.message.is_empty() {
             let reason = self.reason.map(|reason| format!("{reason}: ")).unwrap_or_default();
             line.push_str(&format!(": {reason}{}", self.message));
+        }
+        if self.reloaded {
+            line.push_str("; reloaded");
+        }
+        if !self.warnings.is_empty() {
+            line.push_str(&format!("; warning: {}", self.warnings.join("; ")));
         }
         if !self.rolled_back.is_empty() {
             line.push_str(&format!("; RolledBack: older than before: {}", join(&self.rolled_back)));
@@ -223,6 +281,12 @@ fn in_files(reason: Reason, message: &str) -> String {
         }
         Reason::EndpointRefused => {
             "Use a Service of the same namespace, or allow the host with --allow-endpoint."
+        }
+        Reason::CredentialUnresolved | Reason::CredentialStale => {
+            "Put the Secret, plain or sealed, or the store into the directory, or look why it gives nothing."
+        }
+        Reason::DocumentMissing => {
+            "Put the ConfigMap or the Secret into the directory, or correct `configFrom`."
         }
         Reason::Conflict => "Move that file away, or choose another name or folder.",
         Reason::OwnershipContested => "Find out who writes the file, and stop it.",

@@ -1,5 +1,5 @@
-//! The directory that is rendered: every SealedSecret and ExternalSecret in it with the stores, and what could not be
-//! read.
+//! The directory that is rendered: every SealedSecret, ExternalSecret and injection in it with the stores, and what could
+//! not be read.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,12 +9,16 @@ use std::{
 
 use serde_json::Value;
 use waxwing_core::{
+    external::plan as external,
     plan::{is_namespace, is_object_name},
     yaml::{self, Document},
 };
-use waxwing_crds::{ExternalSecret, ExternalSecretSpec, SealedSecret, SealedSecretSpec, names};
+use waxwing_crds::{
+    AlertmanagerInjectionSpec, ExternalSecret, ExternalSecretSpec, SealedSecret, SealedSecretSpec, names,
+};
 use zeroize::Zeroizing;
 
+use super::inject;
 use crate::{
     error::{Explain, Result},
     sealed_file::{contains, is_sealed_secret, list_items},
@@ -60,6 +64,20 @@ pub(crate) struct External {
     pub(super) spec: std::result::Result<ExternalSecretSpec, String>,
 }
 
+/// One injection as it stands in a file.
+pub(crate) struct Injection {
+    pub(super) file: PathBuf,
+    pub(super) annotations: BTreeMap<String, String>,
+    /// The spec, or which field is not of its type.
+    pub(super) spec: std::result::Result<InjectionSpec, String>,
+}
+
+/// A spec of one of the kinds of injections.
+pub(crate) enum InjectionSpec {
+    /// For Alertmanager.
+    Alertmanager(Box<AlertmanagerInjectionSpec>),
+}
+
 /// Something of ours that cannot be read, or cannot be told by name.
 pub(super) struct Problem {
     pub(super) file: PathBuf,
@@ -73,6 +91,8 @@ pub(super) struct Source {
     /// By name; more than one of a name is a fault of all of them.
     pub(super) objects: BTreeMap<Key, Vec<Sealed>>,
     pub(super) external: BTreeMap<Key, Vec<External>>,
+    /// By kind and name.
+    pub(super) injections: BTreeMap<(&'static str, Key), Vec<Injection>>,
     /// Stores.
     pub(super) manifests: Manifests,
     pub(super) problems: Vec<Problem>,
@@ -98,7 +118,8 @@ impl Source {
         Ok(source)
     }
 
-    /// Reads the Secrets and ConfigMaps that stores refer to, and Namespaces. What cannot be read is none of them.
+    /// Reads the Secrets and ConfigMaps that stores refer to, and Namespaces; with injections all Secrets, because a document
+    /// that one takes from elsewhere may refer to any. What cannot be read is none of them.
     pub(super) fn referable(
         &self,
         folder: &Path,
@@ -109,7 +130,8 @@ impl Source {
         for (file, _) in listing(folder, output)? {
             let Ok(bytes) = fs::read(&file).map(Zeroizing::new) else { continue };
             let has = |word: &str| contains(&bytes, word.as_bytes());
-            let is_wanted = || has("Secret") && wanted.iter().any(|(_, name)| has(name));
+            let all = !self.injections.is_empty();
+            let is_wanted = || has("Secret") && (all || wanted.iter().any(|(_, name)| has(name)));
             if !(has("ConfigMap") || has("Namespace") || is_wanted()) {
                 continue;
             }
@@ -122,6 +144,14 @@ impl Source {
             }
         }
         Ok(())
+    }
+
+    /// Whether there is an ExternalSecret, or an injection, of this kind and name.
+    pub(super) fn has(&self, kind: &str, key: &Key) -> bool {
+        if kind == external::KIND {
+            return self.external.contains_key(key);
+        }
+        self.injections.keys().any(|(known, name)| *known == kind && name == key)
     }
 
     fn file(&mut self, folder: &Path, file: &Path, bytes: Vec<u8>) {
@@ -151,6 +181,10 @@ impl Source {
                 self.object(file, document.line, value, typed);
             } else if value["kind"] == "ExternalSecret" && stores::is_ours(value) {
                 self.external(file, document.line, value);
+            } else if let Some(kind) = inject::KINDS.into_iter().find(|kind| value["kind"] == *kind)
+                && stores::is_ours(value)
+            {
+                self.injection(file, document.line, kind, value);
             } else {
                 self.manifests.store(folder, file, document.line, value);
             }
@@ -171,6 +205,25 @@ impl Source {
             Err(error) => (BTreeMap::new(), Err(error.to_string())),
         };
         self.external.entry(key).or_default().push(External { file: file.to_owned(), annotations, spec });
+    }
+
+    fn injection(&mut self, file: &Path, line: usize, kind: &'static str, value: &Value) {
+        let text = |field: &str| value["metadata"][field].as_str().unwrap_or_default();
+        let Some(key) = Key::new(text("namespace"), text("name")) else {
+            let what = "an injection's namespace or name is missing, or not one that Kubernetes takes";
+            return self.problem(file, line, what);
+        };
+        let spec = if value["apiVersion"] == names::API_VERSION {
+            inject::read(kind, &value["spec"])
+        } else {
+            Err(format!("apiVersion is not {}", names::API_VERSION))
+        };
+        let annotations = value["metadata"]["annotations"].as_object().into_iter().flatten();
+        let annotations =
+            annotations.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
+        let annotations = annotations.collect();
+        let injection = Injection { file: file.to_owned(), annotations, spec };
+        self.injections.entry((kind, key)).or_default().push(injection);
     }
 
     fn object(
@@ -217,7 +270,7 @@ impl Source {
 }
 
 /// The kinds that are looked for.
-const KINDS: [&str; 3] = ["SealedSecret", "ExternalSecret", "SecretStore"];
+const KINDS: [&str; 4] = ["SealedSecret", "ExternalSecret", "SecretStore", "Injection"];
 
 /// Every `.yaml`, `.yml` and `.json` file below a folder, in order; hidden files and folders, links to folders and `skip`
 /// are passed over. What goes away meanwhile is not there.

@@ -1,5 +1,5 @@
-//! What is known between two runs: the status of each SealedSecret and ExternalSecret, as the operator would write it, in one file in the
-//! output directory. No values, and no more trusted than a status is: a forged one costs work, and skips no check.
+//! What is known between two runs: the status of each SealedSecret and ExternalSecret, as the operator would write it, and
+//! what injections have given, in one file in the output directory. No values, and no more trusted than a status is: a forged one costs work, and skips no check.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,10 +8,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use waxwing_core::external::{Creation, Spec};
+use waxwing_core::external::{Creation, Spec, plan as external};
 use waxwing_crds::{ExternalSecretStatus, SealedSecretStatus};
 
-use super::Key;
+use super::{Key, inject::KINDS, source::Source};
 use crate::{
     args::Context,
     error::{Explain, Failure, Result},
@@ -34,6 +34,9 @@ pub(super) struct State {
     /// The same of ExternalSecrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     external: BTreeMap<String, Pulled>,
+    /// What injections have given, by `KIND/NAMESPACE/NAME`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    injections: BTreeMap<String, Injected>,
     #[serde(skip)]
     changed: bool,
 }
@@ -51,11 +54,32 @@ pub(super) struct Pulled {
     pub(super) status: ExternalSecretStatus,
 }
 
-/// Whose a Secret is that an ExternalSecret gives.
+/// What is known of an injection.
+#[derive(Clone, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Injected {
+    /// The name of its Secret.
+    pub(super) target: String,
+    /// Whether the Secret stays when the injection goes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) stays: bool,
+    /// The version of what was written.
+    pub(super) version: String,
+    /// Which references gave the texts in it, by place: where a credential's last good value stands.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) held: BTreeMap<String, String>,
+    /// The version that its reader was told of.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) told: String,
+}
+
+/// Whose a Secret is that an ExternalSecret or an injection gives.
 pub(super) struct Given {
-    /// The ExternalSecret.
+    /// The kind of that.
+    pub(super) kind: &'static str,
+    /// Its name.
     pub(super) by: Key,
-    /// Whether it stays without it.
+    /// Whether the Secret stays without it.
     pub(super) stays: bool,
 }
 
@@ -112,24 +136,49 @@ impl State {
         self.changed = true;
     }
 
-    /// Every Secret that an ExternalSecret gives, as far as is known.
+    pub(super) fn injected(&self, kind: &str, key: &Key) -> Injected {
+        self.injections.get(&format!("{kind}/{key}")).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn set_injected(&mut self, kind: &str, key: &Key, now: Injected) {
+        let name = format!("{kind}/{key}");
+        if self.injections.get(&name) != Some(&now) {
+            self.injections.insert(name, now);
+            self.changed = true;
+        }
+    }
+
+    /// Every Secret that an ExternalSecret or an injection gives, as far as is known.
     pub(super) fn targets(&self) -> BTreeMap<Key, Given> {
-        let given = self.external.iter().filter_map(|(by, pulled)| {
+        let pulled = self.external.iter().filter_map(|(by, pulled)| {
             let (namespace, name) = by.split_once('/')?;
             let by = Key::new(namespace, name)?;
-            Some((Key::new(namespace, &pulled.target)?, Given { by, stays: pulled.stays }))
+            let given = Given { kind: external::KIND, by, stays: pulled.stays };
+            Some((Key::new(namespace, &pulled.target)?, given))
         });
-        given.collect()
+        let injected = self.injections.iter().filter_map(|(by, injected)| {
+            let (kind, by) = by.split_once('/')?;
+            let kind = KINDS.into_iter().find(|known| *known == kind)?;
+            let (namespace, name) = by.split_once('/')?;
+            let by = Key::new(namespace, name)?;
+            let given = Given { kind, by, stays: injected.stays };
+            Some((Key::new(namespace, &injected.target)?, given))
+        });
+        pulled.chain(injected).collect()
     }
 
     /// Forgets all others: what is made anew later begins anew, as in a cluster.
-    pub(super) fn keep<S, E>(&mut self, sealed: &BTreeMap<Key, S>, external: &BTreeMap<Key, E>) {
-        let before = self.objects.len() + self.external.len();
-        let sealed: BTreeSet<String> = sealed.keys().map(ToString::to_string).collect();
+    pub(super) fn keep(&mut self, source: &Source) {
+        let count = |state: &Self| state.objects.len() + state.external.len() + state.injections.len();
+        let before = count(self);
+        let sealed: BTreeSet<String> = source.objects.keys().map(ToString::to_string).collect();
         self.objects.retain(|key, _| sealed.contains(key));
-        let external: BTreeSet<String> = external.keys().map(ToString::to_string).collect();
+        let external: BTreeSet<String> = source.external.keys().map(ToString::to_string).collect();
         self.external.retain(|key, _| external.contains(key));
-        self.changed |= self.objects.len() + self.external.len() != before;
+        let injections: BTreeSet<String> =
+            source.injections.keys().map(|(kind, key)| format!("{kind}/{key}")).collect();
+        self.injections.retain(|key, _| injections.contains(key));
+        self.changed |= count(self) != before;
     }
 
     /// Writes the file, if anything changed.

@@ -1,5 +1,6 @@
 //! Each test renders a folder of its own.
 
+mod injected;
 mod place;
 mod pulled;
 mod refused;
@@ -40,6 +41,7 @@ struct Scene {
     layout: Layout,
     rollback: RollbackPolicy,
     cluster_scope: ClusterScopePolicy,
+    reload: bool,
     force: bool,
 }
 
@@ -54,6 +56,7 @@ impl Scene {
             layout: Layout::Yaml,
             rollback: RollbackPolicy::Warn,
             cluster_scope: ClusterScopePolicy::Deny,
+            reload: false,
             force: false,
         }
     }
@@ -84,6 +87,7 @@ impl Scene {
             rollback: self.rollback,
             cluster_scope: self.cluster_scope,
             stores: stores::Options::default(),
+            reload: self.reload,
             force: self.force,
         }
     }

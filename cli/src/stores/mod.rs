@@ -27,7 +27,7 @@ use waxwing_crds::{
 use zeroize::Zeroizing;
 
 pub(crate) use options::Options;
-pub(crate) use reach::{Reach, missing_feature, runtime};
+pub(crate) use reach::{InNamespace, Reach, missing_feature, runtime};
 
 /// A namespace and a name.
 type Key = (String, String);
@@ -149,6 +149,16 @@ impl Manifests {
         values: impl Iterator<Item = (String, Secret)>,
     ) {
         self.secrets.entry((namespace.to_owned(), name.to_owned())).or_default().extend(values);
+    }
+
+    /// The keys of a plain Secret, where a manifest gives it.
+    pub(crate) fn secret_of(&self, namespace: &str, name: &str) -> Option<&BTreeMap<String, Secret>> {
+        self.secrets.get(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// The keys of a ConfigMap, where a manifest gives it.
+    pub(crate) fn config_map_of(&self, namespace: &str, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.config_maps.get(&(namespace.to_owned(), name.to_owned()))
     }
 
     /// Every Secret that a store refers to.

@@ -20,12 +20,12 @@ use crate::{
     error::{Exit, Result},
     identities::Options,
     printer::{Format, Printer},
-    render::{INTERVAL, Job, Layout, Renderer, Row, What, watch},
+    render::{INTERVAL, Job, Layout, Renderer, Row, watch},
     stores,
 };
 
-/// Open every SealedSecret below a directory into Secret files, and pull every ExternalSecret, as the operator does it in
-/// a cluster.
+/// Open every SealedSecret below a directory into Secret files, pull every ExternalSecret, and put credentials into every
+/// configuration that an injection describes, as the operator does it in a cluster.
 ///
 /// Hand edits of the Secrets are repaired, removed keys and resources leave, and one that is refused keeps its last good
 /// Secret. Files that are not Waxwing's are never touched. What the output directory knows between two runs (no values)
@@ -35,9 +35,13 @@ use crate::{
 /// are reached with the credentials that they name, or else with your own. Every run asks them for the present values;
 /// with --watch they are asked again when the refresh interval has passed, and a store that is a directory at every
 /// change. A relative path of such a directory begins where the manifests lie.
+///
+/// An AlertmanagerInjection takes its credentials from those Secrets, from plain ones in the directory and from stores.
+/// With --layout files its configuration is a file that Alertmanager can read, and --reload tells Alertmanager of a new one.
+/// What Alertmanager would refuse is not written; the last good file stays.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  waxwing render deploy --into /run/secrets\n  waxwing render deploy --into /run/secrets --watch"
+    after_help = "Examples:\n  waxwing render deploy --into /run/secrets\n  waxwing render deploy --into /run/secrets --watch\n  waxwing render deploy --into /etc/alertmanager --layout files --reload"
 )]
 pub(crate) struct Args {
     /// The directory with the manifests
@@ -54,6 +58,9 @@ pub(crate) struct Args {
     /// Go on until Ctrl-C, and look again at every change
     #[arg(long, conflicts_with = "once")]
     watch: bool,
+    /// Post to spec.target.reload.url of an injection when its file has changed, so that its reader loads it
+    #[arg(long)]
+    reload: bool,
     /// What to do about a value that is older than one already seen
     #[arg(long, value_name = "POLICY", default_value = "warn")]
     rollback: Rollback,
@@ -99,6 +106,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             ClusterScopePolicy::Deny
         },
         stores: args.stores,
+        reload: args.reload,
         force: args.force,
     };
     let identities = args.identities.load(context)?;
@@ -141,7 +149,7 @@ fn tell(rows: &[Row], format: Format, context: &Context) -> Result {
         Format::Json => context.printer.json(&rows)?,
         Format::Text => {
             for row in rows {
-                if row.what != What::Unchanged || !row.rolled_back.is_empty() {
+                if row.is_news() {
                     context.printer.line(row.line())?;
                 }
             }
@@ -158,7 +166,7 @@ fn summary(rows: &[Row], printer: &Printer) {
     }
     let counts: Vec<String> = counts.iter().map(|(what, count)| format!("{count} {what}")).collect();
     printer.note(if counts.is_empty() {
-        "there is no SealedSecret and no ExternalSecret".to_owned()
+        "there is no SealedSecret, no ExternalSecret and no injection".to_owned()
     } else {
         counts.join(", ")
     });
@@ -170,6 +178,7 @@ fn exit(rows: &[Row]) -> Exit {
         None => Exit::Done,
         Some(_) if !right.is_empty() => Exit::Partly,
         Some(first) if wrong.iter().all(|row| row.exit() == first) => first,
+        Some(_) if wrong.iter().any(|row| row.exit() == Exit::Partly) => Exit::Partly,
         Some(_) => Exit::Error,
     }
 }

@@ -14,12 +14,13 @@ use waxwing_providers::Rules;
 use crate::{
     events::Events,
     flags::Flags,
+    inject::{ForAlertmanager, Inject, OfTeam},
     lease::Leadership,
     memories::Memories,
     metrics::{Counts, Metrics, SEALED_SECRET},
     pull::{EXTERNAL_SECRET, Pull},
     queue::{Class, Queue},
-    records::{SealedRecord, SecretRecord},
+    records::{SealedRecord, SecretRecord, Served},
     ring::Ring,
     source::Sources,
     store::{ObjectKey, Store},
@@ -47,6 +48,8 @@ pub struct Context {
     pub(crate) sources: Sources,
     /// What is known of stores and ExternalSecrets.
     pub pull: Pull,
+    /// What is known of injections.
+    pub inject: Inject,
     /// Places for those who write what they have fetched.
     pub(crate) writes: Semaphore,
     /// What is measured.
@@ -76,6 +79,7 @@ impl Context {
             memories: Memories::default(),
             sources: Sources::default(),
             pull: Pull::new(Rules::new(flags.allow_endpoints.iter().cloned().collect())),
+            inject: Inject::new(),
             writes: Semaphore::new(flags.concurrency.into()),
             metrics: Arc::new(Metrics::new()),
             events,
@@ -120,15 +124,21 @@ impl Context {
             leader: self.leadership.is_held(),
             ..Counts::default()
         };
-        let (mut external, mut stores, mut cluster) = ([0, 0], [0, 0], [0, 0]);
+        let (mut external, mut stores, mut cluster, mut injections, mut teams) =
+            ([0; 2], [0; 2], [0; 2], [0; 2], [0; 2]);
         let tally = |counts: &mut [i64; 2], ready: bool| counts[usize::from(!ready)] += 1;
         self.pull.external.each(|_, record| tally(&mut external, record.is_ready()));
         self.pull.secret_stores.each(|_, record| tally(&mut stores, record.is_ready()));
         self.pull.cluster_stores.each(|_, record| tally(&mut cluster, record.is_ready()));
-        counts.others = [
+        self.inject.alertmanager.each(|_, record| tally(&mut injections, record.is_ready()));
+        self.inject.receivers.each(|_, record| tally(&mut teams, record.is_ready()));
+        counts.injections = self.inject.counts();
+        counts.others = vec![
             (EXTERNAL_SECRET, external[0], external[1]),
             ("SecretStore", stores[0], stores[1]),
             ("ClusterSecretStore", cluster[0], cluster[1]),
+            (ForAlertmanager::KIND, injections[0], injections[1]),
+            (OfTeam::KIND, teams[0], teams[1]),
         ];
         counts.oldest_refresh = self.pull.memories.oldest(now);
         for (class, waiting) in self.pull.queue.waiting().into_iter().enumerate() {

@@ -11,6 +11,7 @@ pub mod flags;
 mod harden;
 mod http;
 mod identities;
+pub mod inject;
 mod key_ring;
 pub mod lease;
 mod logs;

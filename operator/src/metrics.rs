@@ -3,7 +3,7 @@
 //! What is a count of objects is computed from the caches when it is asked for, so it cannot outlive them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Mutex, PoisonError, atomic::AtomicU64},
     time::Duration,
@@ -16,7 +16,7 @@ use prometheus_client::{
 };
 use waxwing_crds::Reason;
 
-use crate::store::ObjectKey;
+use crate::{inject::STATES, store::ObjectKey};
 
 /// A family of counters with labels `L`.
 type Counters<L> = Family<L, Counter<u64, AtomicU64>>;
@@ -44,6 +44,8 @@ pub struct Metrics {
     provider_seconds: Histograms<Call>,
     freshness_seconds: Histograms<Kind>,
     oldest_refresh: Family<Kind, Gauge>,
+    receivers: Family<Receivers, Gauge>,
+    unloaded: Family<Namespace, Gauge>,
 }
 
 /// Which loop.
@@ -68,6 +70,18 @@ struct Kind {
 struct Readiness {
     kind: &'static str,
     ready: &'static str,
+}
+
+/// The receivers of a namespace in one state.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Receivers {
+    namespace: String,
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Namespace {
+    namespace: String,
 }
 
 /// What a provider was asked, and what came of it.
@@ -97,7 +111,7 @@ struct Class {
 }
 
 /// What is read from the caches when the metrics are asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// SealedSecrets whose present generation is in effect.
     pub ready: i64,
@@ -114,7 +128,9 @@ pub struct Counts {
     /// Whether this replica is the one that works.
     pub leader: bool,
     /// Objects of the other kinds: kind, those whose present generation is in effect, and the others.
-    pub others: [(&'static str, i64, i64); 3],
+    pub others: Vec<(&'static str, i64, i64)>,
+    /// By namespace: the receivers of injections in each state, and the replicas that lack what is published.
+    pub injections: BTreeMap<String, ([i64; 4], i64)>,
     /// Seconds since the values of an ExternalSecret were fetched that are fetched by time, the longest.
     pub oldest_refresh: i64,
 }
@@ -153,6 +169,8 @@ impl Metrics {
             provider_seconds: Family::new_with_constructor(reconcile_histogram),
             freshness_seconds: Family::new_with_constructor(freshness_histogram),
             oldest_refresh: Family::default(),
+            receivers: Family::default(),
+            unloaded: Family::default(),
         };
         metrics.register();
         metrics
@@ -242,6 +260,16 @@ impl Metrics {
             "Age of the values that were fetched longest ago, of those that are fetched again by time",
             self.oldest_refresh.clone(),
         );
+        r.register(
+            "waxwing_injection_receivers",
+            "Receivers, contact points and data sources of injections, by state",
+            self.receivers.clone(),
+        );
+        r.register(
+            "waxwing_injection_unloaded_replicas",
+            "Replicas that were not seen with the published configuration",
+            self.unloaded.clone(),
+        );
     }
 
     /// One look at an object of `controller` is over; `failure` says why the object is not in effect.
@@ -310,9 +338,19 @@ impl Metrics {
         let objects = |ready| self.objects.get_or_create_owned(&Readiness { kind: SEALED_SECRET, ready });
         objects("true").set(counts.ready);
         objects("false").set(counts.not_ready);
-        for (kind, ready, not_ready) in counts.others.iter().filter(|(kind, ..)| !kind.is_empty()) {
+        for (kind, ready, not_ready) in &counts.others {
             self.objects.get_or_create_owned(&Readiness { kind, ready: "true" }).set(*ready);
             self.objects.get_or_create_owned(&Readiness { kind, ready: "false" }).set(*not_ready);
+        }
+        // A namespace without injections has no series.
+        self.receivers.clear();
+        self.unloaded.clear();
+        for (namespace, (states, unloaded)) in &counts.injections {
+            for (state, count) in STATES.into_iter().zip(states) {
+                let label = Receivers { namespace: namespace.clone(), state };
+                self.receivers.get_or_create_owned(&label).set(*count);
+            }
+            self.unloaded.get_or_create_owned(&Namespace { namespace: namespace.clone() }).set(*unloaded);
         }
         self.oldest_refresh.get_or_create(&Kind { kind: "ExternalSecret" }).set(counts.oldest_refresh);
         self.opened_by_old_keys.set(counts.opened_by_old_keys);

@@ -21,6 +21,7 @@ use crate::{
     flags::Flags,
     harden,
     http::{self, Health},
+    inject::alertmanager::{self, AlertmanagerInjections},
     key_ring::KeyRingLoop,
     lease::Elector,
     logs,
@@ -114,12 +115,14 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
             let cluster = |context: Arc<Context>, key| async move {
                 cluster_external_secret::reconcile(&context, &key).await
             };
+            let injections = |context: Arc<Context>, key| async move { alertmanager::reconcile(&context, &key).await };
             let stop = || signalled(stopped.clone());
             futures::join!(
                 workers::run::<SealedSecrets, _, _>(context.clone(), stop(), sealed),
                 workers::run::<ExternalSecrets, _, _>(context.clone(), stop(), external),
                 workers::run::<Stores, _, _>(context.clone(), stop(), stores),
                 workers::run::<ClusterExternalSecrets, _, _>(context.clone(), stop(), cluster),
+                workers::run::<AlertmanagerInjections, _, _>(context.clone(), stop(), injections),
             );
         }
         () = signalled(stopped.clone()) => {}
@@ -137,6 +140,12 @@ async fn look_again_when_the_ring_changes(context: Arc<Context>) {
     while ring.changed().await.is_ok() {
         context.sealed_secrets.keys().iter().for_each(|key| context.look(key, Class::Changed));
         context.pull.external.keys().iter().for_each(|key| context.look_external(key, Class::Changed));
+        context
+            .inject
+            .alertmanager
+            .keys()
+            .iter()
+            .for_each(|key| context.look_alertmanager(key, Class::Changed));
     }
 }
 

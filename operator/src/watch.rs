@@ -31,6 +31,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 use waxwing_crds::KeyRing;
 
+mod inject;
 mod pull;
 
 use crate::{
@@ -89,7 +90,7 @@ pub(crate) fn start(
 ) -> Synced {
     let flags = &context.flags;
     let scopes = flags.scopes();
-    let synced = Synced::new(scopes.len() * 4 + 1 + usize::from(flags.namespaces.is_empty()));
+    let synced = Synced::new(scopes.len() * 6 + 1 + usize::from(flags.namespaces.is_empty()));
     for scope in scopes {
         let sealed = SealedSecrets { context: context.clone() };
         let api = served(client, scope.as_deref());
@@ -107,6 +108,12 @@ pub(crate) fn start(
         let cache = Cache::new(scope.clone(), &synced, pull::ExternalSecrets(context.clone()));
         let api = served(client, scope.as_deref());
         tasks.spawn(follow(api, page(), "externalsecrets", context.clone(), cache));
+        let cache = Cache::new(scope.clone(), &synced, inject::AlertmanagerInjections(context.clone()));
+        let api = served(client, scope.as_deref());
+        tasks.spawn(follow(api, page(), "alertmanagerinjections", context.clone(), cache));
+        let cache = Cache::new(scope.clone(), &synced, inject::AlertReceivers(context.clone()));
+        let api = served(client, scope.as_deref());
+        tasks.spawn(follow(api, page(), "alertreceivers", context.clone(), cache));
         let api = served(client, scope.as_deref());
         let cache = Cache::new(scope, &synced, pull::SecretStores(context.clone()));
         tasks.spawn(follow(api, page(), "secretstores", context.clone(), cache));

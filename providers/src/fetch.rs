@@ -7,8 +7,9 @@ use std::{collections::BTreeMap, fmt};
 use async_trait::async_trait;
 use futures::future::join_all;
 use waxwing_core::{
+    Secret,
     external::{
-        Answer, Answers, Ask, Grants, Need, StoreRef,
+        Answer, Answers, Ask, Grants, Need, Spec, StoreRef, assemble,
         plan::{Cause, Fetch, Fetched, Input, entry_status},
     },
     store::{Entry, Failure, Kind, Lease, Read},
@@ -139,6 +140,46 @@ pub async fn fetch(stores: &dyn Stores, input: &Input<'_>, fetch: &Fetch) -> Fet
             Fetched::Failed { reason, message, all_missing: missing }
         }
     }
+}
+
+/// One value that an injection refers to, as an ExternalSecret with nothing but this key would have it, and its version.
+///
+/// # Errors
+/// Why there is none, in words that are safe to show.
+pub async fn value(
+    stores: &dyn Stores,
+    asker: &Asker<'_>,
+    spec: &Spec,
+) -> Result<(Secret, Option<String>), Refused> {
+    let freshness = if asker.forced { Freshness::Forced } else { Freshness::Shared };
+    let Asker { namespace, uid, now, .. } = *asker;
+    let object = Object { stores, namespace, uid, freshness, now };
+    for store in spec.stores() {
+        if stores.reach(store).await?.dynamic {
+            let what = format!(
+                "{store} issues values anew for everybody who asks, which only an ExternalSecret keeps alive"
+            );
+            return Err(Refused::new(Reason::NotSupportedByProvider, what));
+        }
+    }
+    let (answers, entries, _) = object.all(&spec.needs(uid)).await?;
+    let values = assemble(spec, &answers).map_err(|error| Refused::new(error.reason(), error.to_string()))?;
+    let value = values.iter().next().map(|(_, value)| value.clone());
+    let value = value.ok_or_else(|| Refused::new(Reason::NothingFound, "there is no value"))?;
+    Ok((value, entries.into_iter().next().and_then(|entry| entry.version)))
+}
+
+/// Who refers to a value.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The namespace of the document that refers to it.
+    pub namespace: &'a str,
+    /// The uid of the object; its name outside of a cluster.
+    pub uid: &'a str,
+    /// Unix seconds.
+    pub now: i64,
+    /// Whether no answer may be older than this moment.
+    pub forced: bool,
 }
 
 /// Who asks.

@@ -27,6 +27,8 @@ pub mod kubernetes;
 mod link;
 mod net;
 mod references;
+#[cfg(feature = "http")]
+pub mod server;
 #[cfg(feature = "tls")]
 #[cfg_attr(not(feature = "vault"), expect(dead_code, reason = "only Vault uses all of it"))]
 mod session;

@@ -4,6 +4,7 @@ pub mod capability;
 pub(crate) mod duration;
 pub mod gotemplate;
 pub mod interval;
+pub mod loaded;
 pub mod matcher;
 pub mod render;
 pub mod route;

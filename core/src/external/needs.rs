@@ -2,13 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use waxwing_crds::StoreReference;
 
 use crate::store::{Entry, Find, Read};
 
 /// The two kinds of stores.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub enum StoreKind {
     /// Of the whole cluster; it grants namespaces their paths.
     ClusterSecretStore,
@@ -53,7 +53,7 @@ impl fmt::Display for StoreKind {
 }
 
 /// A store by kind and name. It has no namespace: that is the ExternalSecret's own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub struct StoreRef {
     /// Its kind.
     pub kind: StoreKind,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -14,7 +14,7 @@ const SECRET: &str = "$secret";
 const STORE: &str = "$store";
 
 /// Where the value for a leaf comes from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 pub enum Reference {
     /// A key of a Secret in the namespace of the document, whoever makes that Secret.
     Secret {

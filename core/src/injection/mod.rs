@@ -2,10 +2,14 @@
 
 pub mod alertmanager;
 pub mod grafana;
+pub mod include;
 mod origin;
+pub mod plan;
 mod policy;
 mod refused;
 mod set;
+pub mod status;
+mod value;
 
 use waxwing_crds::Reason;
 
@@ -13,6 +17,7 @@ pub use origin::{Origin, OriginKind};
 pub use policy::Policy;
 pub use refused::Refused;
 pub use set::Set;
+pub use value::value;
 
 /// Why an injection cannot be what it says: a phrase that never shows a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

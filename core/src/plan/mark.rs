@@ -87,13 +87,9 @@ pub(super) fn check(
 ) -> Mark {
     let status = input.object.status;
     let Some(applied) = &status.applied else { return Mark::Stale };
-    let stamp = Stamp {
-        digest: &applied.digest,
-        key_id: &applied.key_id,
-        secret_uid: &applied.secret_uid,
-        resource_version: &applied.resource_version,
-    };
-    stamp.check(input.ring.identities, LABEL, target, |secret| facts(rules, input, spec, status, secret))
+    let stamp = Stamp { digest: &applied.digest, key_id: &applied.key_id };
+    let secret = (applied.secret_uid.as_str(), applied.resource_version.as_str());
+    stamp.check(input.ring.identities, LABEL, &facts(rules, input, spec, status, secret), secret, target)
 }
 
 /// Makes the mark of a status for a Secret that was just written, or found right.

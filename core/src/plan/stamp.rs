@@ -24,30 +24,33 @@ pub(crate) struct Stamp<'a> {
     pub(crate) digest: &'a str,
     /// The short id of the identity that made it.
     pub(crate) key_id: &'a str,
-    /// The Secret that it was made for; empty where there was to be none.
-    pub(crate) secret_uid: &'a str,
-    /// The resource version of that.
-    pub(crate) resource_version: &'a str,
 }
 
 impl Stamp<'_> {
-    /// Checks it against the facts, and against the Secret as it is. `facts` gets uid and resource version.
+    /// Whether an identity of the ring made it over these facts.
+    pub(crate) fn is_genuine(self, identities: &Identities, label: &str, facts: &[u8]) -> bool {
+        let tag = BASE64_URL_SAFE_NO_PAD.decode(self.digest).ok();
+        maker(identities, self.key_id)
+            .zip(tag)
+            .is_some_and(|(maker, tag)| maker.mac_matches(label, facts, &tag))
+    }
+
+    /// Checks it against the facts, and against the one Secret, whose uid and resource version are among them. Where there
+    /// was to be none, both are empty.
     pub(crate) fn check(
         self,
         identities: &Identities,
         label: &str,
+        facts: &[u8],
+        (uid, resource_version): (&str, &str),
         target: Option<&Target>,
-        facts: impl FnOnce((&str, &str)) -> Vec<u8>,
     ) -> Mark {
-        let Some(maker) = maker(identities, self.key_id) else { return Mark::Stale };
-        let Ok(tag) = BASE64_URL_SAFE_NO_PAD.decode(self.digest) else { return Mark::Stale };
-        let secret = (self.secret_uid, self.resource_version);
-        if !maker.mac_matches(label, &facts(secret), &tag) {
+        if !self.is_genuine(identities, label, facts) {
             return Mark::Stale;
         }
         let is_there = match target {
-            Some(target) => secret == (target.uid.as_str(), target.resource_version.as_str()),
-            None => self.secret_uid.is_empty(),
+            Some(target) => target.uid == uid && target.resource_version == resource_version,
+            None => uid.is_empty(),
         };
         if is_there { Mark::InSync } else { Mark::Touched }
     }

@@ -20,6 +20,9 @@ pub enum Caller<'a> {
     Namespace(&'a str),
     /// A ClusterSecretStore: any host.
     Cluster,
+    /// An injection, for the server that it configures: as [`Caller::Namespace`]; a name without a dot is a Service of the
+    /// namespace, and its own Services may be spoken to without TLS, as Alertmanager and Grafana are within a cluster.
+    Injection(&'a str),
 }
 
 /// What the operator allows beyond the rules: its `--allow-endpoint` list.
@@ -122,7 +125,15 @@ pub struct BadEntry;
 /// # Errors
 /// The rule that it breaks. A fault never repeats the URL, which may hold a password.
 pub fn check(url: &str, caller: Caller<'_>, allow: &Allow) -> Result<Endpoint, EndpointFault> {
-    let endpoint = Endpoint::parse(url)?;
+    let mut endpoint = Endpoint::parse(url)?;
+    if let (Caller::Injection(namespace), Host::Name(name)) = (caller, &mut endpoint.host)
+        && !name.contains('.')
+        && !is_local(name)
+    {
+        name.push_str(&format!(".{namespace}.svc"));
+    }
+    let endpoint = endpoint;
+    let mut is_inside_plain = false;
     let named = |plain| allow.names(&endpoint.host, Some(endpoint.port), plain);
     match &endpoint.host {
         Host::Address(address) => {
@@ -136,14 +147,15 @@ pub fn check(url: &str, caller: Caller<'_>, allow: &Allow) -> Result<Endpoint, E
         Host::Name(name) => {
             let inside = match caller {
                 Caller::Cluster => !is_local(name),
-                Caller::Namespace(namespace) => is_service_of(name, namespace),
+                Caller::Namespace(namespace) | Caller::Injection(namespace) => is_service_of(name, namespace),
             };
+            is_inside_plain = inside && matches!(caller, Caller::Injection(_));
             if !inside && !named(false) {
                 return Err(EndpointFault::NotAllowed);
             }
         }
     }
-    if endpoint.plain && !named(true) {
+    if endpoint.plain && !is_inside_plain && !named(true) {
         return Err(EndpointFault::Plain);
     }
     Ok(endpoint)

@@ -16,9 +16,9 @@ pub(crate) async fn fetch(ctx: &Context, input: &Input<'_>, fetch: &Fetch) -> Fe
 }
 
 /// The stores that objects of one namespace can name.
-struct InCluster<'a> {
-    ctx: &'a Context,
-    namespace: &'a str,
+pub(crate) struct InCluster<'a> {
+    pub(crate) ctx: &'a Context,
+    pub(crate) namespace: &'a str,
 }
 
 #[async_trait]

@@ -6,9 +6,9 @@
 
 pub(crate) mod cluster_external_secret;
 pub(crate) mod external_secret;
-mod fetch;
+pub(crate) mod fetch;
 mod records;
-mod references;
+pub(crate) mod references;
 mod rollout;
 pub(crate) mod secret_store;
 pub(crate) mod stores;
@@ -28,6 +28,7 @@ use crate::{
     store::{ObjectKey, Store},
 };
 
+pub(crate) use records::contains;
 pub(crate) use records::{
     ClusterExternal, ClusterExternalRecord, ClusterStoreKind, ClusterStoreRecord, External, ExternalRecord,
     SecretStoreKind, SecretStoreRecord,
@@ -62,7 +63,7 @@ pub struct Pull {
     pub(crate) namespaces: RwLock<BTreeMap<String, BTreeMap<String, String>>>,
     /// Connections by the full identity that they were made with.
     clients: Clients,
-    rules: Arc<Rules>,
+    pub(crate) rules: Arc<Rules>,
     descriptions: stores::Descriptions,
     in_hand: stores::InHand,
 }
@@ -102,7 +103,7 @@ impl Pull {
     }
 
     /// The labels of a namespace, as far as they are known.
-    fn labels_of(&self, namespace: &str) -> BTreeMap<String, String> {
+    pub(crate) fn labels_of(&self, namespace: &str) -> BTreeMap<String, String> {
         let namespaces = self.namespaces.read().unwrap_or_else(PoisonError::into_inner);
         namespaces.get(namespace).cloned().unwrap_or_default()
     }
@@ -161,6 +162,10 @@ impl Context {
             }
         });
         dependents.iter().for_each(|key| self.look_external(key, Class::Changed));
+        self.look_injections(|key, spec| {
+            let is_near = store.namespace().is_empty() || store.namespace() == key.namespace();
+            is_near && contains(spec, store.name())
+        });
     }
 
     /// The labels of a namespace have changed, so what it is granted may have.
@@ -190,5 +195,8 @@ impl Context {
             });
         }
         stores.iter().for_each(|key| self.look_store(key, Class::Changed));
+        self.look_injections(|key, spec| {
+            key.namespace() == secret.namespace() && contains(spec, secret.name())
+        });
     }
 }

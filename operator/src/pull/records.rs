@@ -106,7 +106,7 @@ impl<K: Served> ObjectRecord<K> {
 }
 
 /// Whether this is a whole JSON text in `json`. Names need no escapes.
-fn contains(json: &str, name: &str) -> bool {
+pub(crate) fn contains(json: &str, name: &str) -> bool {
     json.match_indices(name).any(|(start, _)| {
         let bytes = json.as_bytes();
         let end = start + name.len();

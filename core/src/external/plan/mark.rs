@@ -74,13 +74,9 @@ fn facts(
 pub(super) fn check(input: &Input<'_>, target: Option<&Target>) -> Mark {
     let status = input.object.status;
     let (Ok(spec), Some(applied)) = (input.object.spec, &status.applied) else { return Mark::Stale };
-    let stamp = Stamp {
-        digest: &applied.digest,
-        key_id: &applied.key_id,
-        secret_uid: &applied.secret_uid,
-        resource_version: &applied.resource_version,
-    };
-    stamp.check(input.identities, LABEL, target, |secret| facts(input, spec, status, &applied.values, secret))
+    let stamp = Stamp { digest: &applied.digest, key_id: &applied.key_id };
+    let secret = (applied.secret_uid.as_str(), applied.resource_version.as_str());
+    stamp.check(input.identities, LABEL, &facts(input, spec, status, &applied.values, secret), secret, target)
 }
 
 /// The identity that made the last mark makes the next one, so that nothing changes without a cause.

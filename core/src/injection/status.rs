@@ -1,0 +1,139 @@
+//! What the status says of receivers and their credentials, and which values count as the last good ones.
+
+use std::collections::BTreeMap;
+
+use waxwing_crds::{CredentialStatus, ReceiverState, ReceiverStatus, conditions::time};
+
+use crate::{
+    Secret,
+    inject::{Answer, Node, Problem, Receiver, Reference, State, Step, Steps},
+};
+
+/// How what belongs to no receiver is called, such as a credential under `global`.
+const OUTSIDE: &str = "(global)";
+/// Up to so many receivers the status lists the credentials that are well too.
+const LISTED: usize = 100;
+
+/// How a document came out.
+#[derive(Clone, Copy)]
+pub struct Came<'a> {
+    /// The document, with its references.
+    pub document: &'a Node,
+    /// How its receivers came out.
+    pub receivers: &'a [Receiver],
+    /// Problems that belong to none of them.
+    pub outside: &'a [Problem],
+    /// Which version of its source each value is; never anything that tells the value.
+    pub versions: &'a BTreeMap<Reference, String>,
+}
+
+/// The receivers, in the order of the document, with their credentials. `before` says since when a last good value stands
+/// in.
+#[must_use]
+pub fn receivers(came: &Came<'_>, before: &[ReceiverStatus], now: i64) -> Vec<ReceiverStatus> {
+    let mut found: Vec<ReceiverStatus> = came
+        .receivers
+        .iter()
+        .map(|receiver| ReceiverStatus {
+            name: receiver.name.clone(),
+            state: state(receiver.state),
+            credentials: Vec::new(),
+        })
+        .collect();
+    let is_long = found.len() > LISTED;
+    let mut problems: BTreeMap<&Steps, &Problem> = BTreeMap::new();
+    let all = came.receivers.iter().flat_map(|receiver| &receiver.problems).chain(came.outside);
+    problems.extend(all.map(|problem| (&problem.at, problem)));
+    came.document.leaves(&mut |at, reference| {
+        let (name, field) = belongs(came.document, at);
+        let problem = problems.get(at);
+        if is_long && problem.is_none() {
+            return;
+        }
+        let index = found.iter().position(|receiver| receiver.name == name).unwrap_or_else(|| {
+            let state = if problem.is_some() { ReceiverState::Stale } else { ReceiverState::Live };
+            found.push(ReceiverStatus { name: name.clone(), state, credentials: Vec::new() });
+            found.len() - 1
+        });
+        let Some(receiver) = found.get_mut(index) else { return };
+        let known = before.iter().find(|known| known.name == name);
+        let known = known.and_then(|known| known.credentials.iter().find(|known| known.field == field));
+        let since = known.and_then(|known| known.stale_since.clone()).unwrap_or_else(|| time(now));
+        let is_stale = problem.is_some() && receiver.state == ReceiverState::Stale;
+        receiver.credentials.push(CredentialStatus {
+            field,
+            from: reference.to_string(),
+            version: came.versions.get(reference).filter(|_| problem.is_none()).cloned(),
+            problem: problem.map(|problem| problem.message.clone()),
+            stale_since: is_stale.then_some(since),
+        });
+    });
+    found
+}
+
+/// The receiver that a place belongs to, and the place in it.
+fn belongs(document: &Node, at: &Steps) -> (String, String) {
+    let [list @ Step::Name(_), item @ Step::Item(_), rest @ ..] = at.0.as_slice() else {
+        return (OUTSIDE.to_owned(), at.to_string());
+    };
+    let receiver = document.at(&Steps(vec![list.clone(), item.clone()]));
+    match receiver.and_then(|receiver| receiver.get("name")).and_then(Node::text) {
+        Some(name) => (name.to_owned(), Steps(rest.to_vec()).to_string()),
+        None => (OUTSIDE.to_owned(), at.to_string()),
+    }
+}
+
+fn state(state: State) -> ReceiverState {
+    match state {
+        State::Live => ReceiverState::Live,
+        State::Stale => ReceiverState::Stale,
+        State::Quarantined => ReceiverState::Quarantined,
+    }
+}
+
+/// The value of each reference that is published: what was given, or where that could not be used the last good one.
+#[must_use]
+pub fn published(
+    came: &Came<'_>,
+    answers: &BTreeMap<Reference, Answer>,
+    last_good: &BTreeMap<Reference, Secret>,
+) -> BTreeMap<Reference, Secret> {
+    let problems = came.receivers.iter().flat_map(|receiver| &receiver.problems).chain(came.outside);
+    let bad: Vec<&Reference> = problems.map(|problem| &problem.reference).collect();
+    let mut published = BTreeMap::new();
+    came.document.leaves(&mut |_, reference| {
+        let given = match answers.get(reference) {
+            Some(Answer::Value(value)) if !bad.contains(&reference) => Some(value),
+            _ => last_good.get(reference),
+        };
+        if let Some(value) = given {
+            published.insert(reference.clone(), value.clone());
+        }
+    });
+    published
+}
+
+/// The values that stand in a published document in the places of references: what is known of them where there is no
+/// history, such as after an injection was deleted and made again.
+#[must_use]
+pub fn found(document: &Node, published: &Node) -> BTreeMap<Reference, Secret> {
+    let mut values = BTreeMap::new();
+    document.leaves(&mut |at, reference| {
+        let there = moved(document, published, at);
+        if let Some(text) = there.and_then(|there| published.at(&there)).and_then(Node::text) {
+            values.entry(reference.clone()).or_insert_with(|| Secret::new(text.as_bytes().to_vec()));
+        }
+    });
+    values
+}
+
+/// The same place in another document, in which the receiver of that name may stand elsewhere.
+fn moved(document: &Node, other: &Node, at: &Steps) -> Option<Steps> {
+    let [Step::Name(list), Step::Item(item), rest @ ..] = at.0.as_slice() else { return Some(at.clone()) };
+    let name = |node: &Node| node.get("name").and_then(Node::text).map(str::to_owned);
+    let list_at = Steps(vec![Step::Name(list.clone())]);
+    let wanted = name(document.at(&list_at.item(*item))?)?;
+    let index =
+        other.at(&list_at)?.as_list()?.iter().position(|node| name(node).as_ref() == Some(&wanted))?;
+    Some(Steps(list_at.item(index).0.into_iter().chain(rest.iter().cloned()).collect()))
+}

@@ -1,0 +1,500 @@
+//! One look at one AlertmanagerInjection: observe, gather, plan, publish, watch over, report. Every decision is in
+//! `waxwing_core::injection`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use waxwing_core::{
+    inject::{Node, Reference},
+    injection::{
+        Fault, Origin, OriginKind,
+        alertmanager::{KIND, Made, Spec},
+        plan::{
+            Cause, Fact, Finding, First, Gather, Gathered, Input, Load, Memory, Object, Plan, Refused,
+            Report, Revision, Seen, Terms, Wanted, Wish, failed_revision, first, last_good, report, then,
+        },
+        status::{self as came, Came},
+    },
+    plan::{Data, Outcome, Place, Target, Write},
+    store::Kind,
+    yaml,
+};
+use waxwing_crds::{ProbeMode, Reason, names};
+use waxwing_providers::References as _;
+
+use super::{
+    history, load,
+    publish::{Published, publish},
+    records::ForAlertmanager,
+    resolve::{Unread, facts, read_secret, resolve},
+};
+use crate::{
+    context::Context,
+    outcome,
+    pull::references::InNamespace,
+    queue::{Queue, Verdict},
+    records::{Decoded, Incoming},
+    source::{self, Commit},
+    status,
+    store::ObjectKey,
+    target, told,
+    workers::Work,
+};
+
+/// Looks at once: each may wait for endpoints.
+const PLACES: usize = 32;
+
+/// Seconds between two looks at the document of `configFrom`, whose object is not watched.
+const POLL: u64 = 60;
+
+/// The loop over AlertmanagerInjections.
+pub(crate) enum AlertmanagerInjections {}
+
+impl Work for AlertmanagerInjections {
+    const KIND: &'static str = KIND;
+
+    fn queue(ctx: &Context) -> &Queue {
+        &ctx.inject.alertmanager_queue
+    }
+    fn keys(ctx: &Context) -> Vec<ObjectKey> {
+        ctx.inject.alertmanager.keys()
+    }
+    fn is_there(ctx: &Context, key: &ObjectKey) -> bool {
+        ctx.inject.alertmanager.get(key).is_some()
+    }
+    fn forget(ctx: &Context, key: &ObjectKey) {
+        ctx.forget_alertmanager(key);
+    }
+    fn at_once(_: &Context) -> usize {
+        PLACES
+    }
+}
+
+impl Context {
+    /// The injection is gone, and with it whatever was known of it besides its record.
+    pub(crate) fn forget_alertmanager(&self, key: &ObjectKey) {
+        self.inject.alertmanager_queue.forget(key);
+        self.inject.memories.forget(key);
+        self.inject.delivered.forget(key);
+        self.sources.forget(KIND, key);
+    }
+}
+
+/// Looks at one object once. Measures itself; says when to look again.
+pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
+    let began = Instant::now();
+    let Some(record) = ctx.inject.alertmanager.get(key) else {
+        ctx.forget_alertmanager(key);
+        return Verdict::Done;
+    };
+    let object: Decoded<ForAlertmanager> = record.decode();
+    let memory = ctx.inject.memories.of(key);
+    let (report, again) = look(ctx, key, record.spec_json(), &object, &memory).await;
+    if memory != report.memory {
+        ctx.inject.memories.set(key, report.memory.clone());
+    }
+    let said = tell(ctx, key, &object, &report).await;
+    ctx.metrics.reconciled(KIND, began.elapsed(), report.failure);
+    told::verdict(said, report.next, again)
+}
+
+/// What the spec says, with everything that decides what is published.
+struct Observed {
+    spec: Spec,
+    document: Node,
+    references: BTreeSet<Reference>,
+    facts: Vec<Fact>,
+    terms: Terms,
+}
+
+async fn observe(
+    ctx: &Context,
+    key: &ObjectKey,
+    object: &Decoded<ForAlertmanager>,
+) -> Result<Observed, Fault> {
+    let spec = object.spec.as_ref().map_err(|what| Fault::spec(what.clone()))?;
+    let spec = Spec::read(spec)?;
+    let mut known = Vec::new();
+    let text = match spec.origin() {
+        None => None,
+        Some(origin) => Some(origin_text(ctx, key, origin).await?),
+    };
+    let document = spec.document(text.as_deref())?;
+    let mut references = BTreeSet::new();
+    document.leaves(&mut |_, reference| {
+        references.insert(reference.clone());
+    });
+    known.extend(facts(ctx, key.namespace(), &references));
+    if let (Some(origin), Some(text)) = (spec.origin(), &text) {
+        // Its text, not its version: what else is in it is of no concern.
+        known.push(Fact { what: origin.to_string(), uid: String::new(), version: text.clone() });
+    }
+    let reads_stores = references
+        .iter()
+        .any(|reference| matches!(reference.within(key.namespace()).1, Reference::Store { .. }));
+    let terms = Terms {
+        secrets: vec![spec.target.secret.clone()],
+        goes_along: spec.target.goes_along,
+        refresh: reads_stores.then_some(spec.refresh),
+        poll: spec.origin().is_some().then_some(POLL),
+        max_stale: spec.policy.max_stale,
+        history: spec.policy.history,
+        within: spec.verify.as_ref().map(|verify| verify.within),
+        rolls_back: spec.verify.as_ref().is_some_and(|verify| verify.rolls_back),
+    };
+    Ok(Observed { spec, document, references, facts: known, terms })
+}
+
+/// The document of `configFrom`.
+async fn origin_text(ctx: &Context, key: &ObjectKey, origin: &Origin) -> Result<String, Fault> {
+    let missing = || Fault { reason: Reason::DocumentMissing, message: format!("there is no {origin}") };
+    match origin.kind {
+        OriginKind::ConfigMap => {
+            let objects = InNamespace::new(ctx.client.clone(), key.namespace());
+            objects.config_map(&origin.name, &origin.key).await.map_err(|failure| match failure.kind {
+                Kind::CredentialMissing => missing(),
+                _ => Fault { reason: Reason::ApiUnavailable, message: failure.to_string() },
+            })
+        }
+        OriginKind::Secret => match read_secret(ctx, key.namespace(), &origin.name).await {
+            Ok(secret) => {
+                // It is read as a document, and never shown.
+                let text =
+                    secret.data.get(&origin.key).and_then(|text| std::str::from_utf8(text.expose()).ok());
+                text.map(str::to_owned).ok_or_else(missing)
+            }
+            Err(Unread::Missing(_)) => Err(missing()),
+            Err(Unread::Unknown(fault)) => Err(fault),
+        },
+    }
+}
+
+async fn look(
+    ctx: &Context,
+    key: &ObjectKey,
+    spec_json: &str,
+    object: &Decoded<ForAlertmanager>,
+    memory: &Memory,
+) -> (Report, Option<Duration>) {
+    let (ring, none) = (ctx.ring(), BTreeMap::new());
+    let observed = observe(ctx, key, object).await;
+    let name = observed.as_ref().ok().map(|observed| observed.spec.target.secret.clone());
+    let targets = [name.and_then(|name| target::cached(ctx, &ObjectKey::new(key.namespace(), &name)))];
+    let input = Input {
+        object: Object {
+            kind: KIND,
+            namespace: key.namespace(),
+            name: key.name(),
+            uid: object.metadata.uid.as_deref().unwrap_or_default(),
+            generation: object.metadata.generation,
+            deleting: object.metadata.deletion_timestamp.is_some(),
+            annotations: object.metadata.annotations.as_ref().unwrap_or(&none),
+            spec: spec_json,
+            status: &object.status,
+        },
+        terms: observed.as_ref().map(|observed| &observed.terms),
+        targets: &targets,
+        facts: observed.as_ref().map(|observed| observed.facts.as_slice()).unwrap_or_default(),
+        identities: &ring.identities,
+        unusable: ring.unusable,
+        place: Place {
+            operator_namespace: &ctx.flags.operator_namespace,
+            terminating: ctx.terminating.contains(key.namespace()),
+        },
+        source: None,
+        now: ctx.now(),
+    };
+    let generation = input.object.generation;
+    let commit = async {
+        let is_new = object.status.observed_generation != generation;
+        let is_wanted = is_new || ctx.sources.waits(KIND, key, generation);
+        match source::tracker(KIND, key, &object.metadata).filter(|_| is_wanted) {
+            Some(tracker) => {
+                let last = object.status.source.as_ref();
+                Some(source::of(ctx, &ctx.sources, KIND, key, tracker, last).await)
+            }
+            None => None,
+        }
+    };
+    let (acted, commit) = futures::join!(act(ctx, key, &input, memory, observed.as_ref().ok()), commit);
+    let again = ctx.sources.note(KIND, key, generation, commit.as_ref());
+    let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
+    let Acted { targets, plan, published, bytes, history } = acted;
+    let input = Input {
+        targets: &targets,
+        source: synced.as_ref().map(|synced| &synced.source),
+        now: ctx.now(),
+        ..input
+    };
+    let seen = match (&observed, &published) {
+        (Ok(observed), Published::Done(outcomes)) => {
+            watch_over(ctx, key, observed, &plan, outcomes, bytes).await
+        }
+        _ => Seen::default(),
+    };
+    let outcomes = match &published {
+        Published::Done(outcomes) => Ok(outcomes.as_slice()),
+        Published::Refused(write, outcome, _) => Err((&**write, outcome)),
+    };
+    let report = report(&input, memory, &plan, outcomes, &seen);
+    if let Some(loaded) = report.newly_loaded {
+        note(ctx, &input, &history, loaded, names::LOADED, "true").await;
+    }
+    (report, again)
+}
+
+/// A plan, for which Secrets it was made, and what became of it.
+struct Acted {
+    targets: Vec<Option<Target>>,
+    plan: Plan,
+    published: Published,
+    /// What is published, where it was read or made.
+    bytes: Option<Data>,
+    /// The names of the history Secrets, where they were read.
+    history: Vec<(i64, String)>,
+}
+
+async fn act(
+    ctx: &Context,
+    key: &ObjectKey,
+    input: &Input<'_>,
+    memory: &Memory,
+    observed: Option<&Observed>,
+) -> Acted {
+    let mut targets = input.targets.to_vec();
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let seen = Input { targets: &targets, ..*input };
+        let mut revisions = Vec::new();
+        let plan = match (first(&seen, memory), observed) {
+            (First::Done(plan), _) => *plan,
+            (First::Gather(gather), Some(observed)) => {
+                let gathered = gathered(ctx, key, &seen, &gather, observed).await;
+                revisions = gathered.history.iter().map(|one| (one.number, one.name.clone())).collect();
+                then(&seen, &gather, gathered)
+            }
+            // Without a spec there is nothing to gather, and the plan says so.
+            (First::Gather(_), None) => Plan::failing(&Fault::spec("the spec was not read")),
+        };
+        // Nobody shuts this down before the loops have ended.
+        let _permit = ctx.writes.acquire().await;
+        let published = publish(ctx, key.namespace(), &plan.writes, &targets).await;
+        let bytes = plan.writes.published.first().and_then(|write| match write {
+            Write::Create(produced) | Write::Apply { produced, .. } => Some(produced.data.clone()),
+            _ => None,
+        });
+        if !matches!(published, Published::Refused(_, _, true)) || attempts == target::ATTEMPTS {
+            return Acted { targets, plan, published, bytes, history: revisions };
+        }
+        let Some(observed) = observed else {
+            return Acted { targets, plan, published, bytes, history: revisions };
+        };
+        let secret = ObjectKey::new(key.namespace(), &observed.spec.target.secret);
+        match target::read(ctx, &secret).await {
+            Ok(read) => targets = vec![read],
+            Err(refusal) => {
+                let published = Published::Refused(Box::new(Write::None), outcome::of(&refusal), false);
+                return Acted { targets, plan, published, bytes, history: revisions };
+            }
+        }
+    }
+}
+
+/// Reads everything, and makes the configuration.
+async fn gathered(
+    ctx: &Context,
+    key: &ObjectKey,
+    input: &Input<'_>,
+    gather: &Gather,
+    observed: &Observed,
+) -> Gathered {
+    let failed = |Fault { reason, message }: Fault| Gathered {
+        made: Err(Refused { reason, message, receivers: None }),
+        history: Vec::new(),
+    };
+    let uid = input.object.uid;
+    let forced = gather.cause == Cause::Forced;
+    let (resolved, history) = futures::join!(
+        resolve(ctx, key, uid, &observed.references, forced),
+        history::read(ctx, key.namespace(), uid)
+    );
+    let (resolved, mut history) = match (resolved, history) {
+        (Ok(resolved), Ok(history)) => (resolved, history),
+        (Err(fault), _) | (_, Err(fault)) => return failed(fault),
+    };
+    // It is kept by the history, because only there it is certain to be found again.
+    if let Some(number) = failed_revision(input) {
+        let asked = input.object.refresh().map(String::as_str).unwrap_or_default();
+        let names: Vec<_> = history.iter().map(|one| (one.number, one.name.clone())).collect();
+        note(ctx, input, &names, number, names::FAILED, asked).await;
+        // Its resource version is another one now.
+        match history::read(ctx, key.namespace(), uid).await {
+            Ok(read) => history = read,
+            Err(fault) => return failed(fault),
+        }
+    }
+    let last = last_known(ctx, key, observed, &history).await;
+    let made = observed.spec.make(&observed.document, &resolved.answers, &last);
+    let made = match made {
+        Ok(Made { bytes, receivers, stale, warnings }) => {
+            let came = Came {
+                document: &observed.document,
+                receivers: &receivers,
+                outside: &stale,
+                versions: &resolved.versions,
+            };
+            let literal = |finding: &&waxwing_core::alertmanager::validate::Finding| {
+                finding.rule == "literal-credential"
+            };
+            Ok(Wanted {
+                secrets: vec![Wish {
+                    labels: BTreeMap::new(),
+                    data: observed
+                        .spec
+                        .target
+                        .key
+                        .parse()
+                        .map(|key| [(key, bytes.into())].into_iter().collect())
+                        .unwrap_or_default(),
+                }],
+                receivers: came::receivers(&came, &input.object.status.receivers, input.now),
+                literals: warnings.iter().filter(literal).map(|finding| finding.at.to_string()).collect(),
+                credentials: came::published(&came, &resolved.answers, &last),
+            })
+        }
+        Err(refused) => {
+            Err(Refused { reason: refused.reason(), message: few(&refused.messages()), receivers: None })
+        }
+    };
+    Gathered { made, history }
+}
+
+/// The last good values: of the history, and where that has none those that stand in the published Secret.
+async fn last_known(
+    ctx: &Context,
+    key: &ObjectKey,
+    observed: &Observed,
+    history: &[Revision],
+) -> BTreeMap<Reference, waxwing_core::Secret> {
+    let mut known = last_good(history);
+    if observed.references.iter().all(|reference| known.contains_key(reference)) {
+        return known;
+    }
+    let Ok(secret) = read_secret(ctx, key.namespace(), &observed.spec.target.secret).await else {
+        return known;
+    };
+    // It is read as the document that it is.
+    let text =
+        secret.data.get(&observed.spec.target.key).and_then(|text| std::str::from_utf8(text.expose()).ok());
+    let document = text.and_then(|text| yaml::documents(text).ok()).and_then(|mut documents| documents.pop());
+    if let Some(published) = document.and_then(|document| Node::read(&document.value).ok()) {
+        for (reference, value) in came::found(&observed.document, &published) {
+            known.entry(reference).or_insert(value);
+        }
+    }
+    known
+}
+
+/// Writes an annotation on the history Secret of a revision.
+async fn note(
+    ctx: &Context,
+    input: &Input<'_>,
+    history: &[(i64, String)],
+    number: i64,
+    name: &str,
+    value: &str,
+) {
+    let known = history.iter().find(|(other, _)| *other == number).map(|(_, name)| name.clone());
+    let revision =
+        known.unwrap_or_else(|| waxwing_core::injection::plan::history_name(&input.object, number));
+    history::note(ctx, input.object.namespace, &revision, name, value).await;
+}
+
+/// Looks at the endpoints, where the spec names some, and asks for a reload where something was published.
+async fn watch_over(
+    ctx: &Context,
+    key: &ObjectKey,
+    observed: &Observed,
+    plan: &Plan,
+    outcomes: &[Outcome],
+    bytes: Option<Data>,
+) -> Seen {
+    let Finding::Good(_) = &plan.finding else { return Seen::default() };
+    let spec = &observed.spec;
+    let mut seen = Seen::default();
+    let is_written = outcomes
+        .iter()
+        .any(|outcome| matches!(outcome, Outcome::Created { .. } | Outcome::Applied { changed: true, .. }));
+    let Some(verify) = &spec.verify else {
+        // Nobody can tell whether it has arrived, so it is asked for at once.
+        if let Some(url) = spec.target.reload.as_ref().filter(|_| is_written) {
+            seen.refused = load::reload(ctx, key, url).await.err().map(|what| (Reason::ReloadFailed, what));
+        }
+        return seen;
+    };
+    let (replicas, load) = load::ask(ctx, key, &verify.endpoints).await;
+    let bytes = match bytes {
+        Some(data) => data.get(&spec.target.key).cloned(),
+        None => read_secret(ctx, key.namespace(), &spec.target.secret)
+            .await
+            .ok()
+            .and_then(|mut secret| secret.data.remove(&spec.target.key)),
+    };
+    let load = match bytes {
+        // Its hash is compared, and nothing else.
+        Some(bytes) => load::judge(ctx, key, spec, bytes.expose(), &replicas, load).await,
+        None => Load { problem: Some("the published Secret could not be read".to_owned()), ..load },
+    };
+    if let Some(url) = spec.target.reload.as_ref().filter(|_| load.loaded < load.all) {
+        // A mounted Secret takes its time, so the call is repeated until it has been loaded.
+        let refused = load::reload(ctx, key, url).await.err();
+        seen.load = Some(Load { problem: refused.or(load.problem.clone()), ..load });
+    } else {
+        seen.load = Some(load);
+    }
+    if spec.probes != ProbeMode::Off {
+        let delivered = ctx.inject.delivered.of(key).next(&replicas);
+        seen.failing = Some(delivered.failing(&observed.document));
+        ctx.inject.delivered.set(key, delivered);
+    }
+    seen
+}
+
+/// Status, events, metrics, log; each only when there is something new.
+async fn tell(
+    ctx: &Context,
+    key: &ObjectKey,
+    object: &Decoded<ForAlertmanager>,
+    report: &Report,
+) -> Result<(), status::NotSaid> {
+    if report.drift_corrected {
+        ctx.metrics.drift_corrected(KIND);
+    }
+    let said = match &report.status {
+        Some(status) => {
+            let uid = object.metadata.uid.as_deref();
+            let written = status::write(ctx, "alertmanagerinjections", key, uid, status).await;
+            written.map(|object: Incoming<ForAlertmanager>| {
+                let (key, record) = object.into();
+                // Where the watch was faster, what it has brought stays.
+                let _newer = ctx.inject.alertmanager.put(&key, record);
+            })
+        }
+        None => Ok(()),
+    };
+    let about = told::about(KIND, key, &object.metadata);
+    let source = report.status.as_ref().unwrap_or(&object.status).source.as_ref();
+    told::tell(ctx, key, &about, &report.events, source).await;
+    said
+}
+
+/// The first few of many messages.
+fn few(messages: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let more = messages.len().saturating_sub(SHOWN);
+    let shown = messages.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
+    if more == 0 { shown } else { format!("{shown}; and {more} more") }
+}

@@ -15,6 +15,7 @@ pub mod faults;
 pub mod grafana;
 pub mod gsm;
 pub mod http;
+pub mod inject;
 pub mod kept;
 pub mod keyvault;
 pub mod moto;

@@ -189,9 +189,9 @@ fn split(path: &str) -> (bool, &str) {
     path.strip_prefix('/').map_or((false, path), |relative| (true, relative))
 }
 
-/// A label selector of namespaces.
+/// A label selector.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Selector(Vec<(String, Wanted)>);
+pub(crate) struct Selector(Vec<(String, Wanted)>);
 
 /// What one label has to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,7 +203,7 @@ enum Wanted {
 }
 
 impl Selector {
-    pub(super) fn read(selector: &crds::LabelSelector) -> Result<Self, GrantFault> {
+    pub(crate) fn read(selector: &crds::LabelSelector) -> Result<Self, GrantFault> {
         let labels = selector.match_labels.iter().flatten();
         let mut wanted: Vec<_> =
             labels.map(|(label, value)| (label.clone(), Wanted::AnyOf(vec![value.clone()]))).collect();
@@ -221,8 +221,8 @@ impl Selector {
         if wanted.len() > LIMIT { Err(GrantFault::TooMany) } else { Ok(Self(wanted)) }
     }
 
-    /// An empty selector is one of all namespaces, as everywhere in Kubernetes.
-    pub(super) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+    /// An empty selector is one of everything, as everywhere in Kubernetes.
+    pub(crate) fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.0.iter().all(|(label, wanted)| match (wanted, labels.get(label)) {
             (Wanted::AnyOf(values), Some(value)) => values.contains(value),
             (Wanted::NoneOf(values), Some(value)) => !values.contains(value),

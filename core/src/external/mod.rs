@@ -14,6 +14,7 @@ mod rewrite;
 mod spec;
 mod values;
 
+pub(crate) use grant::Selector;
 pub use grant::{GrantError, GrantFault, Grants};
 pub use json::JsonFault;
 pub use key::{KeyFault, check_key, check_path};

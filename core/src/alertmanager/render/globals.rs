@@ -2,25 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{Steps, receiver_at, schema::is_integration};
+use super::{
+    Steps, receiver_at,
+    schema::{
+        inherited::{FAMILIES, HTTP_CONFIG as HTTP},
+        is_integration,
+    },
+};
 use crate::inject::{Node, Step};
-
-/// What the names under `global` begin with, and which integrations take them where they have none of their own.
-const PREFIXES: [(&str, &str); 11] = [
-    ("jira_", "jira_configs"),
-    ("mattermost_", "mattermost_configs"),
-    ("opsgenie_", "opsgenie_configs"),
-    ("pagerduty_", "pagerduty_configs"),
-    ("rocketchat_", "rocketchat_configs"),
-    ("slack_", "slack_configs"),
-    ("smtp_", "email_configs"),
-    ("telegram_", "telegram_configs"),
-    ("victorops_", "victorops_configs"),
-    ("webex_", "webex_configs"),
-    ("wechat_", "wechat_configs"),
-];
-/// How all but e-mail connect.
-const HTTP: &str = "http_config";
 
 /// The name under `global` that a place lies in.
 fn name(at: &Steps) -> Option<&str> {
@@ -32,14 +21,14 @@ fn name(at: &Steps) -> Option<&str> {
 
 /// Whether a place lies under `global`, and it is known who needs it.
 pub(super) fn is_global(at: &Steps) -> bool {
-    name(at).is_some_and(|name| name == HTTP || PREFIXES.iter().any(|(prefix, _)| name.starts_with(prefix)))
+    name(at).is_some_and(|name| name == HTTP || FAMILIES.iter().any(|family| name.starts_with(family.prefix)))
 }
 
 /// The integrations that take what stands at a place under `global`; none where it is not known who does.
 pub(super) fn integrations(config: &Node, at: &Steps) -> Option<Vec<Steps>> {
     let name = name(at)?;
-    let (own, taker) = match PREFIXES.iter().find(|(prefix, _)| name.starts_with(prefix)) {
-        Some((prefix, taker)) => (name.strip_prefix(prefix)?, Some(*taker)),
+    let (own, taker) = match FAMILIES.iter().find(|family| name.starts_with(family.prefix)) {
+        Some(family) => (name.strip_prefix(family.prefix)?, Some(family.list)),
         None if name == HTTP => (HTTP, None),
         None => return None,
     };

@@ -4,6 +4,10 @@
 //! integration that needs it is left out, and a receiver that has none left gets those of the fallback receiver. Its name
 //! stays, because routes refer to it, and a receiver without integrations would swallow alerts. What is wrong with the document
 //! itself is its author's to mend, and nothing of it is published.
+//!
+//! A receiver with references of another namespace is a team's, see [`crate::injection::include`]. Nothing that such a
+//! reference gives keeps the rest from being published: not the policy to publish nothing, not a value that makes its
+//! receiver invalid. It gets nobody else's integrations either, because the platform has those alerts anyway.
 
 mod globals;
 #[cfg(test)]
@@ -23,6 +27,9 @@ use crate::{
 };
 
 pub use crate::inject::{Answer, Problem, Receiver, State};
+
+/// Bytes of values that one namespace may give to a configuration of another, which has to fit into a Secret.
+const MAX_GIVEN: usize = 128 * 1024;
 
 /// Everything that decides a configuration.
 #[derive(Clone, Copy)]
@@ -70,18 +77,20 @@ pub enum Refused {
 /// Why nothing can be published.
 pub fn render(input: &Input<'_>) -> Result<Rendered, Refused> {
     let mut filling = Filling::of(input);
-    if input.on_unresolved == OnUnresolved::Block && !filling.broken.is_empty() {
+    let is_own = |problem: &Problem| !matches!(problem.reference, Reference::Of { .. });
+    if input.on_unresolved == OnUnresolved::Block && filling.broken.iter().any(is_own) {
         return Err(Refused::Unresolved(filling.broken));
     }
     let (literals, invalid) = of_document(input);
     if !invalid.is_empty() {
         return Err(Refused::Invalid(invalid));
     }
-    let quarantined = filling.quarantine()?;
-    let Filling { config, broken, stale, .. } = filling;
-    let findings = validate::check(&config, input.version);
+    let mut quarantined = filling.quarantine()?;
+    let findings = validate::check(&filling.config, input.version);
     let (errors, mut warnings): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.severity == Severity::Error);
+    let errors = filling.leave_out(errors, &mut quarantined);
+    let Filling { config, broken, stale, .. } = filling;
     if !errors.is_empty() {
         return Err(Refused::Invalid(errors));
     }
@@ -133,6 +142,8 @@ pub fn literals(document: &Node) -> Vec<Finding> {
 struct Filling<'a> {
     input: &'a Input<'a>,
     config: Node,
+    /// The receivers of teams, and one reference of each.
+    teams: BTreeMap<usize, (Steps, Reference)>,
     broken: Vec<Problem>,
     stale: Vec<Problem>,
 }
@@ -141,8 +152,12 @@ impl<'a> Filling<'a> {
     fn of(input: &'a Input<'a>) -> Self {
         let values =
             Values { answers: input.answers, last_good: input.last_good, on_unresolved: input.on_unresolved };
+        let too_long = too_long(input);
         // What fits nowhere in Alertmanager's configuration is refused by the check of the document.
         let check = |at: &Steps, value: &str| {
+            if too_long.contains(at) {
+                return Err("it is too long, together with what else its namespace gives".to_owned());
+            }
             if let Some(why) = (input.refuses)(value) {
                 return Err(why.to_owned());
             }
@@ -156,7 +171,13 @@ impl<'a> Filling<'a> {
             None => Node::Secret(value),
         };
         let Filled { document, broken, stale } = inject::fill(input.document, &values, &check, &place);
-        Self { input, config: document, broken, stale }
+        let mut teams = BTreeMap::new();
+        input.document.leaves(&mut |at, reference| {
+            if let (Some(index), Reference::Of { .. }) = (receiver_of(at), reference) {
+                teams.entry(index).or_insert_with(|| (at.clone(), reference.clone()));
+            }
+        });
+        Self { input, config: document, teams, broken, stale }
     }
 
     /// Leaves out the integrations that need what is broken. Gives their receivers, by their place in the document.
@@ -190,8 +211,9 @@ impl<'a> Filling<'a> {
 
     /// Gives the receivers that have lost all their integrations those of the fallback receiver.
     fn fall_back(&mut self, receivers: &BTreeSet<usize>) -> Result<(), Refused> {
-        let empty: Vec<usize> =
-            receivers.iter().copied().filter(|index| !has_integration(&self.config, *index)).collect();
+        let is_empty =
+            |index: &usize| !self.teams.contains_key(index) && !has_integration(&self.config, *index);
+        let empty: Vec<usize> = receivers.iter().copied().filter(is_empty).collect();
         if empty.is_empty() {
             return Ok(());
         }
@@ -214,6 +236,48 @@ impl<'a> Filling<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// The places of values with which a team's namespace would give more than its share.
+fn too_long(input: &Input<'_>) -> BTreeSet<Steps> {
+    let mut given: BTreeMap<String, usize> = BTreeMap::new();
+    let mut too_long = BTreeSet::new();
+    input.document.leaves(&mut |at, reference| {
+        let Reference::Of { namespace, .. } = reference else { return };
+        let answer = match input.answers.get(reference) {
+            Some(Answer::Value(value)) => Some(value),
+            _ => None,
+        };
+        // Whichever of the two comes to stand there.
+        let bytes = answer.into_iter().chain(input.last_good.get(reference)).map(Secret::len).max();
+        let given = given.entry(namespace.clone()).or_default();
+        *given += bytes.unwrap_or_default();
+        if *given > MAX_GIVEN {
+            too_long.insert(at.clone());
+        }
+    });
+    too_long
+}
+
+impl Filling<'_> {
+    /// Leaves out the receivers of teams that what they refer to has made invalid. Gives the errors that remain.
+    fn leave_out(&mut self, errors: Vec<Finding>, quarantined: &mut BTreeSet<usize>) -> Vec<Finding> {
+        let mut remaining = Vec::new();
+        for error in errors {
+            let team = error.receiver().and_then(|index| Some((index, self.teams.get(&index)?)));
+            let Some((index, (at, reference))) = team else {
+                remaining.push(error);
+                continue;
+            };
+            if let Some(Node::Map(receiver)) = self.config.at_mut(&receiver_at(index)) {
+                receiver.retain(|name, _| name == "name");
+            }
+            quarantined.insert(index);
+            let (at, reference) = (at.clone(), reference.clone());
+            self.broken.push(Problem { at, reference, message: error.message });
+        }
+        remaining
     }
 }
 

@@ -7,6 +7,7 @@
 mod expected;
 mod global;
 mod http;
+pub(crate) mod inherited;
 mod outputs;
 mod receivers;
 mod route;

@@ -76,6 +76,10 @@ write the spec of a SealedSecret.
 - apiGroups: [waxwing.dev]
   resources: [alertmanagerinjections, grafanainjections, alertreceivers]
   verbs: [get, list, watch]
+# Its finalizer: what it has put into Grafana is deleted there before it goes.
+- apiGroups: [waxwing.dev]
+  resources: [grafanainjections]
+  verbs: [patch]
 - apiGroups: [waxwing.dev]
   resources:
   - sealedsecrets/status

@@ -39,6 +39,8 @@ pub const REVISION: &str = "waxwing.dev/revision";
 pub const LOADED: &str = "waxwing.dev/loaded";
 /// Annotation of a history Secret whose revision was not loaded in time: the value that [`REFRESH`] had then.
 pub const FAILED: &str = "waxwing.dev/failed";
+/// Finalizer of a GrafanaInjection: what it has put into Grafana is deleted there first.
+pub const GRAFANA_FINALIZER: &str = "waxwing.dev/grafana";
 /// Label of an identity Secret: the ring it belongs to.
 pub const KEY_RING: &str = "waxwing.dev/key-ring";
 /// Label of a produced Secret, with the value [`MANAGER`].

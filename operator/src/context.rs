@@ -14,7 +14,7 @@ use waxwing_providers::Rules;
 use crate::{
     events::Events,
     flags::Flags,
-    inject::{ForAlertmanager, Inject, OfTeam},
+    inject::{ForAlertmanager, ForGrafana, Inject, OfTeam},
     lease::Leadership,
     memories::Memories,
     metrics::{Counts, Metrics, SEALED_SECRET},
@@ -124,13 +124,14 @@ impl Context {
             leader: self.leadership.is_held(),
             ..Counts::default()
         };
-        let (mut external, mut stores, mut cluster, mut injections, mut teams) =
-            ([0; 2], [0; 2], [0; 2], [0; 2], [0; 2]);
+        let (mut external, mut stores, mut cluster) = ([0; 2], [0; 2], [0; 2]);
+        let (mut injections, mut grafana, mut teams) = ([0; 2], [0; 2], [0; 2]);
         let tally = |counts: &mut [i64; 2], ready: bool| counts[usize::from(!ready)] += 1;
         self.pull.external.each(|_, record| tally(&mut external, record.is_ready()));
         self.pull.secret_stores.each(|_, record| tally(&mut stores, record.is_ready()));
         self.pull.cluster_stores.each(|_, record| tally(&mut cluster, record.is_ready()));
         self.inject.alertmanager.each(|_, record| tally(&mut injections, record.is_ready()));
+        self.inject.grafana.each(|_, record| tally(&mut grafana, record.is_ready()));
         self.inject.receivers.each(|_, record| tally(&mut teams, record.is_ready()));
         counts.injections = self.inject.counts();
         counts.others = vec![
@@ -138,6 +139,7 @@ impl Context {
             ("SecretStore", stores[0], stores[1]),
             ("ClusterSecretStore", cluster[0], cluster[1]),
             (ForAlertmanager::KIND, injections[0], injections[1]),
+            (ForGrafana::KIND, grafana[0], grafana[1]),
             (OfTeam::KIND, teams[0], teams[1]),
         ];
         counts.oldest_refresh = self.pull.memories.oldest(now);

@@ -34,6 +34,8 @@ struct Meta {
     creation_timestamp: Option<Time>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deletion_timestamp: Option<Time>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    finalizers: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     generation: Option<i64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -52,6 +54,7 @@ impl From<Meta> for ObjectMeta {
             annotations: Some(meta.annotations).filter(|map| !map.is_empty()),
             creation_timestamp: meta.creation_timestamp,
             deletion_timestamp: meta.deletion_timestamp,
+            finalizers: Some(meta.finalizers).filter(|finalizers| !finalizers.is_empty()),
             generation: meta.generation,
             labels: Some(meta.labels).filter(|map| !map.is_empty()),
             name: Some(meta.name),

@@ -21,7 +21,10 @@ use crate::{
     flags::Flags,
     harden,
     http::{self, Health},
-    inject::alertmanager::{self, AlertmanagerInjections},
+    inject::{
+        alertmanager::{self, AlertmanagerInjections},
+        grafana::{self, GrafanaInjections},
+    },
     key_ring::KeyRingLoop,
     lease::Elector,
     logs,
@@ -116,6 +119,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
                 cluster_external_secret::reconcile(&context, &key).await
             };
             let injections = |context: Arc<Context>, key| async move { alertmanager::reconcile(&context, &key).await };
+            let grafana = |context: Arc<Context>, key| async move { grafana::reconcile(&context, &key).await };
             let stop = || signalled(stopped.clone());
             futures::join!(
                 workers::run::<SealedSecrets, _, _>(context.clone(), stop(), sealed),
@@ -123,6 +127,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
                 workers::run::<Stores, _, _>(context.clone(), stop(), stores),
                 workers::run::<ClusterExternalSecrets, _, _>(context.clone(), stop(), cluster),
                 workers::run::<AlertmanagerInjections, _, _>(context.clone(), stop(), injections),
+                workers::run::<GrafanaInjections, _, _>(context.clone(), stop(), grafana),
             );
         }
         () = signalled(stopped.clone()) => {}
@@ -146,6 +151,7 @@ async fn look_again_when_the_ring_changes(context: Arc<Context>) {
             .keys()
             .iter()
             .for_each(|key| context.look_alertmanager(key, Class::Changed));
+        context.inject.grafana.keys().iter().for_each(|key| context.look_grafana(key, Class::Changed));
     }
 }
 

@@ -90,7 +90,7 @@ pub(crate) fn start(
 ) -> Synced {
     let flags = &context.flags;
     let scopes = flags.scopes();
-    let synced = Synced::new(scopes.len() * 6 + 1 + usize::from(flags.namespaces.is_empty()));
+    let synced = Synced::new(scopes.len() * 7 + 1 + usize::from(flags.namespaces.is_empty()));
     for scope in scopes {
         let sealed = SealedSecrets { context: context.clone() };
         let api = served(client, scope.as_deref());
@@ -111,6 +111,9 @@ pub(crate) fn start(
         let cache = Cache::new(scope.clone(), &synced, inject::AlertmanagerInjections(context.clone()));
         let api = served(client, scope.as_deref());
         tasks.spawn(follow(api, page(), "alertmanagerinjections", context.clone(), cache));
+        let cache = Cache::new(scope.clone(), &synced, inject::GrafanaInjections(context.clone()));
+        let api = served(client, scope.as_deref());
+        tasks.spawn(follow(api, page(), "grafanainjections", context.clone(), cache));
         let cache = Cache::new(scope.clone(), &synced, inject::AlertReceivers(context.clone()));
         let api = served(client, scope.as_deref());
         tasks.spawn(follow(api, page(), "alertreceivers", context.clone(), cache));

@@ -8,7 +8,10 @@
 //! tombstone acts at every reload, also against an entry that somebody else has made since, so it is written for entries
 //! that this injection itself had published, until Grafana has read it, and never for one that another injection claims.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, de::IgnoredAny};
 use sha2::{Digest, Sha256};
@@ -93,6 +96,13 @@ pub fn file_key(scope: Scope<'_>, kind: FileKind) -> String {
     let digest: String = Sha256::digest(name).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let start: String = name.chars().take(room - digest.len() - 1).collect();
     format!("{namespace}.{start}_{digest}{tail}")
+}
+
+/// A file that says nothing: what copies files for Grafana may not remove one whose key is gone.
+#[must_use]
+pub fn empty_file(scope: Scope<'_>, kind: FileKind) -> File {
+    let version = Node::Map([("apiVersion".to_owned(), Node::Number(1.into()))].into());
+    File { kind, key: file_key(scope, kind), content: to_yaml(&version) }
 }
 
 /// The files for a resolved document. A kind with neither entries nor tombstones has none.
@@ -187,6 +197,17 @@ pub struct Entry {
     pub org: i64,
     /// The `uid` or name; empty for a tree.
     pub id: String,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            EntryKind::ContactPoint => write!(f, "contact point with uid {}", self.id)?,
+            EntryKind::Datasource => write!(f, "data source {}", self.id)?,
+            EntryKind::Policies => f.write_str("notification policies")?,
+        }
+        if self.org == 1 { Ok(()) } else { write!(f, " of organisation {}", self.org) }
+    }
 }
 
 /// What a document puts into Grafana's database.

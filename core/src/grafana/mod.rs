@@ -14,7 +14,8 @@ mod receivers;
 mod validate;
 
 pub use document::{
-    Entry, EntryKind, File, FileKind, Inventory, InventoryError, Scope, file_key, files, tombstones,
+    Entry, EntryKind, File, FileKind, Inventory, InventoryError, Scope, empty_file, file_key, files,
+    tombstones,
 };
 pub use field::{Expected, Kind, Misfit, dummy, expected, fits};
 pub use quarantine::{Broken, Quarantined, quarantine};

@@ -14,7 +14,7 @@ use crate::{
     alertmanager::validate::{Finding, Severity},
     grafana::{
         self, CONTACT_POINTS, DATASOURCES, Entry, File, FileKind, Inventory, Known, POLICIES, Part,
-        Quarantined, Scope, files, part, quarantine, tombstones, validate,
+        Quarantined, Scope, empty_file, files, part, quarantine, tombstones, validate,
     },
     inject::{self, Answer, Filled, Node, Problem, Receiver, Reference, State, Steps, Values},
     plan::is_object_name,
@@ -41,7 +41,7 @@ pub struct Spec {
 pub struct Target {
     /// The way.
     pub kind: GrafanaTargetKind,
-    /// The Secrets that carry the files, also where there is nothing for one of them now. For `API` it keeps what was written.
+    /// The Secrets that carry the files, also where one has nothing to say. None for `API`.
     pub carriers: Vec<Carrier>,
     /// Grafana's own URL: that of the HTTP API, or of `reload`.
     pub url: Option<String>,
@@ -210,7 +210,12 @@ impl Spec {
         checked(&filled, &known)?;
         let inventory = Inventory::of(document);
         let tombstones = tombstones(&around.before(), &inventory, &around.claimed);
-        let files = files(scope, &filled, &tombstones);
+        let mut files = files(scope, &filled, &tombstones);
+        for kind in self.target.carriers.iter().flat_map(|carrier| carrier.kinds) {
+            if !files.iter().any(|file| file.kind == *kind) {
+                files.push(empty_file(scope, *kind));
+            }
+        }
         let changed = changed::changed(&filled, &files, &around.published);
         let receivers = receivers(document, &left_out, &broken, &stale);
         let stale = stale.into_iter().filter(|problem| place(&problem.at).is_none()).collect();
@@ -332,9 +337,8 @@ fn carriers(kind: GrafanaTargetKind, base: &str) -> Vec<Carrier> {
             };
             vec![one(&BOTH[..1]), one(&BOTH[1..])]
         }
-        GrafanaTargetKind::Mounted | GrafanaTargetKind::Api => {
-            vec![Carrier { name: base.to_owned(), label: None, kinds: BOTH }]
-        }
+        GrafanaTargetKind::Mounted => vec![Carrier { name: base.to_owned(), label: None, kinds: BOTH }],
+        GrafanaTargetKind::Api => Vec::new(),
     }
 }
 
@@ -379,12 +383,20 @@ fn receivers(
     receivers
 }
 
-/// A data source and a contact point may have the same name, and so may two of different organisations.
-fn name(list: &str, entry: &Node) -> String {
-    let what = if list == DATASOURCES { "data source" } else { "contact point" };
+/// What the status calls a data source or a contact point: two of them may have the same name, and so may two of different
+/// organisations.
+pub(super) fn name(list: &str, entry: &Node) -> String {
     let name = entry.get("name").and_then(Node::text).unwrap_or_default();
-    match grafana::org_of(entry) {
-        1 => format!("{what} {name}"),
-        org => format!("{what} {name} of organisation {org}"),
-    }
+    let org = grafana::org_of(entry);
+    if list == DATASOURCES { called("data source", org, name) } else { contact_point_name(org, name) }
+}
+
+/// What the status calls a contact point.
+#[must_use]
+pub fn contact_point_name(org: i64, name: &str) -> String {
+    called("contact point", org, name)
+}
+
+fn called(what: &str, org: i64, name: &str) -> String {
+    if org == 1 { format!("{what} {name}") } else { format!("{what} {name} of organisation {org}") }
 }

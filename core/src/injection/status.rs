@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use waxwing_crds::{CredentialStatus, ReceiverState, ReceiverStatus, conditions::time};
 
+use super::grafana;
 use crate::{
     Secret,
+    grafana::{CONTACT_POINTS, DATASOURCES},
     inject::{Answer, Node, Problem, Receiver, Reference, State, Step, Steps},
 };
 
@@ -77,9 +79,15 @@ fn belongs(document: &Node, at: &Steps) -> (String, String) {
         return (OUTSIDE.to_owned(), at.to_string());
     };
     let receiver = document.at(&Steps(vec![list.clone(), item.clone()]));
-    match receiver.and_then(|receiver| receiver.get("name")).and_then(Node::text) {
-        Some(name) => (name.to_owned(), Steps(rest.to_vec()).to_string()),
-        None => (OUTSIDE.to_owned(), at.to_string()),
+    let name = receiver.and_then(|receiver| receiver.get("name")).and_then(Node::text);
+    match (list, receiver, name) {
+        (Step::Name(list), Some(entry), Some(_))
+            if [DATASOURCES, CONTACT_POINTS].contains(&list.as_str()) =>
+        {
+            (grafana::name(list, entry), Steps(rest.to_vec()).to_string())
+        }
+        (_, _, Some(name)) => (name.to_owned(), Steps(rest.to_vec()).to_string()),
+        (_, _, None) => (OUTSIDE.to_owned(), at.to_string()),
     }
 }
 

@@ -492,7 +492,7 @@ async fn tell(
 }
 
 /// The first few of many messages.
-fn few(messages: &[String]) -> String {
+pub(super) fn few(messages: &[String]) -> String {
     const SHOWN: usize = 5;
     let more = messages.len().saturating_sub(SHOWN);
     let shown = messages.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");

@@ -11,7 +11,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use waxwing_core::{
     grafana::{
         Entry, FileKind, Inventory, Kind,
-        api::{self, Current, Look, Method, Options, Refusal, Request, looks, plan},
+        api::{self, Current, Delivery, Look, Method, Options, Refusal, Request, looks, plan},
         fits,
     },
     inject::{Answer, Reference},
@@ -128,10 +128,17 @@ impl Grafana {
     }
 
     /// Makes Grafana what a document says, and looks whether it is. One entry that is refused keeps no other back.
-    pub(crate) async fn settle(&self, made: &Made, current: &Current, is_editable: bool) -> Settled {
-        let options = Options { is_editable, rotated: made.changed.clone() };
-        let first = plan(&made.document, current, &made.tombstones, &options);
+    pub(crate) async fn settle(&self, made: &Made, is_editable: bool) -> Settled {
         let mut settled = Settled::default();
+        let current = match self.look(&looks(&made.document, &made.tombstones)).await {
+            Ok(current) => current,
+            Err(trouble) => {
+                settled.troubles.push(trouble);
+                return settled;
+            }
+        };
+        let options = Options { is_editable, rotated: made.changed.clone() };
+        let first = plan(&made.document, &current, &made.tombstones, &options);
         let mut refused = BTreeSet::new();
         for write in &first.writes {
             match self.ask(&write.request).await {
@@ -202,6 +209,15 @@ impl Grafana {
             }
         }
         Ok(())
+    }
+
+    /// How the contact points of an organisation fared.
+    ///
+    /// # Errors
+    /// When Grafana does not say.
+    pub(crate) async fn deliveries(&self, org: i64) -> Result<Vec<Delivery>, Trouble> {
+        let answer = self.ask(&api::deliveries(org)).await?;
+        Ok(api::deliveries_of(api::Answer { status: answer.status, body: &answer.body })?)
     }
 
     /// What files were to delete and is still there.

@@ -5,6 +5,9 @@
 
 pub(crate) mod alertmanager;
 mod delivery;
+pub(crate) mod grafana;
+mod grafana_api;
+mod grafana_farewell;
 mod history;
 mod load;
 mod publish;
@@ -36,7 +39,10 @@ pub struct Inject {
     pub(crate) receivers: Store<AlertReceiverRecord>,
     /// The AlertmanagerInjections that are to be looked at.
     pub(crate) alertmanager_queue: Queue,
+    /// The GrafanaInjections that are to be looked at.
+    pub(crate) grafana_queue: Queue,
     pub(crate) memories: Memories<Memory>,
+    pub(crate) grafana_memories: Memories<Memory>,
     /// What the replicas had delivered at the last look.
     pub(crate) delivered: Memories<Delivered>,
 }
@@ -49,7 +55,9 @@ impl Inject {
             grafana: Store::default(),
             receivers: Store::default(),
             alertmanager_queue: Queue::new(),
+            grafana_queue: Queue::new(),
             memories: Memories::default(),
+            grafana_memories: Memories::default(),
             delivered: Memories::default(),
         }
     }
@@ -93,6 +101,31 @@ impl Context {
         }
     }
 
+    /// Puts a GrafanaInjection into the queue, if this replica is the one that works.
+    pub(crate) fn look_grafana(&self, key: &ObjectKey, class: Class) {
+        if self.leadership.is_held() {
+            self.inject.grafana_queue.add(key, class);
+        }
+    }
+
+    /// A GrafanaInjection is new, has changed or is gone: policies of its neighbours may name its contact points.
+    pub(crate) fn look_grafana_neighbours(&self, of: &ObjectKey) {
+        let keys = self.inject.grafana.keys();
+        let near = keys.iter().filter(|key| key.namespace() == of.namespace() && *key != of);
+        near.for_each(|key| self.look_grafana(key, Class::Changed));
+    }
+
+    /// A Secret has changed that a GrafanaInjection may have published: by default they are named after it.
+    pub(crate) fn look_grafana_because_of(&self, secret: &ObjectKey) {
+        let bases = ["", "-alerting", "-datasources"].map(|end| secret.name().strip_suffix(end));
+        for base in bases.into_iter().flatten() {
+            let key = ObjectKey::new(secret.namespace(), base);
+            if self.inject.grafana.get(&key).is_some() {
+                self.look_grafana(&key, Class::Changed);
+            }
+        }
+    }
+
     /// An AlertReceiver has changed, or is gone: every injection may have taken it in, and there are few.
     pub(crate) fn look_team(&self, team: &ObjectKey) {
         let named = self.inject.receivers.get(team).and_then(|record| record.injection());
@@ -117,5 +150,12 @@ impl Context {
             }
         });
         found.iter().for_each(|key| self.look_alertmanager(key, Class::Changed));
+        let mut found = Vec::new();
+        self.inject.grafana.each(|key, record| {
+            if is_concerned(key, record.spec_json()) {
+                found.push(key.clone());
+            }
+        });
+        found.iter().for_each(|key| self.look_grafana(key, Class::Changed));
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::Fills;
 use crate::{
     context::Context,
-    inject::{AlertReceiverRecord, AlertmanagerRecord, ForAlertmanager, OfTeam},
+    inject::{
+        AlertReceiverRecord, AlertmanagerRecord, ForAlertmanager, ForGrafana, GrafanaRecord, OfTeam,
+    },
     queue::Class,
     records::Incoming,
     store::{ObjectKey, Store},
@@ -30,6 +32,30 @@ impl Fills for AlertmanagerInjections {
     }
     fn gone(&self, key: &ObjectKey, _uid: &str) {
         self.0.forget_alertmanager(key);
+    }
+}
+
+/// The GrafanaInjections.
+pub(super) struct GrafanaInjections(pub(super) Arc<Context>);
+
+impl Fills for GrafanaInjections {
+    const MAY_LACK: bool = true;
+    type Incoming = Incoming<ForGrafana>;
+    type Record = GrafanaRecord;
+
+    fn split(object: Incoming<ForGrafana>) -> (ObjectKey, GrafanaRecord) {
+        object.into()
+    }
+    fn store(&self) -> &Store<GrafanaRecord> {
+        &self.0.inject.grafana
+    }
+    fn changed(&self, key: &ObjectKey, is_new: bool) {
+        self.0.look_grafana(key, if is_new { Class::New } else { Class::Changed });
+        self.0.look_grafana_neighbours(key);
+    }
+    fn gone(&self, key: &ObjectKey, _uid: &str) {
+        self.0.forget_grafana(key);
+        self.0.look_grafana_neighbours(key);
     }
 }
 

@@ -182,6 +182,7 @@ fn a_target_that_makes_no_sense_is_refused() {
         Scene::new().target(json!({"kind": "API", "url": "http://grafana", "auth": auth})).spec().unwrap();
     let token = Reference::Secret { name: "grafana".to_owned(), key: "token".to_owned() };
     assert_eq!(api.target.auth.unwrap().references(), [&token]);
+    assert!(api.target.carriers.is_empty());
 }
 
 #[test]
@@ -189,7 +190,7 @@ fn a_credential_that_was_never_had_takes_only_its_own_receiver_with_it() {
     let made = Scene::new().without("pd").without("header").made();
     let points = &made.file(FileKind::Alerting)["contactPoints"];
     assert_eq!(points[1]["receivers"].as_array().unwrap().len(), 1);
-    assert!(made.files.iter().all(|file| file.kind == FileKind::Alerting), "no data source is left");
+    assert_eq!(made.file(FileKind::Datasources), json!({"apiVersion": 1}));
     assert_eq!(
         made.states(),
         [

@@ -451,6 +451,17 @@ pub fn failed_revision(input: &Input<'_>) -> Option<i64> {
     late(input, input.terms.ok()?)
 }
 
+/// What is written when the injection goes, where its reader has to be told so. A Secret that is not its own is left alone.
+#[must_use]
+pub fn farewell(input: &Input<'_>, secrets: Vec<Wish>) -> Vec<Write> {
+    let Ok(terms) = input.terms else { return Vec::new() };
+    let one = |((name, wish), target): ((&String, Wish), &Option<Target>)| {
+        let claim = Claim::of(&input.object.holder(), name, target.as_ref());
+        claim.map_or(Write::None, |claim| publish(&input.object, terms, name, wish, target.as_ref(), claim))
+    };
+    terms.secrets.iter().zip(secrets).zip(input.targets).map(one).collect()
+}
+
 fn publish(
     object: &Object<'_>,
     terms: &Terms,

@@ -1,0 +1,609 @@
+//! One look at one GrafanaInjection: observe, gather, plan, publish, watch over, report. Every decision is in
+//! `waxwing_core::injection`; how it takes leave is in [`super::grafana_farewell`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
+
+use waxwing_core::{
+    alertmanager::validate::Finding as Found,
+    grafana::{self, Scope, api::looks},
+    inject::{Node, Reference},
+    injection::{
+        Fault,
+        grafana::{Around, Earlier, KIND, Made, Spec, contact_point_name},
+        plan::{
+            Cause, Fact, Finding, First, Gather, Gathered, Good, Input, Load, Memory, Object, Plan, Refused,
+            Report, Revision, Seen, Terms, Wanted, Wish, first, history_name, last_good, report, then,
+        },
+        status::{self as came, Came},
+    },
+    plan::{Event, Next, Place, Target, Write},
+};
+use waxwing_crds::{GrafanaTargetKind, InjectionStatus, Reason, names};
+
+use super::{
+    alertmanager::few,
+    grafana_api::{Grafana, Settled, Trouble, account},
+    grafana_farewell::{self, Leave},
+    history,
+    publish::{Published, publish},
+    records::ForGrafana,
+    resolve::{facts, resolve},
+};
+use crate::{
+    context::Context,
+    outcome,
+    queue::{Queue, Verdict},
+    records::{Decoded, Incoming},
+    source::{self, Commit},
+    status,
+    store::ObjectKey,
+    target, told,
+    workers::Work,
+};
+
+/// Looks at once: each may wait for Grafana.
+const PLACES: usize = 32;
+/// Seconds that Grafana may take to have what was published, where it is asked.
+const WITHIN: i64 = 300;
+/// Seconds until a changed Secret has certainly arrived where a pod has it mounted: the kubelet looks once a minute, and what
+/// it knows may be another minute old.
+const MOUNTED: i64 = 150;
+/// Seconds until files are taken for read, where nobody can be asked.
+const READ: i64 = 600;
+/// Seconds between two calls to Grafana that wait for a mounted Secret.
+const BETWEEN: u64 = 10;
+
+/// The loop over GrafanaInjections.
+pub(crate) enum GrafanaInjections {}
+
+impl Work for GrafanaInjections {
+    const KIND: &'static str = KIND;
+
+    fn queue(ctx: &Context) -> &Queue {
+        &ctx.inject.grafana_queue
+    }
+    fn keys(ctx: &Context) -> Vec<ObjectKey> {
+        ctx.inject.grafana.keys()
+    }
+    fn is_there(ctx: &Context, key: &ObjectKey) -> bool {
+        ctx.inject.grafana.get(key).is_some()
+    }
+    fn forget(ctx: &Context, key: &ObjectKey) {
+        ctx.forget_grafana(key);
+    }
+    fn at_once(_: &Context) -> usize {
+        PLACES
+    }
+}
+
+impl Context {
+    /// The injection is gone, and with it whatever was known of it besides its record.
+    pub(crate) fn forget_grafana(&self, key: &ObjectKey) {
+        self.inject.grafana_queue.forget(key);
+        self.inject.grafana_memories.forget(key);
+        self.sources.forget(KIND, key);
+    }
+}
+
+/// Looks at one object once. Measures itself; says when to look again.
+pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
+    let began = Instant::now();
+    let Some(record) = ctx.inject.grafana.get(key) else {
+        ctx.forget_grafana(key);
+        return Verdict::Done;
+    };
+    let object: Decoded<ForGrafana> = record.decode();
+    if object.metadata.deletion_timestamp.is_some() {
+        let leave = leave(ctx, key, record.spec_json(), &object);
+        return grafana_farewell::carry_out(ctx, key, &object, leave).await;
+    }
+    // Before anything is published that would have to be deleted.
+    if let (Ok(_), Some(verdict)) = (&object.spec, grafana_farewell::promise(ctx, key, &object).await) {
+        return verdict;
+    }
+    let memory = ctx.inject.grafana_memories.of(key);
+    let (report, again) = look(ctx, key, record.spec_json(), &object, &memory).await;
+    if memory != report.memory {
+        ctx.inject.grafana_memories.set(key, report.memory.clone());
+    }
+    let said = tell(ctx, key, &object, &report).await;
+    ctx.metrics.reconciled(KIND, began.elapsed(), report.failure);
+    let next = match report.next {
+        Next::After(seconds) => Next::After(seconds.max(BETWEEN)),
+        // What Grafana refuses may be put right there.
+        Next::Ceiling | Next::OnChange if report.failure == Some(Reason::GrafanaRefused) => Next::Backoff,
+        next => next,
+    };
+    told::verdict(said, next, again)
+}
+
+/// What the spec says, with everything that decides what is published.
+pub(super) struct Observed {
+    pub(super) spec: Spec,
+    pub(super) references: BTreeSet<Reference>,
+    facts: Vec<Fact>,
+    terms: Terms,
+    /// Of other injections.
+    around: Others,
+}
+
+/// What other injections have.
+#[derive(Default)]
+struct Others {
+    /// The documents of all.
+    all: Vec<Node>,
+    /// Those of the same namespace.
+    near: Vec<Node>,
+}
+
+impl Others {
+    fn of(ctx: &Context, key: &ObjectKey) -> Self {
+        let mut others = Self::default();
+        for other in ctx.inject.grafana.keys().into_iter().filter(|other| other != key) {
+            let Some(object) = ctx.inject.grafana.get(&other).map(|record| record.decode()) else { continue };
+            let is_going = object.metadata.deletion_timestamp.is_some();
+            let spec = object.spec.ok().filter(|_| !is_going);
+            let Some(spec) = spec.and_then(|spec| Spec::read(other.name(), &spec).ok()) else { continue };
+            let list = if other.namespace() == key.namespace() { &mut others.near } else { &mut others.all };
+            list.push(spec.document);
+        }
+        others
+    }
+
+    fn around(&self) -> Around {
+        let mut around = Around::default();
+        self.near.iter().for_each(|document| around.add(document));
+        // Of another namespace's only that it is not to be deleted.
+        let names = std::mem::take(&mut around.contact_points);
+        self.all.iter().for_each(|document| around.add(document));
+        Around { contact_points: names, ..around }
+    }
+}
+
+fn observe(ctx: &Context, key: &ObjectKey, object: &Decoded<ForGrafana>) -> Result<Observed, Fault> {
+    let spec = object.spec.as_ref().map_err(|what| Fault::spec(what.clone()))?;
+    let spec = Spec::read(key.name(), spec)?;
+    let mut references = BTreeSet::new();
+    spec.document.leaves(&mut |_, reference| {
+        references.insert(reference.clone());
+    });
+    references.extend(spec.target.auth.iter().flat_map(|auth| auth.references()).cloned());
+    let mut known = facts(ctx, key.namespace(), &references);
+    let around = Others::of(ctx, key);
+    if spec.document.get(grafana::POLICIES).is_some() {
+        let names = around.around().contact_points;
+        let names: Vec<_> = names.into_iter().map(|(org, name)| format!("{org}/{name}")).collect();
+        let what = "contact points of others".to_owned();
+        known.push(Fact { what, uid: String::new(), version: names.join("\n") });
+    }
+    let terms = Terms {
+        secrets: spec.target.carriers.iter().map(|carrier| carrier.name.clone()).collect(),
+        goes_along: true,
+        // Also without any store: then it is seen whether tombstones have done their work, and what Grafana has.
+        refresh: Some(spec.refresh),
+        max_stale: spec.policy.max_stale,
+        history: spec.policy.history,
+        within: spec.target.url.is_some().then_some(WITHIN),
+        ..Terms::default()
+    };
+    Ok(Observed { spec, references, facts: known, terms, around })
+}
+
+/// The secrets that an injection publishes, as the caches have them.
+fn targets(ctx: &Context, key: &ObjectKey, terms: &Terms) -> Vec<Option<Target>> {
+    let secret = |name: &String| target::cached(ctx, &ObjectKey::new(key.namespace(), name));
+    terms.secrets.iter().map(secret).collect()
+}
+
+fn object_of<'a>(
+    key: &'a ObjectKey,
+    spec_json: &'a str,
+    object: &'a Decoded<ForGrafana>,
+    none: &'a BTreeMap<String, String>,
+) -> Object<'a> {
+    Object {
+        kind: KIND,
+        namespace: key.namespace(),
+        name: key.name(),
+        uid: object.metadata.uid.as_deref().unwrap_or_default(),
+        generation: object.metadata.generation,
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        annotations: object.metadata.annotations.as_ref().unwrap_or(none),
+        spec: spec_json,
+        status: &object.status,
+    }
+}
+
+async fn look(
+    ctx: &Context,
+    key: &ObjectKey,
+    spec_json: &str,
+    object: &Decoded<ForGrafana>,
+    memory: &Memory,
+) -> (Report, Option<Duration>) {
+    let (ring, none) = (ctx.ring(), BTreeMap::new());
+    let observed = observe(ctx, key, object);
+    let targets = observed.as_ref().map(|observed| targets(ctx, key, &observed.terms)).unwrap_or_default();
+    let input = Input {
+        object: object_of(key, spec_json, object, &none),
+        terms: observed.as_ref().map(|observed| &observed.terms),
+        targets: &targets,
+        facts: observed.as_ref().map(|observed| observed.facts.as_slice()).unwrap_or_default(),
+        identities: &ring.identities,
+        unusable: ring.unusable,
+        place: Place {
+            operator_namespace: &ctx.flags.operator_namespace,
+            terminating: ctx.terminating.contains(key.namespace()),
+        },
+        source: None,
+        now: ctx.now(),
+    };
+    let generation = input.object.generation;
+    let commit = async {
+        let is_new = object.status.observed_generation != generation;
+        let is_wanted = is_new || ctx.sources.waits(KIND, key, generation);
+        match source::tracker(KIND, key, &object.metadata).filter(|_| is_wanted) {
+            Some(tracker) => {
+                let last = object.status.source.as_ref();
+                Some(source::of(ctx, &ctx.sources, KIND, key, tracker, last).await)
+            }
+            None => None,
+        }
+    };
+    let (acted, commit) = futures::join!(act(ctx, key, &input, memory, observed.as_ref().ok()), commit);
+    let again = ctx.sources.note(KIND, key, generation, commit.as_ref());
+    let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
+    let Acted { targets, plan, published, given, history } = acted;
+    let input = Input {
+        targets: &targets,
+        source: synced.as_ref().map(|synced| &synced.source),
+        now: ctx.now(),
+        ..input
+    };
+    let (seen, corrected) = match (&observed, &published, &plan.finding) {
+        (Ok(observed), Published::Done(_), Finding::Good(good)) => {
+            watch_over(&input, observed, good, given.as_ref()).await
+        }
+        _ => (Seen::default(), Vec::new()),
+    };
+    let outcomes = match &published {
+        Published::Done(outcomes) => Ok(outcomes.as_slice()),
+        Published::Refused(write, outcome, _) => Err((&**write, outcome)),
+    };
+    let mut report = report(&input, memory, &plan, outcomes, &seen);
+    report.events.extend(corrected);
+    if let Some(loaded) = report.newly_loaded {
+        let known = history.iter().find(|(number, _)| *number == loaded).map(|(_, name)| name.clone());
+        let name = known.unwrap_or_else(|| history_name(&input.object, loaded));
+        history::note(ctx, key.namespace(), &name, names::LOADED, "true").await;
+    }
+    (report, again)
+}
+
+/// A plan, for which Secrets it was made, and what became of it.
+struct Acted {
+    targets: Vec<Option<Target>>,
+    plan: Plan,
+    published: Published,
+    /// What Grafana is given, where it was made.
+    given: Option<Given>,
+    /// The names of the history Secrets, where they were read.
+    history: Vec<(i64, String)>,
+}
+
+/// What Grafana is given, and Grafana, where it can be asked.
+struct Given {
+    made: Made,
+    grafana: Option<Result<Grafana, Trouble>>,
+}
+
+async fn act(
+    ctx: &Context,
+    key: &ObjectKey,
+    input: &Input<'_>,
+    memory: &Memory,
+    observed: Option<&Observed>,
+) -> Acted {
+    let mut targets = input.targets.to_vec();
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let seen = Input { targets: &targets, ..*input };
+        let (mut history, mut given) = (Vec::new(), None);
+        let plan = match (first(&seen, memory), observed) {
+            (First::Done(plan), _) => *plan,
+            (First::Gather(gather), Some(observed)) => {
+                let (gathered, made) = gathered(ctx, key, &seen, &gather, observed).await;
+                history = gathered.history.iter().map(|one| (one.number, one.name.clone())).collect();
+                given = made;
+                then(&seen, &gather, gathered)
+            }
+            // Without a spec there is nothing to gather, and the plan says so.
+            (First::Gather(_), None) => Plan::failing(&Fault::spec("the spec was not read")),
+        };
+        let published = {
+            // Nobody shuts this down before the loops have ended.
+            let _permit = ctx.writes.acquire().await;
+            publish(ctx, key.namespace(), &plan.writes, &targets).await
+        };
+        let is_outdated = matches!(published, Published::Refused(_, _, true));
+        let (true, Some(observed)) = (is_outdated && attempts < target::ATTEMPTS, observed) else {
+            return Acted { targets, plan, published, given, history };
+        };
+        targets.clear();
+        for name in &observed.terms.secrets {
+            match target::read(ctx, &ObjectKey::new(key.namespace(), name)).await {
+                Ok(read) => targets.push(read),
+                Err(refusal) => {
+                    let published = Published::Refused(Box::new(Write::None), outcome::of(&refusal), false);
+                    return Acted { targets: input.targets.to_vec(), plan, published, given, history };
+                }
+            }
+        }
+    }
+}
+
+/// Reads everything, and makes what Grafana is to be given.
+async fn gathered(
+    ctx: &Context,
+    key: &ObjectKey,
+    input: &Input<'_>,
+    gather: &Gather,
+    observed: &Observed,
+) -> (Gathered, Option<Given>) {
+    let failed = |Fault { reason, message }: Fault| {
+        let made = Err(Refused { reason, message, receivers: None });
+        (Gathered { made, history: Vec::new() }, None)
+    };
+    let spec = &observed.spec;
+    let uid = input.object.uid;
+    let (resolved, history) = futures::join!(
+        resolve(ctx, key, uid, &observed.references, gather.cause == Cause::Forced),
+        history::read(ctx, key.namespace(), uid)
+    );
+    let (resolved, history) = match (resolved, history) {
+        (Ok(resolved), Ok(history)) => (resolved, history),
+        (Err(fault), _) | (_, Err(fault)) => return failed(fault),
+    };
+    let mut around = observed.around.around();
+    around.published = earlier(&history, spec, input.object.status, input.now);
+    let grafana = match (&spec.target.url, &spec.target.auth) {
+        (Some(url), Some(auth)) => Some(match account(auth, &resolved.answers) {
+            Ok(account) => Grafana::find(&ctx.pull.rules, key.namespace(), url, account).await,
+            Err(message) => Err(Trouble { message, is_passing: false }),
+        }),
+        _ => None,
+    };
+    if spec.target.kind == GrafanaTargetKind::Api {
+        // Without it nothing is known of contact points that policies may name, and nothing can be written.
+        let names = match &grafana {
+            Some(Ok(grafana)) => names_in(grafana, &spec.document).await,
+            Some(Err(trouble)) => Err(trouble.clone()),
+            None => Ok(BTreeSet::new()),
+        };
+        match names {
+            Ok(names) => around.contact_points.extend(names),
+            Err(Trouble { message, .. }) => return failed(Fault { reason: Reason::ReloadFailed, message }),
+        }
+    }
+    let last = last_good(&history);
+    let scope = Scope { namespace: key.namespace(), name: key.name() };
+    match spec.make(scope, &spec.document, &resolved.answers, &last, &around) {
+        Ok(mut made) => {
+            let came = Came {
+                document: &spec.document,
+                receivers: &made.receivers,
+                outside: &made.stale,
+                versions: &resolved.versions,
+            };
+            let literal = |finding: &&Found| finding.rule == "literal-credential";
+            let literals = made.warnings.iter().filter(literal).map(|finding| finding.at.to_string());
+            let wanted = Wanted {
+                receivers: came::receivers(&came, &input.object.status.receivers, input.now),
+                literals: literals.collect(),
+                credentials: came::published(&came, &resolved.answers, &last),
+                secrets: wishes(spec, std::mem::take(&mut made.files)),
+            };
+            (Gathered { made: Ok(wanted), history }, Some(Given { made, grafana }))
+        }
+        Err(refused) => {
+            let (reason, message) = (refused.reason(), few(&refused.messages()));
+            (Gathered { made: Err(Refused { reason, message, receivers: None }), history }, None)
+        }
+    }
+}
+
+/// The contact points that Grafana has.
+async fn names_in(grafana: &Grafana, document: &Node) -> Result<BTreeSet<(i64, String)>, Trouble> {
+    let Some(policies) = document.get(grafana::POLICIES) else { return Ok(BTreeSet::new()) };
+    let alone = Node::Map([(grafana::POLICIES.to_owned(), policies.clone())].into());
+    let current = grafana.look(&looks(&alone, &grafana::Inventory::default())).await?;
+    Ok(current.contact_points())
+}
+
+/// What was published before, and whether Grafana has read it.
+pub(super) fn earlier(
+    history: &[Revision],
+    spec: &Spec,
+    status: &InjectionStatus,
+    now: i64,
+) -> Vec<Earlier> {
+    let published = status.published.as_ref();
+    let is_old = |number: i64| {
+        let at = published.filter(|one| one.revision == number).and_then(|one| one.at.as_ref());
+        at.is_some_and(|at| at.0.as_second() + READ <= now)
+    };
+    let one = |revision: &Revision| Earlier {
+        files: revision.data.iter().map(|(_, file)| file.clone()).collect(),
+        is_read: if spec.target.url.is_some() { revision.loaded } else { is_old(revision.number) },
+    };
+    history.iter().map(one).collect()
+}
+
+/// The Secrets with the files. For the API there is none: the history alone keeps what was written.
+pub(super) fn wishes(spec: &Spec, files: Vec<grafana::File>) -> Vec<Wish> {
+    let mut wishes: Vec<Wish> = spec
+        .target
+        .carriers
+        .iter()
+        .map(|carrier| {
+            let labels = carrier.label.map(|label| (label.to_owned(), "1".to_owned())).into_iter();
+            Wish { labels: labels.collect(), ..Wish::default() }
+        })
+        .collect();
+    if wishes.is_empty() {
+        wishes.push(Wish::default());
+    }
+    for file in files {
+        let home = spec.target.carriers.iter().position(|carrier| carrier.kinds.contains(&file.kind));
+        let (Some(wish), Ok(key)) = (wishes.get_mut(home.unwrap_or(0)), file.key.parse()) else { continue };
+        wish.data = std::mem::take(&mut wish.data).with([(key, file.content.into())].into_iter().collect());
+    }
+    wishes
+}
+
+/// Tells Grafana, where it is told, and looks whether it has what was published.
+async fn watch_over(
+    input: &Input<'_>,
+    observed: &Observed,
+    good: &Good,
+    given: Option<&Given>,
+) -> (Seen, Vec<Event>) {
+    let mut seen = Seen::default();
+    let Some(Given { made, grafana: Some(grafana) }) = given else { return (seen, Vec::new()) };
+    let target = &observed.spec.target;
+    let is_api = target.kind == GrafanaTargetKind::Api;
+    // A file that was read stays read.
+    if !is_api && good.loaded {
+        return (seen, Vec::new());
+    }
+    let grafana = match grafana {
+        Ok(grafana) => grafana,
+        Err(trouble) => {
+            settle(&mut seen, is_api, std::slice::from_ref(trouble));
+            return (seen, Vec::new());
+        }
+    };
+    if is_api {
+        let Settled { troubles, corrected } = grafana.settle(made, target.is_editable).await;
+        settle(&mut seen, is_api, &troubles);
+        seen.failing = failing(grafana, made).await;
+        let note = |entry| Event {
+            warning: true,
+            reason: Reason::DriftCorrected,
+            note: format!("{entry} had been changed in Grafana and was restored"),
+        };
+        return (seen, corrected.iter().map(note).collect());
+    }
+    let kinds = target.carriers.iter().flat_map(|carrier| carrier.kinds).copied().collect::<Vec<_>>();
+    let read = async {
+        grafana.reload(&kinds).await?;
+        grafana.remaining(&made.tombstones).await
+    };
+    match read.await {
+        Err(trouble) => settle(&mut seen, is_api, &[trouble]),
+        Ok(remaining) => {
+            let published = input.object.status.published.as_ref();
+            let at = published.filter(|published| published.revision == good.revision);
+            let at = at.and_then(|published| published.at.as_ref()).map_or(input.now, |at| at.0.as_second());
+            let problem = match remaining.0.first() {
+                Some(entry) => Some(format!("grafana still has {entry}")),
+                None if at + MOUNTED > input.now => Some("the Secret may not have arrived yet".to_owned()),
+                None => None,
+            };
+            seen.load = Some(Load { loaded: usize::from(problem.is_none()), all: 1, problem });
+        }
+    }
+    (seen, Vec::new())
+}
+
+/// What troubles mean: one that may pass is waited for.
+fn settle(seen: &mut Seen, is_api: bool, troubles: &[Trouble]) {
+    let messages = |those: &mut dyn Iterator<Item = &Trouble>| {
+        let messages: Vec<_> = those.map(|trouble| trouble.message.clone()).collect();
+        few(&messages)
+    };
+    let is_whole = troubles.is_empty();
+    if troubles.iter().all(|trouble| trouble.is_passing) {
+        let problem = (!is_whole).then(|| messages(&mut troubles.iter()));
+        seen.load = Some(Load { loaded: usize::from(is_whole), all: 1, problem });
+    } else {
+        let reason = if is_api { Reason::GrafanaRefused } else { Reason::ReloadFailed };
+        let lasting = messages(&mut troubles.iter().filter(|trouble| !trouble.is_passing));
+        seen.refused = Some((reason, lasting));
+    }
+}
+
+/// The contact points whose last notification failed; none where Grafana does not say.
+async fn failing(grafana: &Grafana, made: &Made) -> Option<BTreeMap<String, String>> {
+    let orgs: BTreeSet<i64> = made.inventory.0.iter().map(|entry| entry.org).collect();
+    let own: BTreeSet<&str> = made.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
+    let mut failing = BTreeMap::new();
+    for org in orgs {
+        for delivery in grafana.deliveries(org).await.ok()?.into_iter().filter(|it| it.is_failing) {
+            let name = contact_point_name(org, &delivery.contact_point);
+            if own.contains(name.as_str()) {
+                // What Grafana says of it may hold the address of a webhook.
+                failing.insert(name, format!("notification {} failed", delivery.integration));
+            }
+        }
+    }
+    Some(failing)
+}
+
+/// What is to be deleted when the injection goes.
+async fn leave(ctx: &Context, key: &ObjectKey, spec_json: &str, object: &Decoded<ForGrafana>) -> Leave {
+    let (ring, none) = (ctx.ring(), BTreeMap::new());
+    let observed = match observe(ctx, key, object) {
+        Ok(observed) => observed,
+        Err(fault) => return Leave::GivenUp(fault.message),
+    };
+    let targets = targets(ctx, key, &observed.terms);
+    let input = Input {
+        object: object_of(key, spec_json, object, &none),
+        terms: Ok(&observed.terms),
+        targets: &targets,
+        facts: &[],
+        identities: &ring.identities,
+        unusable: ring.unusable,
+        place: Place {
+            operator_namespace: &ctx.flags.operator_namespace,
+            terminating: ctx.terminating.contains(key.namespace()),
+        },
+        source: None,
+        now: ctx.now(),
+    };
+    let since = object.metadata.deletion_timestamp.as_ref().map_or(input.now, |at| at.0.as_second());
+    grafana_farewell::leave(ctx, key, &input, &observed, observed.around.around(), since).await
+}
+
+/// Status, events, metrics, log; each only when there is something new.
+async fn tell(
+    ctx: &Context,
+    key: &ObjectKey,
+    object: &Decoded<ForGrafana>,
+    report: &Report,
+) -> Result<(), status::NotSaid> {
+    if report.drift_corrected {
+        ctx.metrics.drift_corrected(KIND);
+    }
+    let said = match &report.status {
+        Some(status) => {
+            let uid = object.metadata.uid.as_deref();
+            let written = status::write(ctx, "grafanainjections", key, uid, status).await;
+            written.map(|object: Incoming<ForGrafana>| {
+                let (key, record) = object.into();
+                // Where the watch was faster, what it has brought stays.
+                let _newer = ctx.inject.grafana.put(&key, record);
+            })
+        }
+        None => Ok(()),
+    };
+    let about = told::about(KIND, key, &object.metadata);
+    let source = report.status.as_ref().unwrap_or(&object.status).source.as_ref();
+    told::tell(ctx, key, &about, &report.events, source).await;
+    said
+}

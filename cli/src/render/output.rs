@@ -349,6 +349,11 @@ impl Unit {
         self.values.get(&key.parse::<DataKey>().ok()?)
     }
 
+    /// Its values, without their keys.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Secret> {
+        self.values.values()
+    }
+
     /// Its values.
     pub(super) fn values(&self) -> impl Iterator<Item = (String, Secret)> {
         self.values.iter().map(|(key, value)| (key.to_string(), value.clone()))

@@ -14,7 +14,8 @@ use waxwing_core::{
     yaml::{self, Document},
 };
 use waxwing_crds::{
-    AlertmanagerInjectionSpec, ExternalSecret, ExternalSecretSpec, SealedSecret, SealedSecretSpec, names,
+    AlertReceiverSpec, AlertmanagerInjectionSpec, ExternalSecret, ExternalSecretSpec, GrafanaInjectionSpec,
+    SealedSecret, SealedSecretSpec, names,
 };
 use zeroize::Zeroizing;
 
@@ -76,6 +77,15 @@ pub(crate) struct Injection {
 pub(crate) enum InjectionSpec {
     /// For Alertmanager.
     Alertmanager(Box<AlertmanagerInjectionSpec>),
+    /// For Grafana.
+    Grafana(Box<GrafanaInjectionSpec>),
+}
+
+/// One AlertReceiver as it stands in a file.
+pub(super) struct Receiver {
+    pub(super) labels: BTreeMap<String, String>,
+    /// The spec, or which field is not of its type.
+    pub(super) spec: std::result::Result<AlertReceiverSpec, String>,
 }
 
 /// Something of ours that cannot be read, or cannot be told by name.
@@ -93,6 +103,8 @@ pub(super) struct Source {
     pub(super) external: BTreeMap<Key, Vec<External>>,
     /// By kind and name.
     pub(super) injections: BTreeMap<(&'static str, Key), Vec<Injection>>,
+    /// AlertReceivers.
+    pub(super) receivers: BTreeMap<Key, Vec<Receiver>>,
     /// Stores.
     pub(super) manifests: Manifests,
     pub(super) problems: Vec<Problem>,
@@ -185,6 +197,8 @@ impl Source {
                 && stores::is_ours(value)
             {
                 self.injection(file, document.line, kind, value);
+            } else if value["kind"] == "AlertReceiver" && stores::is_ours(value) {
+                self.receiver(file, document.line, value);
             } else {
                 self.manifests.store(folder, file, document.line, value);
             }
@@ -213,17 +227,21 @@ impl Source {
             let what = "an injection's namespace or name is missing, or not one that Kubernetes takes";
             return self.problem(file, line, what);
         };
-        let spec = if value["apiVersion"] == names::API_VERSION {
-            inject::read(kind, &value["spec"])
-        } else {
-            Err(format!("apiVersion is not {}", names::API_VERSION))
-        };
-        let annotations = value["metadata"]["annotations"].as_object().into_iter().flatten();
-        let annotations =
-            annotations.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())));
-        let annotations = annotations.collect();
-        let injection = Injection { file: file.to_owned(), annotations, spec };
+        let spec = is_known(value).and_then(|()| inject::read(kind, &value["spec"]));
+        let injection = Injection { file: file.to_owned(), annotations: texts(value, "annotations"), spec };
         self.injections.entry((kind, key)).or_default().push(injection);
+    }
+
+    fn receiver(&mut self, file: &Path, line: usize, value: &Value) {
+        let text = |field: &str| value["metadata"][field].as_str().unwrap_or_default();
+        let Some(key) = Key::new(text("namespace"), text("name")) else {
+            let what = "an AlertReceiver's namespace or name is missing, or not one that Kubernetes takes";
+            return self.problem(file, line, what);
+        };
+        let typed = || yaml::from_value(&value["spec"]).map_err(|error| error.to_string());
+        let spec = is_known(value).and_then(|()| typed());
+        let receiver = Receiver { labels: texts(value, "labels"), spec };
+        self.receivers.entry(key).or_default().push(receiver);
     }
 
     fn object(
@@ -269,8 +287,22 @@ impl Source {
     }
 }
 
+/// Labels or annotations.
+fn texts(value: &Value, field: &str) -> BTreeMap<String, String> {
+    let texts = value["metadata"][field].as_object().into_iter().flatten();
+    texts.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+}
+
+/// Whether an object is of a version that is known.
+fn is_known(value: &Value) -> std::result::Result<(), String> {
+    match value["apiVersion"] == names::API_VERSION {
+        true => Ok(()),
+        false => Err(format!("apiVersion is not {}", names::API_VERSION)),
+    }
+}
+
 /// The kinds that are looked for.
-const KINDS: [&str; 4] = ["SealedSecret", "ExternalSecret", "SecretStore", "Injection"];
+const KINDS: [&str; 5] = ["SealedSecret", "ExternalSecret", "SecretStore", "Injection", "AlertReceiver"];
 
 /// Every `.yaml`, `.yml` and `.json` file below a folder, in order; hidden files and folders, links to folders and `skip`
 /// are passed over. What goes away meanwhile is not there.

@@ -58,19 +58,17 @@ pub(super) struct Pulled {
 #[derive(Clone, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Injected {
-    /// The name of its Secret.
-    pub(super) target: String,
-    /// Whether the Secret stays when the injection goes.
+    /// The version of each Secret that was written, by name.
+    pub(super) secrets: BTreeMap<String, String>,
+    /// Whether they stay when the injection goes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) stays: bool,
-    /// The version of what was written.
-    pub(super) version: String,
-    /// Which references gave the texts in it, by place: where a credential's last good value stands.
+    /// Which references gave the texts in them, by place: where a credential's last good value stands.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) held: BTreeMap<String, String>,
-    /// The version that its reader was told of.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(super) told: String,
+    /// The versions that their reader was told of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) told: BTreeMap<String, String>,
 }
 
 /// Whose a Secret is that an ExternalSecret or an injection gives.
@@ -161,10 +159,13 @@ impl State {
             let kind = KINDS.into_iter().find(|known| *known == kind)?;
             let (namespace, name) = by.split_once('/')?;
             let by = Key::new(namespace, name)?;
-            let given = Given { kind, by, stays: injected.stays };
-            Some((Key::new(namespace, &injected.target)?, given))
+            let one = move |name: &String| {
+                let given = Given { kind, by: by.clone(), stays: injected.stays };
+                Some((Key::new(&by.namespace, name)?, given))
+            };
+            Some(injected.secrets.keys().filter_map(one))
         });
-        pulled.chain(injected).collect()
+        pulled.chain(injected.flatten()).collect()
     }
 
     /// Forgets all others: what is made anew later begins anew, as in a cluster.

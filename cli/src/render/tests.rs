@@ -2,6 +2,7 @@
 
 mod injected;
 mod place;
+mod provisioned;
 mod pulled;
 mod refused;
 mod watching;

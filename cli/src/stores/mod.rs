@@ -27,7 +27,7 @@ use waxwing_crds::{
 use zeroize::Zeroizing;
 
 pub(crate) use options::Options;
-pub(crate) use reach::{InNamespace, Reach, missing_feature, runtime};
+pub(crate) use reach::{Reach, missing_feature, runtime};
 
 /// A namespace and a name.
 type Key = (String, String);
@@ -175,7 +175,7 @@ impl Manifests {
     }
 
     /// The labels of a namespace, where a manifest gives it.
-    fn labels(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
+    pub(crate) fn labels(&self, namespace: &str) -> Option<&BTreeMap<String, String>> {
         self.namespaces.get(namespace)
     }
 

@@ -9,20 +9,13 @@ use std::{
 use tokio::runtime::Runtime;
 use waxwing_core::{
     Secret,
-    external::{
-        StoreKind, StoreRef, assemble,
-        plan::{self as external, Fetched as Found, First, Input, Object, first},
-    },
+    external::{StoreRef, plan as external},
     inject::{Answer, Reference},
-    injection::{Fault, Origin, OriginKind},
-    keys::Identities,
-    plan::{KIND, Place},
+    injection::{Fault, Origin, OriginKind, value},
+    plan::KIND,
 };
-use waxwing_crds::{
-    self as crds, ExternalData, ExternalSecretSpec, ExternalSecretStatus, Reason, RemoteRef, SourceRef,
-    StoreReference,
-};
-use waxwing_providers::fetch::fetch;
+use waxwing_crds::Reason;
+use waxwing_providers::fetch::{self, Asker};
 use zeroize::Zeroizing;
 
 use super::{One, Renderer};
@@ -33,7 +26,7 @@ use crate::{
         source::{Key, Source},
         state::Given,
     },
-    stores::{InNamespace, Reach},
+    stores::Reach,
 };
 
 /// What references give.
@@ -75,7 +68,6 @@ pub(super) struct Credentials<'a> {
     units: RefCell<BTreeMap<Key, Option<Unit>>>,
     reach: &'a Reach,
     runtime: &'a Runtime,
-    identities: &'a Identities,
     fetched: &'a mut Fetched,
     now: i64,
 }
@@ -91,7 +83,6 @@ impl<'a> Credentials<'a> {
             units: RefCell::default(),
             reach: &one.around.reach,
             runtime: &one.around.runtime,
-            identities: one.identities,
             fetched: &mut renderer.fetched,
             now: one.now,
         }
@@ -184,79 +175,13 @@ impl<'a> Credentials<'a> {
         {
             return Ok(entry.value.clone());
         }
-        let value = self.fetch(&stores, namespace, &reference)?;
+        let spec =
+            value(&reference).ok_or("it is no entry of a store")?.map_err(|error| error.to_string())?;
+        let asker = Asker { namespace, uid: self.name, now: self.now, forced: true };
+        let found = self.runtime.block_on(fetch::value(&stores, &asker, &spec));
+        let (value, _) = found.map_err(|refused| refused.message)?;
         let entry = Entry { store: fact, at: self.now, value: value.clone() };
         self.fetched.entries.insert(fetched_as, entry);
         Ok(value)
     }
-
-    /// Fetches an entry, by all the rules of an ExternalSecret that wants it.
-    fn fetch(
-        &self,
-        stores: &InNamespace<'_>,
-        namespace: &str,
-        reference: &Reference,
-    ) -> std::result::Result<Secret, String> {
-        let spec = wish(reference).ok_or("it is no entry of a store")?;
-        let (status, annotations) = (ExternalSecretStatus::default(), BTreeMap::new());
-        let input = Input {
-            object: Object {
-                namespace,
-                name: self.name,
-                uid: "",
-                generation: None,
-                deleting: false,
-                annotations: &annotations,
-                spec: Ok(&spec),
-                checked: None,
-                status: &status,
-            },
-            target: None,
-            stores: &[],
-            identities: self.identities,
-            unusable: None,
-            place: Place { operator_namespace: "", terminating: false },
-            source: None,
-            now: self.now,
-        };
-        let wanted = match first(&input, &external::Memory::default()) {
-            First::Fetch(wanted) => wanted,
-            First::Done(plan) => {
-                return Err(match plan.finding {
-                    external::Finding::Failing { message, .. } => message,
-                    _ => "it cannot be fetched".to_owned(),
-                });
-            }
-        };
-        match self.runtime.block_on(fetch(stores, &input, &wanted)) {
-            Found::Values { answers, .. } => {
-                let values = assemble(&wanted.spec, &answers).map_err(|error| error.fault.to_string())?;
-                values.get(VALUE).cloned().ok_or_else(|| "it has no value".to_owned())
-            }
-            Found::Failed { message, .. } => Err(message),
-            Found::Same(_) => Err("it has no value".to_owned()),
-        }
-    }
-}
-
-/// The key under which the value is fetched.
-const VALUE: &str = "value";
-
-/// What an ExternalSecret for nothing but this entry says.
-fn wish(reference: &Reference) -> Option<ExternalSecretSpec> {
-    let Reference::Store { store, key, property, version } = reference else { return None };
-    let kind = match store.kind {
-        StoreKind::SecretStore => crds::StoreKind::SecretStore,
-        StoreKind::ClusterSecretStore => crds::StoreKind::ClusterSecretStore,
-    };
-    let store_ref = Some(StoreReference { name: store.name.clone(), kind: Some(kind) });
-    let remote_ref = RemoteRef {
-        key: key.clone(),
-        property: property.clone(),
-        version: version.clone(),
-        ..RemoteRef::default()
-    };
-    let source_ref = Some(SourceRef { store_ref });
-    let data = ExternalData { secret_key: VALUE.to_owned(), remote_ref, source_ref };
-    Some(ExternalSecretSpec { data: vec![data], ..ExternalSecretSpec::default() })
 }

@@ -15,8 +15,12 @@ use zeroize::Zeroize;
 
 use super::credentials::Answers;
 
-/// A published document. It is wiped.
-pub(super) struct Published(Value);
+/// Published documents, as one: each has names of its own. They are wiped.
+pub(super) struct Published {
+    documents: Vec<Value>,
+    /// Whether every `$` stands twice in it.
+    is_doubled: bool,
+}
 
 impl Drop for Published {
     fn drop(&mut self) {
@@ -28,18 +32,28 @@ impl Drop for Published {
                 Value::Null | Value::Bool(_) | Value::Number(_) => {}
             }
         }
-        wipe(&mut self.0);
+        self.documents.iter_mut().for_each(wipe);
     }
 }
 
 impl Published {
+    /// Reads published files. What is none is passed over.
+    pub(super) fn of<'a>(files: impl Iterator<Item = &'a Secret>, is_doubled: bool) -> Self {
+        // Why exposed: the values of credentials are looked for in it.
+        let read = |file: &Secret| yaml::from_str(std::str::from_utf8(file.expose()).ok()?).ok();
+        Self { documents: files.filter_map(read).collect(), is_doubled }
+    }
+
     /// What stands at a place, as the text that a credential is.
     fn at(&self, at: &Steps) -> Option<Secret> {
-        let found = at.0.iter().try_fold(&self.0, |value, step| match step {
-            Step::Name(name) => value.get(name),
-            Step::Item(index) => value.get(index),
-        })?;
-        let text = match found {
+        let within = |document| {
+            at.0.iter().try_fold(document, |value: &Value, step| match step {
+                Step::Name(name) => value.get(name),
+                Step::Item(index) => value.get(index),
+            })
+        };
+        let text = match self.documents.iter().find_map(within)? {
+            Value::String(text) if self.is_doubled => text.replace("$$", "$"),
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
             Value::Bool(bool) => bool.to_string(),
@@ -47,13 +61,6 @@ impl Published {
         };
         Some(Secret::new(text.into_bytes()))
     }
-}
-
-/// Reads a published file.
-pub(super) fn read(file: &Secret) -> Option<Published> {
-    // Why exposed: the values of credentials are looked for in it.
-    let text = std::str::from_utf8(file.expose()).ok()?;
-    yaml::from_str(text).ok().map(Published)
 }
 
 /// Which references gave the texts in what is published now, by place. Where something was left out before it, a credential
@@ -105,6 +112,11 @@ mod tests {
         Node::read(&value).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    fn published(value: &Value) -> Published {
+        let file = Secret::new(value.to_string().into_bytes());
+        Published::of([file].iter(), false)
+    }
+
     fn leaf(key: &str) -> Value {
         json!({"$secret": {"name": "a", "key": key}})
     }
@@ -124,7 +136,7 @@ mod tests {
     #[test]
     fn a_value_is_found_though_its_reference_has_moved() {
         let before = node(json!({"x": [leaf("one"), leaf("two")], "n": leaf("n")}));
-        let published = Published(json!({"x": ["1", "2"], "n": -100}));
+        let published = published(&json!({"x": ["1", "2"], "n": -100}));
         let held = record(
             &before,
             &published,
@@ -141,7 +153,7 @@ mod tests {
     #[test]
     fn what_stands_elsewhere_is_not_recorded() {
         let document = node(json!({"x": [leaf("broken"), leaf("two")]}));
-        let published = Published(json!({"x": ["2"]}));
+        let published = published(&json!({"x": ["2"]}));
         let held = record(&document, &published, &values(&[("two", "2")]), &BTreeMap::new());
         assert_eq!(held, BTreeMap::new());
     }

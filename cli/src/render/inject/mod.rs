@@ -9,6 +9,7 @@
 
 mod alertmanager;
 mod credentials;
+mod grafana;
 mod held;
 mod reload;
 
@@ -17,8 +18,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use waxwing_core::{
     Secret,
-    inject::{Node, Reference, leaves},
-    injection::{Fault, alertmanager::KIND as ALERTMANAGER},
+    alertmanager::validate::Finding,
+    inject::{Node, Problem, Receiver, Reference, State, leaves},
+    injection::{Fault, Refused, alertmanager::KIND as ALERTMANAGER, grafana::KIND as GRAFANA},
     keys::Identities,
     plan::{Produced, with_advice},
     seal::DataKey,
@@ -28,7 +30,7 @@ use waxwing_crds::{Reason, names};
 
 use super::{
     Renderer, Row, What,
-    output::Unit,
+    output::{Put, Unit},
     pull::Around,
     source::{Injection, InjectionSpec, Key, Source},
     state::Injected,
@@ -36,70 +38,81 @@ use super::{
 use crate::error::Result;
 pub(super) use credentials::Fetched;
 use credentials::{Answers, Credentials};
+use held::Published;
+use reload::Call;
 
 /// The kinds, as `waxwing.dev/owned-by` names them.
-pub(super) const KINDS: [&str; 1] = [ALERTMANAGER];
+pub(super) const KINDS: [&str; 2] = [ALERTMANAGER, GRAFANA];
 
 /// An injection whose spec makes sense.
 trait Checked {
-    /// Where it goes.
-    fn target(&self) -> Target<'_>;
+    /// What is the same for all of one kind.
+    fn traits(&self) -> Traits;
 
-    /// Its document, with references.
-    fn document(&self, credentials: &Credentials<'_>) -> Outcome<Node>;
+    /// The names of the Secrets that it gives.
+    fn secrets(&self) -> Vec<&str>;
+
+    /// Its document, with references, and what was left out of it.
+    fn document(&self, credentials: &Credentials<'_>) -> Outcome<(Node, Vec<String>)>;
 
     /// What is to be published.
-    fn make(
-        &self,
-        document: &Node,
-        answers: &Answers,
-        last_good: &BTreeMap<Reference, Secret>,
-    ) -> Outcome<Made>;
+    fn make(&self, document: &Node, answers: &Answers, before: Before) -> Outcome<Made>;
+
+    /// Whom to tell that there is something new.
+    fn calls(&self, credentials: &mut Credentials<'_>) -> std::result::Result<Vec<Call>, String>;
 }
 
-/// Where an injection goes.
-struct Target<'a> {
-    /// The name of the Secret.
-    secret: &'a str,
-    /// The key of the file in which everything stands where it stands in the document.
-    key: Option<&'a str>,
+/// How one is treated.
+struct Traits {
     /// Seconds between two looks at the entries of stores.
     refresh: i64,
-    /// Whom to tell.
-    reload: Option<&'a str>,
-    /// Whether the Secret goes with the injection.
+    /// Whether its Secrets go with it.
     goes_along: bool,
+    /// Whether every `$` stands twice in its files.
+    doubles_dollars: bool,
+}
+
+/// What was published before.
+struct Before {
+    files: Vec<Secret>,
+    /// Whether its reader has read them.
+    is_read: bool,
+    /// The last good values of references.
+    values: BTreeMap<Reference, Secret>,
 }
 
 /// What is to be published.
 struct Made {
-    files: BTreeMap<DataKey, Secret>,
-    /// Labels that the Secret has besides ours.
-    labels: BTreeMap<String, String>,
-    /// Credentials that cannot be had: where, and what is wrong.
+    /// By the name of the Secret.
+    secrets: BTreeMap<String, Wish>,
+    /// What is not as it should be, and the reason of the worst.
     problems: Vec<String>,
-    /// Whether something is left out for them; else their last good values stand in.
-    is_less: bool,
+    reason: Option<Reason>,
     /// What somebody should know.
     warnings: Vec<String>,
+}
+
+/// What a Secret is to hold.
+#[derive(Default)]
+struct Wish {
+    files: BTreeMap<DataKey, Secret>,
+    /// Labels that it has besides ours.
+    labels: BTreeMap<String, String>,
 }
 
 /// What comes out, or why the last one stays.
 type Outcome<T> = std::result::Result<T, Fault>;
 
 /// Reads a spec of one of the kinds, or says which field is not of its type.
-pub(super) fn read(_kind: &str, spec: &Value) -> std::result::Result<InjectionSpec, String> {
-    let spec = yaml::from_value(spec).map_err(|error| error.to_string())?;
-    Ok(InjectionSpec::Alertmanager(Box::new(spec)))
+pub(super) fn read(kind: &str, spec: &Value) -> std::result::Result<InjectionSpec, String> {
+    let read = match kind {
+        GRAFANA => yaml::from_value(spec).map(|spec| InjectionSpec::Grafana(Box::new(spec))),
+        _ => yaml::from_value(spec).map(|spec| InjectionSpec::Alertmanager(Box::new(spec))),
+    };
+    read.map_err(|error| error.to_string())
 }
 
 impl Injection {
-    fn check(&self) -> Outcome<Box<dyn Checked>> {
-        match self.spec.as_ref().map_err(Fault::spec)? {
-            InjectionSpec::Alertmanager(spec) => alertmanager::check(spec),
-        }
-    }
-
     fn is_suspended(&self) -> bool {
         self.annotations.get(names::SUSPEND).is_some_and(|value| value == "true")
     }
@@ -116,15 +129,16 @@ impl Renderer {
     ) -> Vec<Row> {
         let mut rows = Vec::new();
         for ((kind, key), objects) in &source.injections {
-            let row = match objects.as_slice() {
-                [object] => {
-                    let one = One { kind, key, object, source, around, identities, now };
-                    one.render(self)
-                }
-                several => Ok(Row::twice(key, several.iter().map(|object| &object.file))),
+            let [object] = objects.as_slice() else {
+                rows.push(Row::twice(key, objects.iter().map(|object| &object.file)));
+                continue;
             };
-            let file = objects.first().map(|object| object.file.as_path());
-            rows.push(row.unwrap_or_else(|failure| Row::failed(key, file, &failure)));
+            let one = One { kind, key, object, source, around, identities, now };
+            match one.render(self) {
+                Ok(Ok(more)) => rows.extend(more),
+                Ok(Err((secret, fault))) => rows.push(Row::refused(&secret, &object.file, &fault)),
+                Err(failure) => rows.push(Row::failed(key, Some(&object.file), &failure)),
+            }
         }
         self.fetched.forget();
         rows
@@ -142,105 +156,179 @@ struct One<'a> {
     now: i64,
 }
 
+/// A Secret, and the files of it that are there.
+type Place = (Key, Option<Unit>);
+
 impl One<'_> {
-    fn render(&self, renderer: &mut Renderer) -> Result<Row> {
-        let file = self.object.file.as_path();
+    /// Its rows, or the Secret that stays as it is, and why.
+    fn render(&self, renderer: &mut Renderer) -> Result<std::result::Result<Vec<Row>, (Key, Fault)>> {
         if self.object.is_suspended() {
-            return Ok(Row::injected(self.key, file, What::Suspended));
+            return Ok(Ok(vec![Row::injected(self.key, &self.object.file, What::Suspended)]));
         }
-        let spec = match self.object.check() {
+        let spec = match self.check() {
             Ok(spec) => spec,
-            Err(fault) => return Ok(Row::refused(self.key, file, &fault)),
+            Err(fault) => return Ok(Err((self.key.clone(), fault))),
         };
-        let target = spec.target();
-        let Some(secret) = Key::new(&self.key.namespace, target.secret) else {
-            let fault = Fault::spec("target.secretName: no Secret can have this name");
-            return Ok(Row::refused(self.key, file, &fault));
-        };
-        let unit = renderer.output.read(&secret)?;
         let known = renderer.state.injected(self.kind, self.key);
-        // Of another Secret nothing follows.
-        let known = if known.target == secret.name { known } else { Injected::default() };
-        if let Err(fault) = self.claim(&secret, unit.as_ref(), &known) {
-            return Ok(Row::refused(&secret, file, &fault));
-        }
-        let version = unit.as_ref().map(|unit| unit.version(self.identities)).unwrap_or_default();
-        let is_as_written = !version.is_empty() && version == known.version;
-        let published = target.key.zip(unit.as_ref()).and_then(|(key, unit)| held::read(unit.value(key)?));
+        let places = match self.places(spec.as_ref(), renderer, &known)? {
+            Ok(places) => places,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let refused = |fault: Fault| Ok(Err((places[0].0.clone(), fault)));
+        let traits = spec.traits();
+        let published = Published::of(self.files(&places), traits.doubles_dollars);
         let mut credentials = Credentials::new(renderer, self);
-        let document = match spec.document(&credentials) {
+        let (document, left_out) = match spec.document(&credentials) {
             Ok(document) => document,
-            Err(fault) => return Ok(Row::refused(&secret, file, &fault)),
+            Err(fault) => return refused(fault),
         };
         let references = leaves(&document).into_iter().map(|(_, reference)| reference);
-        let answers = credentials.answers(references, target.refresh);
-        let last_good = match &published {
-            Some(published) if is_as_written => held::last_good(&document, published, &known.held),
-            _ => BTreeMap::new(),
+        let answers = credentials.answers(references, traits.refresh);
+        // What somebody else has written is no value of ours.
+        let last_good = match self.are_as_written(&places, &known) {
+            true => held::last_good(&document, &published, &known.held),
+            false => BTreeMap::new(),
         };
-        let made = match spec.make(&document, &answers, &last_good) {
+        let before = Before {
+            files: self.files(&places).cloned().collect(),
+            is_read: known.told == known.secrets && !known.told.is_empty(),
+            values: last_good.clone(),
+        };
+        let mut made = match spec.make(&document, &answers, before) {
             Ok(made) => made,
-            Err(fault) => return Ok(Row::refused(&secret, file, &fault)),
+            Err(fault) => return refused(fault),
         };
-        let held = target.key.and_then(|key| held::read(made.files.get(&key.parse::<DataKey>().ok()?)?));
-        let held = held.map(|published| held::record(&document, &published, &answers, &last_good));
-        let Made { files, labels, problems, is_less, warnings } = made;
-        let produced = self.produced(&secret, files, labels);
-        let put = renderer.output.put(&secret, &produced, unit.as_ref(), self.identities)?;
-
-        let is_ours_again = unit.is_some() && put.changed && put.version == known.version;
-        let what = match () {
-            () if !problems.is_empty() => What::Degraded,
-            () if !known.version.is_empty() && (unit.is_none() || is_ours_again) => What::Repaired,
-            () if unit.is_none() => What::Created,
-            () if put.changed => What::Updated,
-            () => What::Unchanged,
-        };
-        let mut row = Row::injected(&secret, file, what);
-        row.keys = put.keys.iter().map(ToString::to_string).collect();
-        row.warnings = warnings;
-        if !problems.is_empty() {
-            let reason = if is_less { Reason::CredentialUnresolved } else { Reason::CredentialStale };
-            row.because(reason, &problems.join("; "));
+        if !left_out.is_empty() {
+            made.reason.get_or_insert(Reason::ReceiverRefused);
+            made.problems.extend(left_out);
         }
-        let mut told = known.told;
-        if let Some(url) = target.reload.filter(|_| renderer.job.reload && told != put.version) {
-            match self.around.runtime.block_on(reload::call(url)) {
-                Ok(()) => {
-                    told.clone_from(&put.version);
-                    row.reloaded = true;
-                }
-                Err(what) => row.not_reloaded(&what),
+        let files = made.secrets.values().flat_map(|wish| wish.files.values());
+        let published = Published::of(files, traits.doubles_dollars);
+        let held = held::record(&document, &published, &answers, &last_good);
+        let (mut rows, secrets) = self.write(&made, &places, &known, renderer)?;
+        let told = self.tell(spec.as_ref(), &secrets, known.told, renderer, &mut rows);
+        let injected = Injected { secrets, stays: !traits.goes_along, held, told };
+        renderer.state.set_injected(self.kind, self.key, injected);
+        Ok(Ok(rows))
+    }
+
+    fn check(&self) -> Outcome<Box<dyn Checked + '_>> {
+        match self.object.spec.as_ref().map_err(Fault::spec)? {
+            InjectionSpec::Alertmanager(spec) => alertmanager::check(self, spec),
+            InjectionSpec::Grafana(spec) => grafana::check(self, spec),
+        }
+    }
+
+    /// The Secrets, which may all be written.
+    fn places(
+        &self,
+        spec: &dyn Checked,
+        renderer: &Renderer,
+        known: &Injected,
+    ) -> Result<std::result::Result<Vec<Place>, (Key, Fault)>> {
+        let mut places = Vec::new();
+        for name in spec.secrets() {
+            let Some(secret) = Key::new(&self.key.namespace, name) else {
+                let fault = Fault::spec("target.secretName: no Secret can have this name");
+                return Ok(Err((self.key.clone(), fault)));
+            };
+            let unit = renderer.output.read(&secret)?;
+            let was_ours = |unit: &Unit| known.secrets.contains_key(name) && unit.is_damaged();
+            if unit.as_ref().is_some_and(|unit| !unit.is_of(self.kind, &self.key.name) && !was_ours(unit)) {
+                let what = format!("Secret {secret} exists and is not ours");
+                let message = with_advice(&what, Reason::Conflict);
+                return Ok(Err((secret, Fault { reason: Reason::Conflict, message })));
+            }
+            places.push((secret, unit));
+        }
+        Ok(Ok(places))
+    }
+
+    fn files<'a>(&self, places: &'a [Place]) -> impl Iterator<Item = &'a Secret> + use<'a> {
+        places.iter().filter_map(|(_, unit)| unit.as_ref()).flat_map(Unit::files)
+    }
+
+    /// Whether nobody has changed what was written last.
+    fn are_as_written(&self, places: &[Place], known: &Injected) -> bool {
+        let is_as_written = |(secret, unit): &Place| {
+            let version = unit.as_ref().map(|unit| unit.version(self.identities));
+            version.as_ref() == known.secrets.get(&secret.name)
+                && version.is_none_or(|version| !version.is_empty())
+        };
+        places.iter().all(is_as_written)
+    }
+
+    /// Writes what is to be published. Gives the rows, and the versions.
+    fn write(
+        &self,
+        made: &Made,
+        places: &[Place],
+        known: &Injected,
+        renderer: &Renderer,
+    ) -> Result<(Vec<Row>, BTreeMap<String, String>)> {
+        let (mut rows, mut versions) = (Vec::new(), BTreeMap::new());
+        let none = Wish::default();
+        for (secret, unit) in places {
+            let wish = made.secrets.get(&secret.name).unwrap_or(&none);
+            if wish.files.is_empty() && unit.is_none() {
+                continue;
+            }
+            let produced = self.produced(secret, wish);
+            let put = renderer.output.put(secret, &produced, unit.as_ref(), self.identities)?;
+            let was = known.secrets.get(&secret.name);
+            let is_repaired = was.is_some() && (unit.is_none() || was == Some(&put.version));
+            let what = match () {
+                () if made.reason.is_some() => What::Degraded,
+                () if put.changed && is_repaired => What::Repaired,
+                () if unit.is_none() => What::Created,
+                () if put.changed => What::Updated,
+                () => What::Unchanged,
+            };
+            let mut row = Row::injected(secret, &self.object.file, what);
+            let Put { version, keys, .. } = put;
+            row.keys = keys.iter().map(ToString::to_string).collect();
+            versions.insert(secret.name.clone(), version);
+            rows.push(row);
+        }
+        if let Some(row) = rows.first_mut() {
+            row.warnings.clone_from(&made.warnings);
+        }
+        if let Some(reason) = made.reason {
+            rows.iter_mut().for_each(|row| row.because(reason, &made.problems.join("; ")));
+        }
+        Ok((rows, versions))
+    }
+
+    /// Tells the reader that there is something new, where that is wanted and not done yet. Gives what it knows then.
+    fn tell(
+        &self,
+        spec: &dyn Checked,
+        now: &BTreeMap<String, String>,
+        told: BTreeMap<String, String>,
+        renderer: &mut Renderer,
+        rows: &mut [Row],
+    ) -> BTreeMap<String, String> {
+        if !renderer.job.reload || told == *now {
+            return told;
+        }
+        let mut credentials = Credentials::new(renderer, self);
+        let calls = match spec.calls(&mut credentials) {
+            Ok(calls) if calls.is_empty() => return told,
+            calls => calls,
+        };
+        let runtime = &self.around.runtime;
+        let done = calls.and_then(|calls| calls.iter().try_for_each(|call| runtime.block_on(call.make())));
+        for row in rows {
+            match &done {
+                Ok(()) => row.reloaded = true,
+                Err(what) => row.not_reloaded(what),
             }
         }
-        let injected = Injected {
-            target: secret.name.clone(),
-            stays: !target.goes_along,
-            version: put.version,
-            held: held.unwrap_or_default(),
-            told,
-        };
-        renderer.state.set_injected(self.kind, self.key, injected);
-        Ok(row)
+        if done.is_ok() { now.clone() } else { told }
     }
 
-    /// Whether the Secret may be written: there is none, or it says that it is ours, or it did when we wrote it last.
-    fn claim(&self, secret: &Key, unit: Option<&Unit>, known: &Injected) -> Outcome<()> {
-        let Some(unit) = unit else { return Ok(()) };
-        let was_ours = !known.version.is_empty() && unit.is_damaged();
-        if unit.is_of(self.kind, &self.key.name) || was_ours {
-            return Ok(());
-        }
-        let what = format!("Secret {secret} exists and is not ours");
-        Err(Fault { reason: Reason::Conflict, message: with_advice(&what, Reason::Conflict) })
-    }
-
-    fn produced(
-        &self,
-        secret: &Key,
-        files: BTreeMap<DataKey, Secret>,
-        mut labels: BTreeMap<String, String>,
-    ) -> Produced {
+    fn produced(&self, secret: &Key, wish: &Wish) -> Produced {
+        let mut labels = wish.labels.clone();
         labels.insert(names::MANAGED_BY.to_owned(), names::MANAGER.to_owned());
         let owned = (names::OWNED_BY.to_owned(), names::owned_by(self.kind, &self.key.name));
         let tools = names::PRODUCED_ANNOTATIONS.map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -252,8 +340,39 @@ impl One<'_> {
             labels,
             annotations: tools.into_iter().chain([owned]).collect(),
             owner: None,
-            data: files.into_iter().collect(),
+            data: wish.files.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             manager: names::field_manager(self.kind, &self.key.name),
         }
     }
+}
+
+/// What is said of credentials that cannot be had, and the reason.
+fn problems(receivers: &[Receiver], stale: &[Problem]) -> (Vec<String>, Option<Reason>) {
+    let say = |problem: &Problem, what: &str| {
+        format!("{} ({}) {what}: {}", problem.at, problem.reference, problem.message)
+    };
+    let of_receivers = receivers.iter().flat_map(|receiver| {
+        let what = match receiver.state {
+            State::Quarantined => "is left out",
+            State::Live | State::Stale => "is the last good one",
+        };
+        receiver.problems.iter().map(move |problem| say(problem, what))
+    });
+    let of_all = stale.iter().map(|problem| say(problem, "is the last good one"));
+    let problems: Vec<String> = of_receivers.chain(of_all).collect();
+    let reason = match receivers.iter().any(|receiver| receiver.state == State::Quarantined) {
+        true => Some(Reason::CredentialUnresolved),
+        false => (!problems.is_empty()).then_some(Reason::CredentialStale),
+    };
+    (problems, reason)
+}
+
+/// What somebody should know.
+fn warnings(findings: &[Finding]) -> Vec<String> {
+    findings.iter().map(|finding| format!("{}: {}", finding.at, finding.message)).collect()
+}
+
+/// Why nothing is published.
+fn refused(refused: &Refused) -> Fault {
+    Fault { reason: refused.reason(), message: refused.messages().join("; ") }
 }

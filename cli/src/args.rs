@@ -16,8 +16,8 @@ use crate::{
     printer::Printer,
     protect,
     verbs::{
-        compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap, route,
-        seal, set, store, unset, verify,
+        check, compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap,
+        route, seal, set, store, unset, verify,
     },
 };
 
@@ -59,6 +59,7 @@ enum Verb {
     Rewrap(rewrap::Args),
     Compact(compact::Args),
     Verify(verify::Args),
+    Check(check::Args),
     Render(render::Args),
     Store(store::Args),
     Route(route::Args),
@@ -81,6 +82,7 @@ impl Verb {
             Self::Rewrap(args) => rewrap::run(args, context),
             Self::Compact(args) => compact::run(args, context),
             Self::Verify(args) => verify::run(args, context),
+            Self::Check(args) => check::run(args, context),
             Self::Render(args) => render::run(args, context),
             Self::Store(args) => store::run(args, context),
             Self::Route(args) => route::run(args, context),

@@ -2,6 +2,7 @@
 
 mod args;
 mod cache;
+mod check;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod error;

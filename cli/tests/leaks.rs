@@ -104,6 +104,7 @@ fn a_private_key_among_the_arguments_is_not_repeated() {
         vec!["rewrap", &key],
         vec!["compact", "-i", &key],
         vec!["verify", &key],
+        vec!["check", &key],
         vec!["render", &key],
         vec!["keys", "list", "-i", &key],
         vec!["keys", "generate", &key],
@@ -139,5 +140,138 @@ fn a_store_that_is_tried_out_shows_none_of_its_values() {
             assert!(outcome.stdout.contains("log in"), "{}\n{}", outcome.stdout, outcome.stderr);
             assert!(!shown(&outcome), "{args:?}\n{}\n{}", outcome.stdout, outcome.stderr);
         }
+    }
+}
+
+/// L01. Guards: findings name places and rules; `YamlError` quotes nothing; `inject::Node` has no way to be shown.
+#[test]
+fn a_check_shows_no_value_in_any_form() {
+    let place = Place::sealed();
+    let canary = CANARY;
+    let url = format!("https://hooks.example.com/{canary}");
+    let encoded = BASE64_STANDARD.encode(format!(
+        "route: {{receiver: a}}\nreceivers: [{{name: a, webhook_configs: [{{url: 'nohost {canary}'}}]}}]"
+    ));
+    let injection = |spec: &str| {
+        format!(
+            "apiVersion: waxwing.dev/v1alpha1\nkind: AlertmanagerInjection\nmetadata: {{name: main, namespace: ops}}\nspec:\n  target: {{secretName: alertmanager}}\n{spec}\n"
+        )
+    };
+    let config = |receiver: &str| {
+        injection(&format!(
+            "  config:\n    route: {{receiver: root}}\n    receivers:\n    - name: root\n      {receiver}"
+        ))
+    };
+    let slack = |spec: &str| {
+        format!(
+            "apiVersion: waxwing.dev/v1alpha1\nkind: GrafanaInjection\nmetadata: {{name: main, namespace: ops}}\nspec:\n  target: {{kind: Sidecar}}\n  {spec}\n"
+        )
+    };
+    let files = [
+        ("literal", config(&format!("slack_configs: [{{channel: x, api_url: '{url}'}}]"))),
+        ("wrong-url", config(&format!("webhook_configs: [{{url: 'nohost {canary}'}}]"))),
+        ("wrong-type", config(&format!("webhook_configs: [{{url: {{x: {canary}}}, max_alerts: {canary}}}]"))),
+        ("wrong-list", config(&format!("pagerduty_configs: {canary}"))),
+        ("wrong-leaf", config(&format!("slack_configs: [{{api_url: {{$secret: {canary}}}}}]"))),
+        (
+            "more-leaf",
+            config(&format!("slack_configs: [{{api_url: {{$secret: {{name: a, key: b}}, x: {canary}}}}}]")),
+        ),
+        ("template", config(&format!("slack_configs: [{{channel: x, text: '{{{{ {canary}'}}]"))),
+        (
+            "matcher",
+            injection(&format!(
+                "  config: {{route: {{receiver: a, routes: [{{matchers: ['{canary}']}}]}}, receivers: [{{name: a}}]}}"
+            )),
+        ),
+        ("typed", injection(&format!("  config: {{route: {{receiver: a}}}}\n  routeTests: {canary}"))),
+        (
+            "interval",
+            injection(&format!("  config: {{route: {{receiver: a}}}}\n  refreshInterval: {canary}")),
+        ),
+        (
+            "set",
+            injection(&format!(
+                "  config: {{route: {{receiver: a}}}}\n  set: [{{field: a, value: {{$secret: {{name: a, key: b, c: {canary}}}}}}}]"
+            )),
+        ),
+        (
+            "from-map",
+            injection("  configFrom: {configMapKeyRef: {name: base, key: a}}")
+                + &format!(
+                    "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: base, namespace: ops}}\ndata:\n  a: |\n    route: [{canary}\n"
+                ),
+        ),
+        (
+            "from-secret",
+            injection("  configFrom: {secretKeyRef: {name: base, key: a}}")
+                + &format!(
+                    "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: base, namespace: ops}}\ndata: {{a: {encoded}}}\n"
+                ),
+        ),
+        (
+            "from-plain",
+            injection("  configFrom: {secretKeyRef: {name: base, key: a}}")
+                + &format!(
+                    "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: base, namespace: ops}}\nstringData: {{a: 'route: {{receiver: a}}, receivers: [{{name: a, slack_configs: [{{api_url: \"{url}\"}}]}}]'}}\n"
+                ),
+        ),
+        (
+            "receiver",
+            format!(
+                "apiVersion: waxwing.dev/v1alpha1\nkind: AlertReceiver\nmetadata: {{name: a, namespace: ops}}\nspec: {{injection: {{name: main, namespace: ops}}, receiver: {{slack_configs: [{{api_url: '{url}'}}], x: {canary}}}, routes: [{{matchers: ['{canary}']}}]}}\n"
+            ),
+        ),
+        (
+            "grafana",
+            slack(&format!(
+                "contactPoints: [{{name: a, receivers: [{{uid: a, type: slack, settings: {{url: '{url}', token: {canary}}}}}]}}]"
+            )),
+        ),
+        (
+            "grafana-type",
+            slack(&format!(
+                "contactPoints: [{{name: a, receivers: [{{uid: a, type: slack, settings: {canary}}}]}}]"
+            )),
+        ),
+        (
+            "grafana-source",
+            slack(&format!(
+                "datasources: [{{name: a, type: x, secureJsonData: {{password: {canary}}}, password: {canary}}}]"
+            )),
+        ),
+        (
+            "malformed",
+            format!("apiVersion: waxwing.dev/v1alpha1\nkind: AlertmanagerInjection\nspec: {{a: \"{canary}\n"),
+        ),
+        (
+            "twice",
+            format!(
+                "apiVersion: waxwing.dev/v1alpha1\nkind: AlertmanagerInjection\nspec: {{a: {canary}, a: {canary}}}\n"
+            ),
+        ),
+        (
+            "neighbour",
+            format!(
+                "apiVersion: monitoring.coreos.com/v1alpha1\nkind: AlertmanagerConfig\nmetadata: {{name: a, namespace: ops}}\nspec: {{receivers: [{{name: a, slackConfigs: [{{text: {canary}, apiURL: {{name: a, key: b}}}}], opsgenieConfigs: {canary}}}]}}\n"
+            ),
+        ),
+    ];
+    for (name, text) in &files {
+        place.write(&format!("check/{name}.yaml"), text);
+    }
+    for output in ["text", "json", "sarif", "junit"] {
+        for (name, _) in &files {
+            let path = format!("check/{name}.yaml");
+            let outcome = place.waxwing(&["-v", "check", &path, "--output", output], b"");
+            assert_eq!(outcome.status, 3, "{name}: {}\n{}", outcome.stdout, outcome.stderr);
+            assert!(!shown(&outcome), "{name}\n{}\n{}", outcome.stdout, outcome.stderr);
+        }
+        let outcome = place.waxwing(&["check", "check", "--output", output], b"");
+        assert!(!shown(&outcome), "{}\n{}", outcome.stdout, outcome.stderr);
+    }
+    for (name, _) in &files {
+        let outcome = place.waxwing(&["-v", "route", "test", &format!("check/{name}.yaml")], b"");
+        assert!(!shown(&outcome), "{name}\n{}\n{}", outcome.stdout, outcome.stderr);
     }
 }

@@ -1,6 +1,7 @@
 //! One file a verb.
 
 mod bulk;
+pub(crate) mod check;
 pub(crate) mod compact;
 pub(crate) mod completion;
 pub(crate) mod init;

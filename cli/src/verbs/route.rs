@@ -2,26 +2,24 @@
 //!
 //! Nothing is asked but the files: neither a cluster nor an Alertmanager nor a store.
 
+mod config;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::Value;
-use waxwing_core::{
-    alertmanager::{
-        Version,
-        matcher::{Labels, Matcher, Operator},
-        route::{self, Route, Tree},
-    },
-    inject::Node,
-    yaml,
+use waxwing_core::alertmanager::{
+    Version,
+    matcher::{Labels, Matcher, Operator},
+    route::{self, Muted, Plan, Route, RouteTest, Seen},
 };
+use waxwing_crds::Time;
 
 use crate::{
     args::Context,
-    error::{Exit, Explain, Failure, Result},
-    input,
+    error::{Exit, Failure, Result},
     printer::{Format, Tone, count},
 };
+use config::{Config, configs};
 
 /// Say where Alertmanager sends alerts, before it does.
 #[derive(Debug, clap::Args)]
@@ -39,10 +37,11 @@ enum What {
 
 /// Say which receivers an alert with these labels goes to, in the order of the tree.
 ///
-/// FILE is a native alertmanager.yaml, or a manifest with an AlertmanagerInjection; - is standard input.
+/// FILE is a native alertmanager.yaml, or a manifest with an AlertmanagerInjection; - is standard input. Without labels, the
+/// routeTests of an injection are run. What configFrom names is looked for in all of the files.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  waxwing route test alertmanager.yaml team=db severity=critical\n  waxwing route test alertmanager.yaml team=db --expect db-pager,chat"
+    after_help = "Examples:\n  waxwing route test alertmanager.yaml team=db severity=critical\n  waxwing route test alertmanager.yaml team=db --expect db-pager,chat --at 2026-12-24T22:00:00Z\n  waxwing route test injection.yaml"
 )]
 struct Test {
     /// Files, and labels of the alert
@@ -51,6 +50,9 @@ struct Test {
     /// Fail unless the alert goes to exactly these receivers, in this order
     #[arg(long, value_name = "RECEIVERS", value_delimiter = ',')]
     expect: Vec<String>,
+    /// When the alert fires: which time intervals are quiet then. For tests that say no time themselves
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<i64>,
     #[command(flatten)]
     common: Common,
 }
@@ -82,15 +84,42 @@ struct Common {
     output: Format,
 }
 
-/// Where one alert goes by one file.
+/// What came out for one configuration.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Alert(Alert),
+    Tests(Tests),
+}
+
+/// Where one alert goes.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Tested {
+struct Alert {
     file: String,
     receivers: Vec<String>,
     routes: Vec<Row>,
     #[serde(skip_serializing_if = "Option::is_none")]
     as_expected: Option<bool>,
+}
+
+/// How the tests of an injection came out.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tests {
+    file: String,
+    resource: String,
+    tests: Vec<Tested>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Tested {
+    name: String,
+    passed: bool,
+    receivers: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -103,6 +132,8 @@ struct Row {
     group_wait_seconds: f64,
     group_interval_seconds: f64,
     repeat_interval_seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -133,27 +164,100 @@ fn test(args: &Test, context: &Context) -> Result {
     if files.is_empty() {
         return Err(Failure::usage("no file is named: what has a = is a label"));
     }
+    let own_tests = labels.is_empty() && args.expect.is_empty();
     let labels: Labels = labels.into_iter().filter_map(|label| label.split_once('=')).map(owned).collect();
-    let mut tested = Vec::new();
-    for file in files {
-        for tree in trees(Path::new(file), args.common.alertmanager, context)? {
-            let routes = tree.receivers(&labels);
-            let receivers: Vec<String> = routes.iter().map(|route| route.receiver.clone()).collect();
-            let as_expected = (!args.expect.is_empty()).then(|| receivers == args.expect);
-            let routes = routes.into_iter().map(Row::of).collect();
-            tested.push(Tested { file: file.clone(), receivers, routes, as_expected });
+    let alert = RouteTest { labels, at: args.at, ..RouteTest::default() };
+    let files: Vec<&Path> = files.into_iter().map(Path::new).collect();
+    let configs = configs(&files, args.common.alertmanager, context)?;
+    let outcome = |config: &Config| {
+        if own_tests && !config.tests.is_empty() {
+            Outcome::Tests(Tests::of(config, args.at))
+        } else {
+            Outcome::Alert(Alert::of(config, &alert, &args.expect))
+        }
+    };
+    let outcomes: Vec<Outcome> = configs.iter().map(outcome).collect();
+    match args.common.output {
+        Format::Json => context.printer.json(&outcomes)?,
+        Format::Text => outcomes.iter().try_for_each(|outcome| match outcome {
+            Outcome::Alert(alert) => alert.print(context),
+            Outcome::Tests(tests) => tests.print(context),
+        })?,
+    }
+    if outcomes
+        .iter()
+        .any(|outcome| matches!(outcome, Outcome::Alert(alert) if alert.as_expected == Some(false)))
+    {
+        context.printer.note(format!("expected was {}", args.expect.join(", ")));
+    }
+    Ok(if outcomes.iter().all(Outcome::is_good) { Exit::Done } else { Exit::Found })
+}
+
+impl Outcome {
+    fn is_good(&self) -> bool {
+        match self {
+            Self::Alert(alert) => alert.as_expected != Some(false),
+            Self::Tests(tests) => tests.tests.iter().all(|test| test.passed),
         }
     }
-    let failed = tested.iter().filter(|tested| tested.as_expected == Some(false)).count();
-    match args.common.output {
-        Format::Json => context.printer.json(&tested)?,
-        Format::Text => tested.iter().try_for_each(|tested| tested.print(context))?,
+}
+
+impl Alert {
+    fn of(config: &Config, alert: &RouteTest, expect: &[String]) -> Self {
+        let routes = config.plan.tree.receivers(&alert.labels);
+        let seen = config.plan.run(alert).seen;
+        let receivers: Vec<String> = routes.iter().map(|route| route.receiver.clone()).collect();
+        let as_expected = (!expect.is_empty()).then(|| receivers == expect);
+        let routes = routes.into_iter().zip(seen).map(|(route, seen)| Row::of(route, &seen)).collect();
+        Self { file: config.file.clone(), receivers, routes, as_expected }
     }
-    if failed > 0 {
-        context.printer.note(format!("expected was {}", args.expect.join(", ")));
-        return Ok(Exit::Found);
+}
+
+impl Tests {
+    fn of(config: &Config, at: Option<i64>) -> Self {
+        let run = |test: &RouteTest| {
+            let test = RouteTest { at: test.at.or(at), ..test.clone() };
+            Tested::of(&config.plan, &test)
+        };
+        let resource = config.resource.clone().unwrap_or_default();
+        Self { file: config.file.clone(), resource, tests: config.tests.iter().map(run).collect() }
     }
-    Ok(Exit::Done)
+
+    fn print(&self, context: &Context) -> Result<()> {
+        let printer = &context.printer;
+        let title = printer.toned(Tone::Strong, &format!("{}: {}", self.file, self.resource));
+        printer.line(title)?;
+        for test in &self.tests {
+            let verdict = if test.passed {
+                printer.toned(Tone::Good, "passed")
+            } else {
+                printer.toned(Tone::Bad, "failed")
+            };
+            printer.line(format!("  {verdict}  {}", test.name))?;
+            for failure in &test.failures {
+                printer.line(format!("          the alert {failure}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Tested {
+    fn of(plan: &Plan, test: &RouteTest) -> Self {
+        let trial = plan.run(test);
+        Self {
+            name: test.name.clone(),
+            passed: trial.failures.is_empty(),
+            receivers: trial.seen.into_iter().map(|seen| seen.receiver).collect(),
+            failures: trial.failures.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// RFC 3339, as in the `at` of a route test.
+fn time(text: &str) -> std::result::Result<i64, String> {
+    let time: std::result::Result<Time, _> = serde_json::from_value(text.into());
+    time.map(|time| time.0.as_second()).map_err(|_| "not a time such as 2026-12-24T22:00:00Z".to_owned())
 }
 
 fn owned((name, value): (&str, &str)) -> (String, String) {
@@ -161,7 +265,7 @@ fn owned((name, value): (&str, &str)) -> (String, String) {
 }
 
 impl Row {
-    fn of(route: &Route) -> Self {
+    fn of(route: &Route, seen: &Seen) -> Self {
         let mut group_by: Vec<String> = route.group_by.labels.iter().cloned().collect();
         if route.group_by.all {
             group_by = vec!["...".to_owned()];
@@ -174,11 +278,15 @@ impl Row {
             group_wait_seconds: route.group_wait.as_secs_f64(),
             group_interval_seconds: route.group_interval.as_secs_f64(),
             repeat_interval_seconds: route.repeat_interval.as_secs_f64(),
+            muted: seen.muted.as_ref().map(|muted| match muted {
+                Muted::Mute(names) => format!("quiet by {}", names.join(", ")),
+                Muted::NotActive => "quiet outside of its active time intervals".to_owned(),
+            }),
         }
     }
 }
 
-impl Tested {
+impl Alert {
     fn print(&self, context: &Context) -> Result<()> {
         let printer = &context.printer;
         let verdict = match self.as_expected {
@@ -194,18 +302,20 @@ impl Tested {
             } else {
                 format!(" {{{}}}", row.matchers.join(", "))
             };
-            let by = format!("{}{matchers}", row.route);
-            printer.line(format!("  {:width$}  {}", row.receiver, printer.toned(Tone::Faint, &by)))?;
+            let by = printer.toned(Tone::Faint, &format!("{}{matchers}", row.route));
+            let muted = row.muted.as_ref().map(|muted| format!("  {muted}")).unwrap_or_default();
+            printer.line(format!("  {:width$}  {by}{muted}", row.receiver))?;
         }
         Ok(())
     }
 }
 
 fn diff(args: &Diff, context: &Context) -> Result {
+    // Each for itself: what one file refers to is not in the other.
     let one = |path: &Path| {
-        let trees = trees(path, args.common.alertmanager, context)?;
-        <[Tree; 1]>::try_from(trees)
-            .map(|[tree]| tree)
+        let configs = configs(&[path], args.common.alertmanager, context)?;
+        <[Config; 1]>::try_from(configs)
+            .map(|[config]| config.plan.tree)
             .map_err(|_| Failure::usage("holds more than one configuration").at(path.display()))
     };
     let (base, head) = (one(&args.base)?, one(&args.head)?);
@@ -247,43 +357,4 @@ impl Difference {
         };
         format!("{{{}}}", self.labels.iter().map(label).collect::<Vec<_>>().join(", "))
     }
-}
-
-/// The trees of all configurations in a file.
-fn trees(path: &Path, version: Version, context: &Context) -> Result<Vec<Tree>> {
-    let text = input::read(path)?;
-    // A configuration may hold credentials, so what it says is never repeated.
-    let text =
-        std::str::from_utf8(text.expose()).map_err(|_| Failure::new("is not UTF-8").at(path.display()))?;
-    let mut trees = Vec::new();
-    for document in yaml::documents(text).at(path.display())? {
-        let (config, version) = match document.value {
-            Value::Object(mut object)
-                if object.get("kind").and_then(Value::as_str) == Some("AlertmanagerInjection") =>
-            {
-                let mut spec = object.remove("spec").unwrap_or_default();
-                let said =
-                    spec["target"]["version"].as_str().map(str::parse).transpose().at("spec.target.version");
-                (spec["config"].take(), said.at(path.display())?.unwrap_or(version))
-            }
-            Value::Object(object) if object.contains_key("route") => (Value::Object(object), version),
-            _ => continue,
-        };
-        let config = Node::read(&config).at(path.display())?;
-        let tree = Tree::read(&config, version).map_err(|faults| {
-            let more = faults.iter().skip(1).map(|fault| format!("also {fault}"));
-            let failure = Failure::new(faults[0].to_string()).at(path.display());
-            more.fold(failure, Failure::hint)
-        })?;
-        for (at, warning) in tree.warnings() {
-            context.printer.warning(format!("{}: {at}: {warning}", path.display()));
-        }
-        trees.push(tree);
-    }
-    if trees.is_empty() {
-        return Err(
-            Failure::new("there is no Alertmanager configuration in it: it has no route").at(path.display())
-        );
-    }
-    Ok(trees)
 }

@@ -178,21 +178,46 @@ pub fn apply(text: &str, document: usize, edits: &[Edit]) -> Result<String, Edit
 /// where the path leads through an alias or nowhere. `text` is what the document was read from.
 pub fn locate(text: &str, document: &read::Document, path: &[Step]) -> Option<(usize, usize)> {
     let source = Source::parse(text.get(document.range.clone())?).ok()?;
+    let (start, left) = follow(&source, path);
+    if left.is_empty() { position(&source, document, start) } else { None }
+}
+
+/// Line and column of many paths in one document; where one leads nowhere, those of the last entry or item on its way.
+pub fn nearest<'p>(
+    text: &str,
+    document: &read::Document,
+    paths: impl IntoIterator<Item = &'p [Step]>,
+) -> Vec<(usize, usize)> {
+    let source = text.get(document.range.clone()).and_then(|text| Source::parse(text).ok());
+    let place = |path| {
+        let source = source.as_ref()?;
+        position(source, document, follow(source, path).0)
+    };
+    paths.into_iter().map(|path| place(path).unwrap_or((document.line, 1))).collect()
+}
+
+/// Where the last entry or item on the way begins, and what of the way leads nowhere.
+fn follow<'p>(source: &Source<'_>, path: &'p [Step]) -> (usize, &'p [Step]) {
     let mut node = &source.root;
     let mut start = node.outer_start();
-    for step in path {
-        (node, start) = match (&node.kind, step) {
+    for (index, step) in path.iter().enumerate() {
+        let next = match (&node.kind, step) {
             (Kind::Map { entries, .. }, Step::Key(key)) => {
-                let entry = entries.iter().find(|entry| entry.key.text() == Some(key))?;
-                (&entry.value, entry.start())
+                let entry = entries.iter().find(|entry| entry.key.text() == Some(key));
+                entry.map(|entry| (&entry.value, entry.start()))
             }
             (Kind::List { items, .. }, Step::Index(index)) => {
-                let item = items.get(*index)?;
-                (item, item.outer_start())
+                items.get(*index).map(|item| (item, item.outer_start()))
             }
-            _ => return None,
+            _ => None,
         };
+        let Some(next) = next else { return (start, path.get(index..).unwrap_or_default()) };
+        (node, start) = next;
     }
+    (start, &[])
+}
+
+fn position(source: &Source<'_>, document: &read::Document, start: usize) -> Option<(usize, usize)> {
     let line = source.text.get(source.line_start(start)..start)?;
     let above = source.text.get(..start)?.bytes().filter(|byte| *byte == b'\n').count();
     Some((document.line + above, 1 + line.chars().count()))

@@ -86,11 +86,9 @@ fn a_password_in_a_url_is_not_repeated() {
         }
     }
     let bad = "ftp://user:open-sesame@example.com";
-    for (field, bad) in [
-        ("target/reload/url", json!(bad)),
-        ("target/url", json!(bad)),
-        ("verify/endpoints", json!([bad])),
-    ] {
+    for (field, bad) in
+        [("target/reload/url", json!(bad)), ("target/url", json!(bad)), ("verify/endpoints", json!([bad]))]
+    {
         let path = format!("/spec/{field}");
         let has = |case: &&cases::Case| case.is_accepted() && case.object.pointer(&path).is_some();
         for case in cases.iter().filter(has) {

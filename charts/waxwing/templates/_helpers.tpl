@@ -93,10 +93,10 @@ write the spec of a SealedSecret.
   resources: [secrets]
   verbs: [get, list, watch, create, patch{{ if .Values.stores.deletion }}, delete{{ end }}]
 # What stores refer to: certificates to trust, and which cloud identity a ServiceAccount has. Also the ConfigMap that an
-# injection takes its document from, which is watched, too.
+# injection takes its document from.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, watch]
+  verbs: [get]
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [get]

@@ -1,6 +1,9 @@
+mod neighbours;
+mod pages;
+mod teams;
+
 use clap::Parser;
 use serde_json::Value;
-use waxwing_core::yaml;
 
 use super::{
     Options, Report, Rule, check,
@@ -391,135 +394,6 @@ spec:
     assert_eq!(found(&format!("{wrong}---\n{other}"), &[]), [""; 0]);
 }
 
-const TEAM: &str = "---
-apiVersion: waxwing.dev/v1alpha1
-kind: AlertReceiver
-metadata: {name: on-call, namespace: shop, labels: {team: shop}}
-spec:
-  injection: {name: main, namespace: ops}
-  receiver:
-    slack_configs:
-    - channel: '#shop'
-      api_url: {$secret: {name: chat, key: slack}}
-";
-
-fn including(include: &str) -> String {
-    injection(SLACK).replacen("  target:", &format!("  include: [{include}]\n  target:"), 1) + SEALED
-}
-
-#[test]
-fn receivers_of_teams_are_taken_in_as_the_operator_does() {
-    let sealed = SEALED.replace("namespace: ops", "namespace: shop");
-    let namespace = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {tier: gold}}\n";
-    let team = TEAM.to_owned() + &sealed + namespace;
-    for (include, is_used) in [
-        ("{namespaceSelector: {}}", true),
-        ("{}", false),
-        ("{namespaceSelector: {matchLabels: {tier: gold}}}", true),
-        ("{namespaceSelector: {matchLabels: {tier: silver}}}", false),
-        ("{namespaceSelector: {}, receiverSelector: {matchLabels: {team: web}}}", false),
-        ("{namespaceSelector: {}, receiverSelector: {matchLabels: {team: shop}}}", true),
-    ] {
-        let found = found(&(including(include) + &team), &[]);
-        let unused = if is_used { vec![] } else { vec!["24 receiver-unused spec.injection".to_owned()] };
-        assert_eq!(found, unused, "{include}");
-    }
-}
-
-#[test]
-fn the_references_of_a_team_mean_its_own_namespace() {
-    assert_eq!(
-        found(&(including("{namespaceSelector: {}}") + TEAM), &[]),
-        ["28 reference-other-namespace spec.receiver.slack_configs[0].api_url"]
-    );
-}
-
-#[test]
-fn a_team_that_would_be_left_out_is_told_where() {
-    let all = including("{namespaceSelector: {}}");
-    let sealed = SEALED.replace("namespace: ops", "namespace: shop");
-    let wrong = TEAM.replace("channel", "chanel") + &sealed;
-    assert_eq!(
-        found(&(all.clone() + &wrong), &[]),
-        ["27 receiver-refused spec.receiver.slack_configs[0].chanel"]
-    );
-    let literal = TEAM.replace("{$secret: {name: chat, key: slack}}", "https://hooks.example.com/Qz7v");
-    assert_eq!(
-        found(&(all.clone() + &literal), &[]),
-        ["28 literal-credential spec.receiver.slack_configs[0].api_url"]
-    );
-    assert_eq!(
-        found(&(TEAM.to_owned() + &sealed), &[]),
-        ["6 receiver-unused spec.injection"],
-        "its injection is not here"
-    );
-    // Route tests see the routes of teams.
-    let test = "  routeTests:\n  - {name: shop, labels: {namespace: shop}, expect: {receivers: [root, shop/on-call]}}\n  target:";
-    let tested = all.replacen("  target:", test, 1) + TEAM + &sealed;
-    assert_eq!(found(&tested, &[]), [""; 0]);
-    assert_eq!(
-        found(&tested.replace("[root, shop/", "[shop/"), &[]),
-        ["14 route-test-failed spec.routeTests[0]"]
-    );
-}
-
-#[test]
-fn selectors_of_prometheus_operator_are_resolved() {
-    let text = "apiVersion: monitoring.coreos.com/v1alpha1
-kind: AlertmanagerConfig
-metadata: {name: team, namespace: ops}
-spec:
-  route: {receiver: team}
-  receivers:
-  - name: team
-    slackConfigs:
-    - apiURL: {name: chat, key: slack}
-      httpConfig:
-        proxyConnectHeader: {X: [{name: chat, key: header, optional: true}]}
-        tlsConfig:
-          ca: {configMap: {name: ca, key: ca.crt}}
-          cert: {secret: {name: tls, key: tls.crt}}
-    pagerdutyConfigs:
-    - details: [{key: name, value: chat}]
-";
-    assert_eq!(
-        found(&(text.to_owned() + SEALED), &[]),
-        [
-            "11 reference-missing-key spec.receivers[0].slackConfigs[0].httpConfig.proxyConnectHeader.X[0]",
-            "13 reference-missing-config-map spec.receivers[0].slackConfigs[0].httpConfig.tlsConfig.ca.configMap",
-            "14 reference-missing-secret spec.receivers[0].slackConfigs[0].httpConfig.tlsConfig.cert.secret",
-        ]
-    );
-}
-
-#[test]
-fn values_of_grafana_operator_are_resolved() {
-    let text = "apiVersion: grafana.integreatly.org/v1beta1
-kind: GrafanaContactPoint
-metadata: {name: team, namespace: ops}
-spec:
-  receivers:
-  - type: slack
-    valuesFrom:
-    - {targetPath: url, valueFrom: {secretKeyRef: {name: chat, key: other}}}
----
-apiVersion: grafana.integreatly.org/v1beta1
-kind: GrafanaDatasource
-metadata: {name: team, namespace: ops}
-spec:
-  valuesFrom:
-  - {targetPath: a, valueFrom: {configMapKeyRef: {name: chat, key: slack}}}
-  - {targetPath: b, valueFrom: {secretKeyRef: {name: chat, key: slack}}}
-";
-    assert_eq!(
-        found(&(text.to_owned() + SEALED), &[]),
-        [
-            "8 reference-missing-key spec.receivers[0].valuesFrom[0].valueFrom.secretKeyRef",
-            "15 reference-missing-config-map spec.valuesFrom[0].valueFrom.configMapKeyRef",
-        ]
-    );
-}
-
 #[test]
 fn sarif_has_what_code_scanning_needs() {
     let log = sarif::log(&report(&[("deploy/a b.yaml", &injection(SLACK))], &[]));
@@ -556,63 +430,6 @@ fn many_objects_are_checked_in_one_go() {
     }
     let report = report(&[("a.yaml", &text), ("b.yaml", &text)], &[]);
     assert_eq!((report.objects.len(), report.findings.len()), (2000, 2000));
-}
-
-/// What the examples for pipelines and the page call is what the parser takes.
-#[test]
-fn the_examples_call_what_there_is() {
-    let pages = [
-        include_str!("../../../docs/ci/github-actions.yml"),
-        include_str!("../../../docs/ci/gitlab-ci.yml"),
-        include_str!("../../../docs/ci/pre-commit-config.yaml"),
-        include_str!("../../../.pre-commit-hooks.yaml"),
-    ];
-    let mut commands = Vec::new();
-    let mut hooks = std::collections::BTreeMap::new();
-    for page in pages {
-        for document in yaml::documents(page).unwrap_or_else(|error| panic!("{error}")) {
-            strings(&document.value, &mut |text| commands.extend(text.lines().map(ToOwned::to_owned)));
-            for hook in document.value.as_array().into_iter().flatten() {
-                hooks.insert(
-                    hook["id"].as_str().unwrap().to_owned(),
-                    hook["entry"].as_str().unwrap().to_owned(),
-                );
-            }
-        }
-    }
-    let config = yaml::documents(pages[2]).unwrap();
-    for hook in config[0].value["repos"][0]["hooks"].as_array().unwrap() {
-        let args = hook["args"].as_array().into_iter().flatten().map(|arg| arg.as_str().unwrap());
-        let entry = &hooks[hook["id"].as_str().unwrap()];
-        commands.push(std::iter::once(entry.as_str()).chain(args).collect::<Vec<_>>().join(" "));
-    }
-    let page = include_str!("../../../docs/CHECK.md");
-    let is_command = |line: &&str| line.starts_with("$ waxwing") || line.contains(" | waxwing ");
-    commands.extend(page.lines().filter(is_command).map(|line| line.trim_start_matches("$ ").to_owned()));
-    let called: Vec<&str> = commands
-        .iter()
-        .filter_map(|line| {
-            let piped = line.rsplit_once("| waxwing ").map(|(_, rest)| rest);
-            let line = piped.or_else(|| line.strip_prefix("waxwing "))?;
-            let end = [" >", " ||"].iter().filter_map(|end| line.find(end)).min();
-            Some(line[..end.unwrap_or(line.len())].trim())
-        })
-        .collect();
-    assert!(called.len() > 8, "{called:?}");
-    for line in called {
-        let words = ["waxwing"].into_iter().chain(line.split_whitespace());
-        let matches = crate::args::command("waxwing").try_get_matches_from(words);
-        matches.unwrap_or_else(|error| panic!("waxwing {line}\n{error}"));
-    }
-}
-
-fn strings(value: &Value, look: &mut dyn FnMut(&str)) {
-    match value {
-        Value::String(text) => look(text),
-        Value::Array(items) => items.iter().for_each(|item| strings(item, look)),
-        Value::Object(map) => map.values().for_each(|value| strings(value, look)),
-        _ => {}
-    }
 }
 
 #[test]

@@ -314,4 +314,7 @@ fn entries_are_found_for_error_messages() {
     assert_eq!(locate(text, document, &path("items.#0.data.b")), Some((6, 11)));
     assert_eq!(locate(text, document, &path("items.#0")), Some((5, 3)));
     assert_eq!(locate(text, document, &path("items.#1")), None);
+    let paths = ["items.#0.data.b", "items.#0.data.c.d", "items.#1.x", "none"].map(path);
+    let near = nearest(text, document, paths.iter().map(Vec::as_slice));
+    assert_eq!(near, [(6, 11), (5, 3), (4, 1), (3, 1)]);
 }

@@ -16,8 +16,8 @@ use crate::{
     printer::Printer,
     protect,
     verbs::{
-        check, compact, completion, init, keys, open, quickstart, recipients, reference, render, rewrap,
-        route, seal, set, store, unset, verify,
+        check, compact, completion, import, init, keys, open, quickstart, recipients, reference, render,
+        rewrap, route, seal, set, store, unset, verify,
     },
 };
 
@@ -63,6 +63,7 @@ enum Verb {
     Render(render::Args),
     Store(store::Args),
     Route(route::Args),
+    Import(import::Args),
     Keys(keys::Args),
     Quickstart(quickstart::Args),
     Completion(completion::Args),
@@ -86,6 +87,7 @@ impl Verb {
             Self::Render(args) => render::run(args, context),
             Self::Store(args) => store::run(args, context),
             Self::Route(args) => route::run(args, context),
+            Self::Import(args) => import::run(args, context),
             Self::Keys(args) => keys::run(args, context),
             Self::Quickstart(args) => quickstart::run(args, context),
             Self::Completion(args) => completion::run(args, context),

@@ -7,6 +7,7 @@ mod check;
 mod cluster;
 mod error;
 mod identities;
+mod import;
 mod input;
 mod json;
 mod origin;

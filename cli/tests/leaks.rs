@@ -106,6 +106,7 @@ fn a_private_key_among_the_arguments_is_not_repeated() {
         vec!["verify", &key],
         vec!["check", &key],
         vec!["render", &key],
+        vec!["import", "alertmanager", &key],
         vec!["keys", "list", "-i", &key],
         vec!["keys", "generate", &key],
         vec!["keys", "generate", "--file", &key],
@@ -273,5 +274,114 @@ fn a_check_shows_no_value_in_any_form() {
     for (name, _) in &files {
         let outcome = place.waxwing(&["-v", "route", "test", &format!("check/{name}.yaml")], b"");
         assert!(!shown(&outcome), "{name}\n{}\n{}", outcome.stdout, outcome.stderr);
+    }
+}
+
+/// L01. Guards: `import` tells places only, and puts every credential into the SealedSecret or refuses the file.
+#[test]
+fn an_import_shows_no_credential_and_writes_none_in_clear() {
+    let place = Place::sealed();
+    let canary = CANARY;
+    let config = |receiver: &str| {
+        format!("# {canary} in a comment\nroute: {{receiver: a}}\nreceivers:\n- name: a\n  {receiver}\n")
+    };
+    let taken = [
+        config(&format!("pagerduty_configs: [{{routing_key: {canary}}}, {{service_key: '{canary}'}}]")),
+        config(&format!("slack_configs: [{{channel: x, api_url: 'https://hooks.example.com/{canary}'}}]")),
+        config(&format!(
+            "webhook_configs: [{{url: 'http://u:{canary}@example.com/', http_config: {{basic_auth: {{username: u, password: {canary}}}, http_headers: {{X-A: {{secrets: [{canary}]}}}}}}}}]"
+        )),
+        config(&format!("telegram_configs: [{{chat_id: 5, bot_token: '{canary}'}}]"))
+            + &format!(
+                "global: {{smtp_auth_password: {canary}, http_config: {{proxy_url: 'http://u:{canary}@example.com'}}}}\n"
+            ),
+        config(&format!("pushover_configs: [{{user_key: {canary}, token: {canary}}}]")),
+    ];
+    for text in &taken {
+        place.write("alertmanager.yaml", text);
+        let args = ["-v", "import", "alertmanager", "alertmanager.yaml", "-n", "web"];
+        let outcome = place.waxwing(&args, b"");
+        assert_eq!(outcome.status, 0, "{text}\n{}", outcome.stderr);
+        assert!(!shown(&outcome), "{text}\n{}\n{}", outcome.stdout, outcome.stderr);
+        assert!(outcome.stdout.contains("$secret"), "{}", outcome.stdout);
+    }
+    let refused = [
+        config(&format!("nonsense_configs: [{{key: {canary}}}]")),
+        config(&format!("pagerduty_configs: [{{routing_key: \"{canary}\\n\"}}]")),
+        config(&format!("slack_configs: [{{channel: x, api_url: '{canary}'}}]")),
+        config(&format!("webhook_configs: [{{url: {{x: {canary}}}, max_alerts: {canary}}}]")),
+        config(&format!("pagerduty_configs: [{{routing_key: \"{canary}")),
+        config(&format!("pagerduty_configs: [{{routing_key: {{$secret: {canary}}}}}]")),
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: a, namespace: web}}\ndata: {{alertmanager.yaml: {canary}}}\n"
+        ),
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: a, namespace: web}}\nstringData: {{a: {canary}, b: {canary}}}\n"
+        ),
+        canary.to_owned(),
+    ];
+    for text in &refused {
+        place.write("alertmanager.yaml", text);
+        let args = ["-v", "import", "alertmanager", "alertmanager.yaml", "-n", "web", "--into", "new"];
+        let outcome = place.waxwing(&args, b"");
+        assert_eq!(outcome.status, 1, "{text}\n{}", outcome.stdout);
+        assert!(!shown(&outcome), "{text}\n{}\n{}", outcome.stdout, outcome.stderr);
+        assert!(!place.file("new/alertmanager-injection.yaml").exists());
+    }
+}
+
+/// L01. Guards: rows and findings name places and references; the state keeps no value.
+#[test]
+fn a_render_of_injections_shows_no_value() {
+    let place = Place::new();
+    let canary = CANARY;
+    let identity = place.path("keys/cluster.txt");
+    let injection = |config: &str, more: &str| {
+        format!(
+            "apiVersion: waxwing.dev/v1alpha1\nkind: AlertmanagerInjection\nmetadata: {{name: main, namespace: ops}}\nspec:\n  config: {config}\n  target: {{secretName: alertmanager{more}}}\n"
+        )
+    };
+    let receiver =
+        |receiver: &str| format!("{{route: {{receiver: a}}, receivers: [{{name: a, {receiver}}}]}}");
+    let leaf = "{$secret: {name: plain, key: key}}";
+    let reload = format!(", reload: {{url: 'http://u:{canary}@localhost:1/{canary}'}}");
+    let files = [
+        injection(&receiver(&format!("pagerduty_configs: [{{routing_key: {leaf}}}]")), &reload),
+        injection(&receiver(&format!("slack_configs: [{{channel: x, api_url: {leaf}}}]")), ""),
+        injection(&receiver(&format!("telegram_configs: [{{chat_id: {leaf}, bot_token: {leaf}}}]")), ""),
+        injection(
+            &receiver(&format!("pagerduty_configs: [{{routing_key: {canary}, nonsense: {canary}}}]")),
+            "",
+        ),
+        injection(&receiver(&format!("webhook_configs: [{{url: 'nohost {canary}'}}]")), ""),
+        injection(&receiver(&format!("webhook_configs: {canary}")), ""),
+        injection(&format!("\"{canary}\""), ""),
+    ];
+    let secret = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: plain, namespace: ops}}\nstringData: {{key: {canary}}}\n"
+    );
+    place.write("deploy/plain.yaml", &secret);
+    for text in &files {
+        place.write("deploy/main.yaml", text);
+        for output in ["text", "json"] {
+            let identity = identity.display().to_string();
+            let args = [
+                "-v",
+                "render",
+                "deploy",
+                "--into",
+                "../out",
+                "--reload",
+                "--output",
+                output,
+                "--identity",
+                &identity,
+            ];
+            let outcome = place.waxwing(&args, b"");
+            assert_ne!(outcome.status, 0, "{text}\n{}", outcome.stdout);
+            assert!(!shown(&outcome), "{text}\n{}\n{}", outcome.stdout, outcome.stderr);
+            let state = std::fs::read_to_string(place.path("out/.waxwing-status.json")).unwrap();
+            assert!(!state.contains(canary), "{state}");
+        }
     }
 }

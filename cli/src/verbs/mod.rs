@@ -4,6 +4,7 @@ mod bulk;
 pub(crate) mod check;
 pub(crate) mod compact;
 pub(crate) mod completion;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod keys;
 pub(crate) mod open;

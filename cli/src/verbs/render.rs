@@ -24,8 +24,8 @@ use crate::{
     stores,
 };
 
-/// Open every SealedSecret below a directory into Secret files, pull every ExternalSecret, and put credentials into every
-/// configuration that an injection describes, as the operator does it in a cluster.
+/// Open every SealedSecret, pull every ExternalSecret and fill every injection below a directory into Secret files, as the
+/// operator does it in a cluster.
 ///
 /// Hand edits of the Secrets are repaired, removed keys and resources leave, and one that is refused keeps its last good
 /// Secret. Files that are not Waxwing's are never touched. What the output directory knows between two runs (no values)

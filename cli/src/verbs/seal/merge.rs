@@ -182,7 +182,7 @@ impl Sealer<'_> {
     }
 
     /// A new resource.
-    fn make(&mut self, plain: &Plain, path: &Path) -> Result<String> {
+    pub(super) fn make(&mut self, plain: &Plain, path: &Path) -> Result<String> {
         let title = title(&plain.namespace, &plain.name);
         let binding = Binding {
             scope: self.scope_for(plain, path).at(&title)?,

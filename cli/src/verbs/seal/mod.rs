@@ -9,17 +9,22 @@ mod merge;
 mod sources;
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
 };
 
-use waxwing_core::seal::Scope;
+use waxwing_core::{
+    Secret,
+    keys::Identities,
+    seal::{DataKey, Scope},
+};
 
 use self::{
     evidence::Evidence,
     merge::Sealer,
-    sources::{Literals, Source},
+    sources::{Literals, Plain, Source},
 };
 use crate::{
     args::Context,
@@ -160,6 +165,26 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     let exit = args.finish(&targets, sealer, context);
     drop(lock);
     exit
+}
+
+/// The manifest of a new resource with these values, for whom the rules for its file name.
+pub(crate) fn new(
+    namespace: &str,
+    name: &str,
+    values: BTreeMap<DataKey, Secret>,
+    path: &Path,
+    context: &Context,
+) -> Result<String> {
+    let (identities, now) = (Identities::default(), context.now);
+    let evidence = Evidence { identities, live: None, cache: None, now };
+    let (all, scope, outcomes) = (true, None, Vec::new());
+    let mut sealer = Sealer { evidence, all, scope, namespace: Some(namespace), outcomes, context };
+    sealer.make(&Plain::new(namespace, name, values), path)
+}
+
+/// Puts one document behind a stream.
+pub(crate) fn append(text: &mut String, document: &str) {
+    compose::append(text, document);
 }
 
 impl Args {

@@ -289,6 +289,12 @@ fn is_carried(key: &str, value: &str) -> bool {
 }
 
 impl Plain {
+    /// A Secret of nothing but values.
+    pub(super) fn new(namespace: &str, name: &str, data: BTreeMap<DataKey, Secret>) -> Self {
+        let (namespace, name, secret_type) = (namespace.to_owned(), name.to_owned(), DEFAULT_TYPE.to_owned());
+        Self { namespace, name, secret_type, data, metadata: None }
+    }
+
     /// The values to be sealed.
     pub(super) fn values(&self) -> Vec<(DataKey, Secret)> {
         self.data.iter().map(|(key, value)| (key.clone(), value.clone())).collect()

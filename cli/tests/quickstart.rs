@@ -15,7 +15,7 @@ fn quickstart(place: &Place, args: &[&str]) -> Outcome {
 
 fn all_ok(outcome: &Outcome) {
     assert_eq!(outcome.status, 0, "{}\n{}", outcome.stdout, outcome.stderr);
-    assert!(outcome.stdout.contains("10 of 10 steps ok"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("11 of 11 steps ok"), "{}", outcome.stdout);
     assert!(!outcome.stdout.contains("FAILED"), "{}", outcome.stdout);
 }
 
@@ -29,7 +29,7 @@ fn every_step_works_and_leaves_a_commit() {
     let log =
         Command::new("git").current_dir(&repository).args(["log", "--format=%an <%ae> %s"]).output().unwrap();
     let log = String::from_utf8(log.stdout).unwrap();
-    assert_eq!(log.lines().count(), 10, "{log}");
+    assert_eq!(log.lines().count(), 12, "{log}");
     assert!(
         log.lines().all(|line| line.starts_with("waxwing quickstart <quickstart@example.invalid> ")),
         "{log}"

@@ -8,6 +8,7 @@ mod demo;
 mod git;
 #[cfg(feature = "cluster")]
 mod live;
+mod receiver;
 mod sample;
 mod site;
 mod steps;

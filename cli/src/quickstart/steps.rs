@@ -42,6 +42,10 @@ pub(super) const HERE: &[Step] = &[
     Step { title: "A copied, a renamed and a swapped value are refused", run: refuse },
     Step { title: "git revert brings a value back, and is noticed", run: revert },
     Step { title: "A value is pulled from a store, and follows its source", run: pull },
+    Step {
+        title: "A receiver: from the sealed value to Alertmanager's and Grafana's configuration",
+        run: super::receiver::receiver,
+    },
     Step { title: "Break-glass: the recovery key opens everything without a cluster", run: break_glass },
 ];
 
@@ -129,7 +133,7 @@ fn change_one(demo: &mut Demo<'_>) -> Result<()> {
 }
 
 /// Seals one new value, and checks each byte of the file and the rendered Secret.
-fn set(demo: &mut Demo<'_>, key: &str, value: &str, message: &'static str) -> Result<()> {
+pub(super) fn set(demo: &mut Demo<'_>, key: &str, value: &str, message: &'static str) -> Result<()> {
     let (text, sealed) = (demo.read(SEALED)?, demo.sealed()?);
     let choice = demo.choice()?;
     let mut args = vec!["set", SEALED, key];

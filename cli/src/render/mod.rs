@@ -111,7 +111,7 @@ impl Renderer {
         }
         // A resource that cannot be read may be the very one whose Secret would be removed.
         if source.problems.is_empty() {
-            rows.extend(self.remove_others(&source, &before)?);
+            rows.extend(self.remove_others(&source, &before, identities)?);
         }
         self.state.write(self.output.folder())?;
         Ok(rows)
@@ -165,7 +165,12 @@ impl Renderer {
 
     /// Removes the files of Secrets that are ours and that no manifest gives any more. `before` is what ExternalSecrets
     /// and injections gave before this look.
-    fn remove_others(&mut self, source: &Source, before: &BTreeMap<Key, Given>) -> Result<Vec<Row>> {
+    fn remove_others(
+        &mut self,
+        source: &Source,
+        before: &BTreeMap<Key, Given>,
+        identities: &Identities,
+    ) -> Result<Vec<Row>> {
         let now = self.state.targets();
         let mut rows = Vec::new();
         for (layout, key, owner) in self.output.ours()? {
@@ -181,6 +186,11 @@ impl Renderer {
             };
             let moved = layout != self.job.layout && self.output.read(&key)?.is_some();
             if !ours || wanted && !moved {
+                continue;
+            }
+            let is_left = !wanted && layout == self.job.layout;
+            if is_left && let Some(row) = self.farewell(source, &kind, &holder, &key, identities)? {
+                rows.push(row);
                 continue;
             }
             self.output.remove(layout, &key)?;

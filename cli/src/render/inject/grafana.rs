@@ -17,7 +17,7 @@ use waxwing_crds::{GrafanaInjectionSpec, GrafanaTargetKind, Reason};
 use zeroize::Zeroizing;
 
 use super::{
-    Before, Checked, InjectionSpec, Key, Made, One, Outcome, Traits, Wish,
+    Before, Checked, InjectionSpec, Key, Made, One, Outcome, Source, Traits, Wish,
     credentials::{Answers, Credentials},
     problems, refused,
     reload::Call,
@@ -38,13 +38,40 @@ pub(super) fn check(one: &One<'_>, spec: &GrafanaInjectionSpec) -> Outcome<Box<d
         let message = "target.kind API is for the operator: choose Mounted to get files".to_owned();
         return Err(Fault { reason: Reason::TargetUnsupported, message });
     }
-    let others = one.source.injections.iter().filter(|((kind, key), _)| *kind == KIND && key != one.key);
-    let others = others.flat_map(|((_, key), objects)| objects.iter().map(move |object| (key, object)));
-    let others = others.filter_map(|(key, object)| match object.spec.as_ref().ok()? {
-        InjectionSpec::Grafana(spec) => Some(Spec::read(&key.name, spec).ok()?.document),
+    let others = documents(one.source).filter(|(key, _)| *key != one.key);
+    let others = others.map(|(_, document)| document).collect();
+    Ok(Box::new(Grafana { key: one.key.clone(), others, spec }))
+}
+
+/// The documents of all GrafanaInjections, as far as they make sense.
+fn documents(source: &Source) -> impl Iterator<Item = (&Key, Node)> {
+    let all = source.injections.iter().filter(|((kind, _), _)| *kind == KIND);
+    let all = all.flat_map(|((_, key), objects)| objects.iter().map(move |object| (key, object)));
+    all.filter_map(|(key, object)| match object.spec.as_ref().ok()? {
+        InjectionSpec::Grafana(spec) => Some((key, Spec::read(&key.name, spec).ok()?.document)),
         InjectionSpec::Alertmanager(_) => None,
-    });
-    Ok(Box::new(Grafana { key: one.key.clone(), others: others.collect(), spec }))
+    })
+}
+
+/// What has Grafana forget all that stood in these files of an injection that is gone, as far as no other has it.
+pub(super) fn farewell<'a>(
+    source: &Source,
+    injection: &Key,
+    files: impl Iterator<Item = &'a Secret>,
+) -> Wish {
+    let before = Earlier { files: files.cloned().collect(), is_read: false };
+    let mut around = core::Around { published: vec![before], ..core::Around::default() };
+    documents(source).for_each(|(_, document)| around.add(&document));
+    let scope = Scope { namespace: &injection.namespace, name: &injection.name };
+    let (tombstones, files) = core::farewell(scope, &around);
+    let mut wish = Wish::default();
+    for mut file in files.into_iter().filter(|_| !tombstones.0.is_empty()) {
+        if let Ok(key) = file.key.parse() {
+            wish.labels.insert(file.kind.label().to_owned(), "1".to_owned());
+            wish.files.insert(key, Secret::new(std::mem::take(&mut *file.content)));
+        }
+    }
+    wish
 }
 
 impl Checked for Grafana {

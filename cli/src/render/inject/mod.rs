@@ -145,6 +145,32 @@ impl Renderer {
     }
 }
 
+impl Renderer {
+    /// Puts files in the place of a Secret whose GrafanaInjection is gone that have Grafana forget what was in it. Nothing
+    /// where there is nothing to forget.
+    pub(super) fn farewell(
+        &self,
+        source: &Source,
+        kind: &str,
+        holder: &Key,
+        secret: &Key,
+        identities: &Identities,
+    ) -> Result<Option<Row>> {
+        let unit = self.output.read(secret)?.filter(|_| kind == GRAFANA);
+        let Some(unit) = unit else { return Ok(None) };
+        let wish = grafana::farewell(source, holder, unit.files());
+        if wish.files.is_empty() {
+            return Ok(None);
+        }
+        let produced = produced(GRAFANA, &holder.name, secret, &wish);
+        let put = self.output.put(secret, &produced, Some(&unit), identities)?;
+        let mut row = Row::injected(secret, std::path::Path::new(""), What::Updated);
+        row.keys = put.keys.iter().map(ToString::to_string).collect();
+        row.warnings = vec!["its injection is gone: remove it when Grafana has read it".to_owned()];
+        Ok(Some(row))
+    }
+}
+
 /// One injection, and everything around it.
 struct One<'a> {
     kind: &'static str,
@@ -273,7 +299,7 @@ impl One<'_> {
             if wish.files.is_empty() && unit.is_none() {
                 continue;
             }
-            let produced = self.produced(secret, wish);
+            let produced = produced(self.kind, &self.key.name, secret, wish);
             let put = renderer.output.put(secret, &produced, unit.as_ref(), self.identities)?;
             let was = known.secrets.get(&secret.name);
             let is_repaired = was.is_some() && (unit.is_none() || was == Some(&put.version));
@@ -326,23 +352,24 @@ impl One<'_> {
         }
         if done.is_ok() { now.clone() } else { told }
     }
+}
 
-    fn produced(&self, secret: &Key, wish: &Wish) -> Produced {
-        let mut labels = wish.labels.clone();
-        labels.insert(names::MANAGED_BY.to_owned(), names::MANAGER.to_owned());
-        let owned = (names::OWNED_BY.to_owned(), names::owned_by(self.kind, &self.key.name));
-        let tools = names::PRODUCED_ANNOTATIONS.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        Produced {
-            namespace: secret.namespace.clone(),
-            name: secret.name.clone(),
-            secret_type: "Opaque".to_owned(),
-            immutable: false,
-            labels,
-            annotations: tools.into_iter().chain([owned]).collect(),
-            owner: None,
-            data: wish.files.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            manager: names::field_manager(self.kind, &self.key.name),
-        }
+/// A Secret of an injection, as it is written.
+fn produced(kind: &str, name: &str, secret: &Key, wish: &Wish) -> Produced {
+    let mut labels = wish.labels.clone();
+    labels.insert(names::MANAGED_BY.to_owned(), names::MANAGER.to_owned());
+    let owned = (names::OWNED_BY.to_owned(), names::owned_by(kind, name));
+    let tools = names::PRODUCED_ANNOTATIONS.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    Produced {
+        namespace: secret.namespace.clone(),
+        name: secret.name.clone(),
+        secret_type: "Opaque".to_owned(),
+        immutable: false,
+        labels,
+        annotations: tools.into_iter().chain([owned]).collect(),
+        owner: None,
+        data: wish.files.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
+        manager: names::field_manager(kind, name),
     }
 }
 

@@ -60,6 +60,27 @@ fn a_sidecar_gets_a_secret_with_its_label_for_each_of_its_folders() {
     assert!(manifest.contains("grafana_alert: \"1\""), "{manifest}");
 }
 
+/// Guard: `farewell` of `render: inject`, with what other injections have.
+#[test]
+fn what_is_gone_is_forgotten_by_grafana_unless_another_injection_has_it() {
+    let scene = scene("{kind: Mounted}");
+    scene.render();
+    let other = injection("db-pd", "{kind: Mounted}").replace("name: main", "name: other");
+    let other: String =
+        other.lines().filter(|line| !line.contains("prom")).map(|line| format!("{line}\n")).collect();
+    let other = other
+        .replace("  datasources:\n", "")
+        .replace("        secureJsonData: {httpHeaderValue1: {$secret: {name: db, key: password}}}}\n", "");
+    scene.write("grafana.yaml", &other);
+    let rows = scene.expect(&[(What::Created, "prod/other"), (What::Updated, "prod/main")]);
+    assert!(rows.iter().any(|row| row.line().contains("remove it when Grafana has read it")), "{rows:?}");
+    let left = file(&scene, "main", "datasources");
+    assert!(left.contains("deleteDatasources") && !left.contains("Canary"), "{left}");
+    // Its contact point is the other's now.
+    assert!(!scene.out("prod/main/prod.main.alerting.yaml").exists());
+    scene.expect(&[]);
+}
+
 /// Guard: `Published::at`, where dollars are not doubled any more.
 #[test]
 fn the_last_good_value_stands_in_here_too() {

@@ -35,9 +35,10 @@ pub const RESTARTED_FOR: &str = "waxwing.dev/restarted-for";
 pub const HISTORY_OF: &str = "waxwing.dev/history-of";
 /// Annotation of a history Secret: the number of the revision.
 pub const REVISION: &str = "waxwing.dev/revision";
-/// Annotation of a history Secret: `"true"` when every endpoint was seen with the revision.
+/// Annotation of a history Secret: the number of its revision when every endpoint was seen with it.
 pub const LOADED: &str = "waxwing.dev/loaded";
-/// Annotation of a history Secret whose revision was not loaded in time: the value that [`REFRESH`] had then.
+/// Annotation of a history Secret whose revision was not loaded in time: its number, a slash, and the value that
+/// [`REFRESH`] had then.
 pub const FAILED: &str = "waxwing.dev/failed";
 /// Finalizer of a GrafanaInjection: what it has put into Grafana is deleted there first.
 pub const GRAFANA_FINALIZER: &str = "waxwing.dev/grafana";
@@ -166,12 +167,12 @@ pub const TABLE: &[Name] = &[
     Name {
         name: LOADED,
         on: "annotation of a history Secret",
-        meaning: "`\"true\"` when every endpoint of `verify` was seen with the revision.",
+        meaning: "The number of its revision when every endpoint of `verify` was seen with it.",
     },
     Name {
         name: FAILED,
         on: "annotation of a history Secret",
-        meaning: "The revision was not loaded in time. The value is that of `waxwing.dev/refresh` at that time; a new one there lets it be tried again.",
+        meaning: "The revision was not loaded in time: its number, a slash, and the value of `waxwing.dev/refresh` at that time; a new one there lets it be tried again.",
     },
     Name {
         name: KEY_RING,

@@ -24,6 +24,7 @@ use crate::{
     inject::{
         alertmanager::{self, AlertmanagerInjections},
         grafana::{self, GrafanaInjections},
+        teams::{self, AlertReceivers},
     },
     key_ring::KeyRingLoop,
     lease::Elector,
@@ -120,12 +121,14 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
             };
             let injections = |context: Arc<Context>, key| async move { alertmanager::reconcile(&context, &key).await };
             let grafana = |context: Arc<Context>, key| async move { grafana::reconcile(&context, &key).await };
+            let teams = |context: Arc<Context>, key| async move { teams::reconcile(&context, &key).await };
             let stop = || signalled(stopped.clone());
             futures::join!(
                 workers::run::<SealedSecrets, _, _>(context.clone(), stop(), sealed),
                 workers::run::<ExternalSecrets, _, _>(context.clone(), stop(), external),
                 workers::run::<Stores, _, _>(context.clone(), stop(), stores),
                 workers::run::<ClusterExternalSecrets, _, _>(context.clone(), stop(), cluster),
+                workers::run::<AlertReceivers, _, _>(context.clone(), stop(), teams),
                 workers::run::<AlertmanagerInjections, _, _>(context.clone(), stop(), injections),
                 workers::run::<GrafanaInjections, _, _>(context.clone(), stop(), grafana),
             );

@@ -4,6 +4,7 @@ mod failures;
 mod loading;
 mod path;
 mod rights;
+mod teams;
 
 use anyhow::Result;
 use serde_json::{Value, json};

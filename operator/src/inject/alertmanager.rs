@@ -29,6 +29,7 @@ use super::{
     publish::{Published, publish},
     records::ForAlertmanager,
     resolve::{Unread, facts, read_secret, resolve},
+    teams,
 };
 use crate::{
     context::Context,
@@ -116,12 +117,12 @@ async fn observe(
 ) -> Result<Observed, Fault> {
     let spec = object.spec.as_ref().map_err(|what| Fault::spec(what.clone()))?;
     let spec = Spec::read(spec)?;
-    let mut known = Vec::new();
     let text = match spec.origin() {
         None => None,
         Some(origin) => Some(origin_text(ctx, key, origin).await?),
     };
-    let document = spec.document(text.as_deref())?;
+    let mut document = spec.document(text.as_deref())?;
+    let mut known = teams::take_in(ctx, key, &spec, &mut document);
     let mut references = BTreeSet::new();
     document.leaves(&mut |_, reference| {
         references.insert(reference.clone());
@@ -221,7 +222,7 @@ async fn look(
     let (acted, commit) = futures::join!(act(ctx, key, &input, memory, observed.as_ref().ok()), commit);
     let again = ctx.sources.note(KIND, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
-    let Acted { targets, plan, published, bytes, history } = acted;
+    let Acted { targets, plan, published, bytes } = acted;
     let input = Input {
         targets: &targets,
         source: synced.as_ref().map(|synced| &synced.source),
@@ -240,7 +241,10 @@ async fn look(
     };
     let report = report(&input, memory, &plan, outcomes, &seen);
     if let Some(loaded) = report.newly_loaded {
-        note(ctx, &input, &history, loaded, names::LOADED, "true").await;
+        // Which Secret holds it may have been decided just now.
+        if let Ok(history) = history::read(ctx, key.namespace(), input.object.uid).await {
+            note(ctx, key, &history, loaded, names::LOADED, &Revision::loaded_value(loaded)).await;
+        }
     }
     (report, again)
 }
@@ -252,8 +256,6 @@ struct Acted {
     published: Published,
     /// What is published, where it was read or made.
     bytes: Option<Data>,
-    /// The names of the history Secrets, where they were read.
-    history: Vec<(i64, String)>,
 }
 
 async fn act(
@@ -268,12 +270,10 @@ async fn act(
     loop {
         attempts += 1;
         let seen = Input { targets: &targets, ..*input };
-        let mut revisions = Vec::new();
         let plan = match (first(&seen, memory), observed) {
             (First::Done(plan), _) => *plan,
             (First::Gather(gather), Some(observed)) => {
                 let gathered = gathered(ctx, key, &seen, &gather, observed).await;
-                revisions = gathered.history.iter().map(|one| (one.number, one.name.clone())).collect();
                 then(&seen, &gather, gathered)
             }
             // Without a spec there is nothing to gather, and the plan says so.
@@ -287,17 +287,17 @@ async fn act(
             _ => None,
         });
         if !matches!(published, Published::Refused(_, _, true)) || attempts == target::ATTEMPTS {
-            return Acted { targets, plan, published, bytes, history: revisions };
+            return Acted { targets, plan, published, bytes };
         }
         let Some(observed) = observed else {
-            return Acted { targets, plan, published, bytes, history: revisions };
+            return Acted { targets, plan, published, bytes };
         };
         let secret = ObjectKey::new(key.namespace(), &observed.spec.target.secret);
         match target::read(ctx, &secret).await {
             Ok(read) => targets = vec![read],
             Err(refusal) => {
                 let published = Published::Refused(Box::new(Write::None), outcome::of(&refusal), false);
-                return Acted { targets, plan, published, bytes, history: revisions };
+                return Acted { targets, plan, published, bytes };
             }
         }
     }
@@ -327,9 +327,8 @@ async fn gathered(
     };
     // It is kept by the history, because only there it is certain to be found again.
     if let Some(number) = failed_revision(input) {
-        let asked = input.object.refresh().map(String::as_str).unwrap_or_default();
-        let names: Vec<_> = history.iter().map(|one| (one.number, one.name.clone())).collect();
-        note(ctx, input, &names, number, names::FAILED, asked).await;
+        let value = Revision::failed_value(number, input.object.refresh().map(String::as_str));
+        note(ctx, key, &history, number, names::FAILED, &value).await;
         // Its resource version is another one now.
         match history::read(ctx, key.namespace(), uid).await {
             Ok(read) => history = read,
@@ -399,18 +398,10 @@ async fn last_known(
 }
 
 /// Writes an annotation on the history Secret of a revision.
-async fn note(
-    ctx: &Context,
-    input: &Input<'_>,
-    history: &[(i64, String)],
-    number: i64,
-    name: &str,
-    value: &str,
-) {
-    let known = history.iter().find(|(other, _)| *other == number).map(|(_, name)| name.clone());
-    let revision =
-        known.unwrap_or_else(|| waxwing_core::injection::plan::history_name(&input.object, number));
-    history::note(ctx, input.object.namespace, &revision, name, value).await;
+async fn note(ctx: &Context, key: &ObjectKey, history: &[Revision], number: i64, name: &str, value: &str) {
+    if let Some(revision) = history.iter().find(|revision| revision.number == number) {
+        history::note(ctx, key.namespace(), &revision.name, name, value).await;
+    }
 }
 
 /// Looks at the endpoints, where the spec names some, and asks for a reload where something was published.
@@ -481,6 +472,7 @@ async fn tell(
                 let (key, record) = object.into();
                 // Where the watch was faster, what it has brought stays.
                 let _newer = ctx.inject.alertmanager.put(&key, record);
+                ctx.look_receivers_of(&key);
             })
         }
         None => Ok(()),

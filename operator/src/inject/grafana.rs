@@ -8,25 +8,26 @@ use std::{
 
 use waxwing_core::{
     alertmanager::validate::Finding as Found,
-    grafana::{self, Scope, api::looks},
+    grafana::{self, Inventory, Scope, api::looks},
     inject::{Node, Reference},
     injection::{
         Fault,
-        grafana::{Around, Earlier, KIND, Made, Spec, contact_point_name},
+        grafana::{Around, Earlier, KIND, Made, Spec},
         plan::{
-            Cause, Fact, Finding, First, Gather, Gathered, Good, Input, Load, Memory, Object, Plan, Refused,
-            Report, Revision, Seen, Terms, Wanted, Wish, first, history_name, last_good, report, then,
+            Cause, Fact, Finding, First, Gather, Gathered, Input, Memory, Object, Plan, Refused, Report,
+            Revision, Seen, Terms, Wanted, Wish, first, last_good, report, then,
         },
         status::{self as came, Came},
     },
-    plan::{Event, Next, Place, Target, Write},
+    plan::{Next, Place, Target, Write},
 };
 use waxwing_crds::{GrafanaTargetKind, InjectionStatus, Reason, names};
 
 use super::{
     alertmanager::few,
-    grafana_api::{Grafana, Settled, Trouble, account},
+    grafana_api::{Grafana, Trouble, account},
     grafana_farewell::{self, Leave},
+    grafana_watch::watch_over,
     history,
     publish::{Published, publish},
     records::ForGrafana,
@@ -48,9 +49,6 @@ use crate::{
 const PLACES: usize = 32;
 /// Seconds that Grafana may take to have what was published, where it is asked.
 const WITHIN: i64 = 300;
-/// Seconds until a changed Secret has certainly arrived where a pod has it mounted: the kubelet looks once a minute, and what
-/// it knows may be another minute old.
-const MOUNTED: i64 = 150;
 /// Seconds until files are taken for read, where nobody can be asked.
 const READ: i64 = 600;
 /// Seconds between two calls to Grafana that wait for a mounted Secret.
@@ -256,7 +254,7 @@ async fn look(
     let (acted, commit) = futures::join!(act(ctx, key, &input, memory, observed.as_ref().ok()), commit);
     let again = ctx.sources.note(KIND, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
-    let Acted { targets, plan, published, given, history } = acted;
+    let Acted { targets, plan, published, given } = acted;
     let input = Input {
         targets: &targets,
         source: synced.as_ref().map(|synced| &synced.source),
@@ -265,7 +263,7 @@ async fn look(
     };
     let (seen, corrected) = match (&observed, &published, &plan.finding) {
         (Ok(observed), Published::Done(_), Finding::Good(good)) => {
-            watch_over(&input, observed, good, given.as_ref()).await
+            watch_over(ctx, key, &input, observed, good, given.as_ref()).await
         }
         _ => (Seen::default(), Vec::new()),
     };
@@ -276,9 +274,12 @@ async fn look(
     let mut report = report(&input, memory, &plan, outcomes, &seen);
     report.events.extend(corrected);
     if let Some(loaded) = report.newly_loaded {
-        let known = history.iter().find(|(number, _)| *number == loaded).map(|(_, name)| name.clone());
-        let name = known.unwrap_or_else(|| history_name(&input.object, loaded));
-        history::note(ctx, key.namespace(), &name, names::LOADED, "true").await;
+        // Which Secret holds it may have been decided just now.
+        let revisions = history::read(ctx, key.namespace(), input.object.uid).await.unwrap_or_default();
+        if let Some(revision) = revisions.iter().find(|revision| revision.number == loaded) {
+            let value = Revision::loaded_value(loaded);
+            history::note(ctx, key.namespace(), &revision.name, names::LOADED, &value).await;
+        }
     }
     (report, again)
 }
@@ -290,14 +291,12 @@ struct Acted {
     published: Published,
     /// What Grafana is given, where it was made.
     given: Option<Given>,
-    /// The names of the history Secrets, where they were read.
-    history: Vec<(i64, String)>,
 }
 
 /// What Grafana is given, and Grafana, where it can be asked.
-struct Given {
-    made: Made,
-    grafana: Option<Result<Grafana, Trouble>>,
+pub(super) struct Given {
+    pub(super) made: Made,
+    pub(super) grafana: Option<Result<Grafana, Trouble>>,
 }
 
 async fn act(
@@ -312,12 +311,11 @@ async fn act(
     loop {
         attempts += 1;
         let seen = Input { targets: &targets, ..*input };
-        let (mut history, mut given) = (Vec::new(), None);
+        let mut given = None;
         let plan = match (first(&seen, memory), observed) {
             (First::Done(plan), _) => *plan,
             (First::Gather(gather), Some(observed)) => {
                 let (gathered, made) = gathered(ctx, key, &seen, &gather, observed).await;
-                history = gathered.history.iter().map(|one| (one.number, one.name.clone())).collect();
                 given = made;
                 then(&seen, &gather, gathered)
             }
@@ -331,7 +329,7 @@ async fn act(
         };
         let is_outdated = matches!(published, Published::Refused(_, _, true));
         let (true, Some(observed)) = (is_outdated && attempts < target::ATTEMPTS, observed) else {
-            return Acted { targets, plan, published, given, history };
+            return Acted { targets, plan, published, given };
         };
         targets.clear();
         for name in &observed.terms.secrets {
@@ -339,7 +337,7 @@ async fn act(
                 Ok(read) => targets.push(read),
                 Err(refusal) => {
                     let published = Published::Refused(Box::new(Write::None), outcome::of(&refusal), false);
-                    return Acted { targets: input.targets.to_vec(), plan, published, given, history };
+                    return Acted { targets: input.targets.to_vec(), plan, published, given };
                 }
             }
         }
@@ -420,17 +418,12 @@ async fn gathered(
 async fn names_in(grafana: &Grafana, document: &Node) -> Result<BTreeSet<(i64, String)>, Trouble> {
     let Some(policies) = document.get(grafana::POLICIES) else { return Ok(BTreeSet::new()) };
     let alone = Node::Map([(grafana::POLICIES.to_owned(), policies.clone())].into());
-    let current = grafana.look(&looks(&alone, &grafana::Inventory::default())).await?;
+    let current = grafana.look(&looks(&alone, &Inventory::default())).await?;
     Ok(current.contact_points())
 }
 
 /// What was published before, and whether Grafana has read it.
-pub(super) fn earlier(
-    history: &[Revision],
-    spec: &Spec,
-    status: &InjectionStatus,
-    now: i64,
-) -> Vec<Earlier> {
+pub(super) fn earlier(history: &[Revision], spec: &Spec, status: &InjectionStatus, now: i64) -> Vec<Earlier> {
     let published = status.published.as_ref();
     let is_old = |number: i64| {
         let at = published.filter(|one| one.revision == number).and_then(|one| one.at.as_ref());
@@ -463,95 +456,6 @@ pub(super) fn wishes(spec: &Spec, files: Vec<grafana::File>) -> Vec<Wish> {
         wish.data = std::mem::take(&mut wish.data).with([(key, file.content.into())].into_iter().collect());
     }
     wishes
-}
-
-/// Tells Grafana, where it is told, and looks whether it has what was published.
-async fn watch_over(
-    input: &Input<'_>,
-    observed: &Observed,
-    good: &Good,
-    given: Option<&Given>,
-) -> (Seen, Vec<Event>) {
-    let mut seen = Seen::default();
-    let Some(Given { made, grafana: Some(grafana) }) = given else { return (seen, Vec::new()) };
-    let target = &observed.spec.target;
-    let is_api = target.kind == GrafanaTargetKind::Api;
-    // A file that was read stays read.
-    if !is_api && good.loaded {
-        return (seen, Vec::new());
-    }
-    let grafana = match grafana {
-        Ok(grafana) => grafana,
-        Err(trouble) => {
-            settle(&mut seen, is_api, std::slice::from_ref(trouble));
-            return (seen, Vec::new());
-        }
-    };
-    if is_api {
-        let Settled { troubles, corrected } = grafana.settle(made, target.is_editable).await;
-        settle(&mut seen, is_api, &troubles);
-        seen.failing = failing(grafana, made).await;
-        let note = |entry| Event {
-            warning: true,
-            reason: Reason::DriftCorrected,
-            note: format!("{entry} had been changed in Grafana and was restored"),
-        };
-        return (seen, corrected.iter().map(note).collect());
-    }
-    let kinds = target.carriers.iter().flat_map(|carrier| carrier.kinds).copied().collect::<Vec<_>>();
-    let read = async {
-        grafana.reload(&kinds).await?;
-        grafana.remaining(&made.tombstones).await
-    };
-    match read.await {
-        Err(trouble) => settle(&mut seen, is_api, &[trouble]),
-        Ok(remaining) => {
-            let published = input.object.status.published.as_ref();
-            let at = published.filter(|published| published.revision == good.revision);
-            let at = at.and_then(|published| published.at.as_ref()).map_or(input.now, |at| at.0.as_second());
-            let problem = match remaining.0.first() {
-                Some(entry) => Some(format!("grafana still has {entry}")),
-                None if at + MOUNTED > input.now => Some("the Secret may not have arrived yet".to_owned()),
-                None => None,
-            };
-            seen.load = Some(Load { loaded: usize::from(problem.is_none()), all: 1, problem });
-        }
-    }
-    (seen, Vec::new())
-}
-
-/// What troubles mean: one that may pass is waited for.
-fn settle(seen: &mut Seen, is_api: bool, troubles: &[Trouble]) {
-    let messages = |those: &mut dyn Iterator<Item = &Trouble>| {
-        let messages: Vec<_> = those.map(|trouble| trouble.message.clone()).collect();
-        few(&messages)
-    };
-    let is_whole = troubles.is_empty();
-    if troubles.iter().all(|trouble| trouble.is_passing) {
-        let problem = (!is_whole).then(|| messages(&mut troubles.iter()));
-        seen.load = Some(Load { loaded: usize::from(is_whole), all: 1, problem });
-    } else {
-        let reason = if is_api { Reason::GrafanaRefused } else { Reason::ReloadFailed };
-        let lasting = messages(&mut troubles.iter().filter(|trouble| !trouble.is_passing));
-        seen.refused = Some((reason, lasting));
-    }
-}
-
-/// The contact points whose last notification failed; none where Grafana does not say.
-async fn failing(grafana: &Grafana, made: &Made) -> Option<BTreeMap<String, String>> {
-    let orgs: BTreeSet<i64> = made.inventory.0.iter().map(|entry| entry.org).collect();
-    let own: BTreeSet<&str> = made.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
-    let mut failing = BTreeMap::new();
-    for org in orgs {
-        for delivery in grafana.deliveries(org).await.ok()?.into_iter().filter(|it| it.is_failing) {
-            let name = contact_point_name(org, &delivery.contact_point);
-            if own.contains(name.as_str()) {
-                // What Grafana says of it may hold the address of a webhook.
-                failing.insert(name, format!("notification {} failed", delivery.integration));
-            }
-        }
-    }
-    Some(failing)
 }
 
 /// What is to be deleted when the injection goes.

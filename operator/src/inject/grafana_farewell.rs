@@ -4,7 +4,7 @@
 //! as that can be known, read. No finalizer may hold up a namespace for ever: after some minutes it is given up, and an event
 //! says what is left.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use hyper::Method;
 use serde_json::json;
@@ -23,11 +23,10 @@ use waxwing_crds::{GrafanaTargetKind, Reason, names};
 use super::{
     alertmanager::few,
     grafana::{Observed, earlier, wishes},
-    grafana_api::{Grafana, account},
+    grafana_watch::reach,
     history,
     publish::{Published, publish},
     records::ForGrafana,
-    resolve::resolve,
 };
 use crate::{
     apply::{Ask, JSON, JSON_PATCH, Refusal, escaped, send},
@@ -87,21 +86,9 @@ pub(super) async fn leave(
     if tombstones.0.is_empty() {
         return Leave::Done;
     }
-    let grafana = match (&spec.target.url, &spec.target.auth) {
-        (Some(url), Some(auth)) => {
-            let references: BTreeSet<_> = auth.references().into_iter().cloned().collect();
-            let resolved = resolve(ctx, key, input.object.uid, &references, false).await;
-            let account = match resolved.map(|resolved| account(auth, &resolved.answers)) {
-                Ok(Ok(account)) => account,
-                Ok(Err(problem)) => return not_yet(problem),
-                Err(fault) => return not_yet(fault.message),
-            };
-            match Grafana::find(&ctx.pull.rules, key.namespace(), url, account).await {
-                Ok(grafana) => Some(grafana),
-                Err(trouble) => return not_yet(trouble.message),
-            }
-        }
-        _ => None,
+    let grafana = match reach(ctx, key, input.object.uid, observed).await.transpose() {
+        Ok(grafana) => grafana,
+        Err(trouble) => return not_yet(trouble.message),
     };
     if let (true, Some(grafana)) = (is_api, &grafana) {
         let troubles = grafana.delete(&tombstones).await;
@@ -152,7 +139,8 @@ pub(super) async fn carry_out(
             told::tell(ctx, key, &told::about(KIND, key, metadata), &[event], None).await;
         }
     }
-    let others = finalizers.iter().filter(|finalizer| *finalizer != names::GRAFANA_FINALIZER).collect::<Vec<_>>();
+    let others =
+        finalizers.iter().filter(|finalizer| *finalizer != names::GRAFANA_FINALIZER).collect::<Vec<_>>();
     match patch(ctx, key, object, &json!(others)).await {
         Ok(_) => Verdict::Done,
         Err(Refusal::Api { status, .. }) if status.code == 404 => Verdict::Done,
@@ -166,8 +154,11 @@ pub(super) async fn carry_out(
 /// Sees that the injection has its finalizer; says when to look again where nothing may be published yet.
 pub(super) async fn promise(ctx: &Context, key: &ObjectKey, object: &Decoded<ForGrafana>) -> Option<Verdict> {
     let metadata = &object.metadata;
-    let is_suspended =
-        metadata.annotations.as_ref().and_then(|all| all.get(names::SUSPEND)).is_some_and(|value| value == "true");
+    let is_suspended = metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(names::SUSPEND))
+        .is_some_and(|value| value == "true");
     let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
     if is_suspended || finalizers.iter().any(|finalizer| finalizer == names::GRAFANA_FINALIZER) {
         return None;

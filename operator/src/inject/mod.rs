@@ -8,12 +8,14 @@ mod delivery;
 pub(crate) mod grafana;
 mod grafana_api;
 mod grafana_farewell;
+mod grafana_watch;
 mod history;
 mod load;
 mod publish;
 mod records;
 mod resolve;
 mod samples;
+pub(crate) mod teams;
 
 use std::collections::BTreeMap;
 
@@ -41,6 +43,10 @@ pub struct Inject {
     pub(crate) alertmanager_queue: Queue,
     /// The GrafanaInjections that are to be looked at.
     pub(crate) grafana_queue: Queue,
+    /// The AlertReceivers that are to be told of.
+    pub(crate) receivers_queue: Queue,
+    /// What was found about them.
+    pub(crate) found: Memories<teams::Found>,
     pub(crate) memories: Memories<Memory>,
     pub(crate) grafana_memories: Memories<Memory>,
     /// What the replicas had delivered at the last look.
@@ -56,6 +62,8 @@ impl Inject {
             receivers: Store::default(),
             alertmanager_queue: Queue::new(),
             grafana_queue: Queue::new(),
+            receivers_queue: Queue::new(),
+            found: Memories::default(),
             memories: Memories::default(),
             grafana_memories: Memories::default(),
             delivered: Memories::default(),
@@ -128,6 +136,7 @@ impl Context {
 
     /// An AlertReceiver has changed, or is gone: every injection may have taken it in, and there are few.
     pub(crate) fn look_team(&self, team: &ObjectKey) {
+        self.look_receiver(team);
         let named = self.inject.receivers.get(team).and_then(|record| record.injection());
         self.inject.alertmanager.each(|key, record| {
             if named.as_ref() == Some(key) || record.includes() {

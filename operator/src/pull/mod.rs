@@ -196,9 +196,8 @@ impl Context {
         }
         stores.iter().for_each(|key| self.look_store(key, Class::Changed));
         // A sidecar's Secrets have names that the spec only begins.
-        let named = |spec: &str, end: &str| {
-            secret.name().strip_suffix(end).is_some_and(|name| contains(spec, name))
-        };
+        let named =
+            |spec: &str, end: &str| secret.name().strip_suffix(end).is_some_and(|name| contains(spec, name));
         self.look_injections(|key, spec| {
             key.namespace() == secret.namespace()
                 && ["", "-alerting", "-datasources"].iter().any(|end| named(spec, end))

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use super::Fills;
 use crate::{
     context::Context,
-    inject::{
-        AlertReceiverRecord, AlertmanagerRecord, ForAlertmanager, ForGrafana, GrafanaRecord, OfTeam,
-    },
+    inject::{AlertReceiverRecord, AlertmanagerRecord, ForAlertmanager, ForGrafana, GrafanaRecord, OfTeam},
     queue::Class,
     records::Incoming,
     store::{ObjectKey, Store},
@@ -32,6 +30,7 @@ impl Fills for AlertmanagerInjections {
     }
     fn gone(&self, key: &ObjectKey, _uid: &str) {
         self.0.forget_alertmanager(key);
+        self.0.look_receivers_of(key);
     }
 }
 

@@ -77,8 +77,13 @@ impl Revision {
             resource_version,
             data: published.map(|(key, value)| (key.clone(), value.clone())).collect(),
             credentials: credentials.collect::<Option<_>>()?,
-            loaded: annotations.get(names::LOADED).is_some_and(|loaded| loaded == "true"),
-            failed: annotations.get(names::FAILED).cloned(),
+            // The Secret may have held another revision before.
+            loaded: annotations.get(names::LOADED).is_some_and(|of| of.parse() == Ok(number)),
+            failed: annotations
+                .get(names::FAILED)
+                .and_then(|failed| failed.split_once('/'))
+                .filter(|(of, _)| of.parse() == Ok(number))
+                .map(|(_, asked)| asked.to_owned()),
         })
     }
 }
@@ -118,13 +123,32 @@ pub(super) fn split(secrets: &[Wish], data: &Data) -> Vec<Wish> {
     secrets.iter().enumerate().map(one).collect()
 }
 
-/// The Secret for a new revision.
+impl Revision {
+    /// That every endpoint was seen with it: `waxwing.dev/loaded`.
+    #[must_use]
+    pub fn loaded_value(number: i64) -> String {
+        number.to_string()
+    }
+
+    /// That it was not loaded in time: `waxwing.dev/failed`.
+    #[must_use]
+    pub fn failed_value(number: i64, asked: Option<&str>) -> String {
+        format!("{number}/{}", asked.unwrap_or_default())
+    }
+}
+
+/// The Secret for a new revision: a new one, or, where there are enough, the one of the oldest revision that is needed no
+/// more. So nothing has to be deleted, for which the operator may have no right.
 pub(super) fn write(
     object: &Object<'_>,
     number: i64,
     data: Data,
     credentials: &BTreeMap<Reference, Secret>,
+    (history, keep): (&[Revision], usize),
 ) -> Write {
+    // What is published at the moment has to stay until the new one is.
+    let published = object.status.published.as_ref().map_or(0, |published| published.revision);
+    let reused = (history.len() >= keep).then(|| dispensable(history, published).next()).flatten();
     // To be kept where the published bytes are kept, which hold them too.
     let encoded = |value: &Secret| Zeroizing::new(BASE64_STANDARD.encode(value.expose()));
     let values: Vec<_> = credentials.iter().map(|(reference, value)| (reference, encoded(value))).collect();
@@ -137,39 +161,46 @@ pub(super) fn write(
     let mut annotations = produced_annotations(object);
     annotations.insert(names::REVISION.to_owned(), number.to_string());
     let labels = [(names::MANAGED_BY, names::MANAGER), (names::HISTORY_OF, object.uid)];
-    Write::Create(Produced {
+    let produced = Produced {
         namespace: object.namespace.to_owned(),
-        name: name(object, number),
+        name: reused.map_or_else(|| name(object, number), |reused| reused.name.clone()),
         secret_type: "Opaque".to_owned(),
-        immutable: true,
+        immutable: false,
         labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         annotations,
         owner: Some(owner(object)),
         data: data.with([(key, Secret::new(text))].into_iter().collect()),
         manager: names::field_manager(object.kind, object.name),
-    })
+    };
+    match reused {
+        None => Write::Create(produced),
+        Some(reused) => Write::Apply { uid: reused.uid.clone(), stale_owners: Vec::new(), produced },
+    }
 }
 
-/// The name of the Secret for a revision. No two injections share one: the uid is in it.
-#[must_use]
-pub fn name(object: &Object<'_>, number: i64) -> String {
+/// The revisions that nothing goes back to, oldest first: neither what is published nor what was loaded last.
+fn dispensable(history: &[Revision], published: i64) -> impl Iterator<Item = &Revision> {
+    let loaded = history.iter().rev().find(|revision| revision.loaded).map(|revision| revision.number);
+    history.iter().filter(move |revision| Some(revision.number) != loaded && revision.number != published)
+}
+
+/// The name of a new Secret. No two injections share one: the uid is in it.
+fn name(object: &Object<'_>, number: i64) -> String {
     let tail = format!("-{}-{number}", object.uid.chars().take(8).collect::<String>());
     let start: String = object.name.chars().take(NAME_MAX - tail.len()).collect();
     format!("{start}{tail}")
 }
 
-/// The removal of what is kept no longer: what is published and what was loaded last stay in any case.
+/// The removal of what is too much, where fewer are to be kept than before. It needs a right that the operator may lack:
+/// then they stay.
 pub(super) fn prune(object: &Object<'_>, history: &[Revision], keep: usize, published: i64) -> Vec<Write> {
-    let loaded = history.iter().rev().find(|revision| revision.loaded).map(|revision| revision.number);
-    let is_kept = |revision: &Revision| Some(revision.number) == loaded || revision.number == published;
-    let fresh =
-        keep.saturating_sub(usize::from(!history.iter().any(|revision| revision.number == published)));
-    let old = history.iter().rev().skip(fresh).filter(|revision| !is_kept(revision));
-    old.map(|revision| Write::Delete {
-        namespace: object.namespace.to_owned(),
-        name: revision.name.clone(),
-        uid: revision.uid.clone(),
-        resource_version: revision.resource_version.clone(),
-    })
-    .collect()
+    let removed = dispensable(history, published).take(history.len().saturating_sub(keep));
+    removed
+        .map(|revision| Write::Delete {
+            namespace: object.namespace.to_owned(),
+            name: revision.name.clone(),
+            uid: revision.uid.clone(),
+            resource_version: revision.resource_version.clone(),
+        })
+        .collect()
 }

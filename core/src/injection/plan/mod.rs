@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-pub use history::{Revision, last_good, name as history_name};
+pub use history::{Revision, last_good};
 pub use report::{Load, Report, Seen, report};
 
 /// Everything that a decision depends on, besides [`Memory`] and what is gathered.
@@ -412,8 +412,9 @@ pub fn then(input: &Input<'_>, gather: &Gather, gathered: Gathered) -> Plan {
             None => (newest + 1, None, false),
         },
     };
-    let history_write =
-        (revision > newest).then(|| history::write(&input.object, revision, all, &wanted.credentials));
+    let history_write = (revision > newest).then(|| {
+        history::write(&input.object, revision, all, &wanted.credentials, (&history, terms.history))
+    });
     let adopts = gather.claims.contains(&Claim::Adoptable);
     let published = terms.secrets.iter().zip(wanted.secrets).zip(input.targets.iter().zip(&gather.claims));
     let published = published

@@ -5,12 +5,7 @@ mod teams;
 use clap::Parser;
 use serde_json::Value;
 
-use super::{
-    Options, Report, Rule, check,
-    report::{Finding, Form},
-    sarif,
-    tree::Tree,
-};
+use super::{Options, Report, Rule, check, junit, report::Finding, sarif, tree::Tree};
 
 #[derive(Parser)]
 struct Line {
@@ -426,14 +421,22 @@ fn many_objects_are_checked_in_one_go() {
     let mut text = String::new();
     for number in 0..1000 {
         let one = injection(SLACK).replace("name: main", &format!("name: i{number}"));
-        let _ = write!(text, "{one}---\n");
+        let _ = writeln!(text, "{one}---");
     }
     let report = report(&[("a.yaml", &text), ("b.yaml", &text)], &[]);
     assert_eq!((report.objects.len(), report.findings.len()), (2000, 2000));
 }
 
 #[test]
-fn every_form_has_a_name() {
-    let names = <Form as clap::ValueEnum>::value_variants();
-    assert_eq!(names.len(), 4);
+fn warnings_are_output_for_junit_unless_they_count() {
+    let report = report(&[("a.yaml", &(FROM.to_owned() + SEALED))], &[]);
+    let (lenient, strict) = (junit::document(&report, false), junit::document(&report, true));
+    assert!(
+        lenient.contains(" failures=\"0\"") && lenient.contains("<system-out>a.yaml:5: warning: "),
+        "{lenient}"
+    );
+    assert!(
+        strict.contains("<failure type=\"document-missing\"") && !strict.contains("system-out"),
+        "{strict}"
+    );
 }

@@ -38,7 +38,7 @@ fn list<'a>(document: &'a Node, name: &str) -> &'a [Node] {
 }
 
 /// The contact points of a document, by organisation and name.
-pub(crate) fn contact_points(document: &Node) -> impl Iterator<Item = (i64, String)> {
+pub fn contact_points(document: &Node) -> impl Iterator<Item = (i64, String)> {
     let name = |point| Some((org_of(point), text_of(point, "name")?.to_owned()));
     list(document, CONTACT_POINTS).iter().filter_map(name)
 }

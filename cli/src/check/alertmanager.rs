@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use waxwing_core::{
     alertmanager::{
-        capability::OperatorVersion,
         render,
         validate::{self, Finding},
     },
@@ -96,24 +95,18 @@ pub(super) fn check(check: &mut Check<'_>, index: usize, receivers: &Receivers, 
     }
 }
 
-/// The versions that were given on the command line count.
+/// The versions that were given on the command line count. What is to be said of those, the command line was told.
 fn versions(check: &mut Check<'_>, index: usize, spec: &mut Spec) {
-    let Targets { alertmanager, operator } = check.targets;
+    let given = check.targets;
     let target = &mut spec.target;
+    let has_operator = target.kind == AlertmanagerTargetKind::PrometheusOperator;
     let own = Targets {
-        alertmanager: Some(target.version).filter(|_| alertmanager.is_none()),
-        operator: Some(target.operator).filter(|_| operator.is_none()),
+        alertmanager: given.alertmanager.is_none().then_some(target.version),
+        operator: (has_operator && given.operator.is_none()).then_some(target.operator),
     };
-    target.version = alertmanager.unwrap_or(target.version);
-    target.operator = operator.unwrap_or(target.operator);
-    let own = Targets {
-        operator: own.operator.filter(|_| target.kind == AlertmanagerTargetKind::PrometheusOperator),
-        ..own
-    };
-    for message in own.newer() {
-        let is_operator = own.operator.is_some_and(|version| version > OperatorVersion::NEWEST)
-            && message.starts_with("prometheus");
-        let field = if is_operator { "operatorVersion" } else { "version" };
+    target.version = given.alertmanager.unwrap_or(target.version);
+    target.operator = given.operator.unwrap_or(target.operator);
+    for (field, message) in own.newer() {
         let at = Steps::default().name("spec").name("target").name(field);
         check.find(index, at, Rule::VersionUnknown, message);
     }

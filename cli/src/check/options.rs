@@ -1,6 +1,6 @@
 //! What a check is told.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use waxwing_core::{
     alertmanager::{Version, capability::OperatorVersion},
@@ -77,15 +77,16 @@ impl Options {
 }
 
 impl Targets {
-    /// What to say about versions that are newer than what is known.
-    pub(crate) fn newer(self) -> Vec<String> {
+    /// What to say about versions that are newer than what is known, with the field of a target that says them.
+    pub(crate) fn newer(self) -> Vec<(&'static str, String)> {
         let alertmanager = self.alertmanager.filter(|version| !version.is_known());
         let operator = self.operator.filter(|version| *version > OperatorVersion::NEWEST);
-        let as_newest = |name: &str, newest: &dyn std::fmt::Display| {
+        let as_newest = |name: &str, newest: &dyn fmt::Display| {
             format!("{name} is newer than what is known, and is checked as {newest}")
         };
-        let alertmanager = alertmanager.map(|_| as_newest("Alertmanager", &Version::NEWEST));
-        let operator = operator.map(|_| as_newest("prometheus-operator", &OperatorVersion::NEWEST));
+        let alertmanager = alertmanager.map(|_| ("version", as_newest("Alertmanager", &Version::NEWEST)));
+        let operator =
+            operator.map(|_| ("operatorVersion", as_newest("prometheus-operator", &OperatorVersion::NEWEST)));
         alertmanager.into_iter().chain(operator).collect()
     }
 }

@@ -3,6 +3,7 @@ mod pages;
 mod teams;
 
 use clap::Parser;
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{Options, Report, Rule, check, junit, report::Finding, sarif, tree::Tree};
@@ -440,3 +441,36 @@ fn warnings_are_output_for_junit_unless_they_count() {
         "{strict}"
     );
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever somebody has broken, something can be said of the rest.
+    #[test]
+    fn no_text_makes_it_panic(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, prop::sample::select(WORDS.to_vec())), 0..6),
+    ) {
+        let mut text = format!("{}{SEALED}---\n{FROM}{BASE}{}---\n{GRAFANA}", teams::including("{namespaceSelector: {}}"), teams::TEAM);
+        for (at, cut, put) in edits {
+            let at = at.index(text.len());
+            let end = (at + cut).min(text.len());
+            if text.is_char_boundary(at) && text.is_char_boundary(end) {
+                text.replace_range(at..end, put);
+            }
+        }
+        let report = report(&[("a.yaml", &text)], &[]);
+        let _ = (sarif::log(&report), junit::document(&report, true));
+    }
+}
+
+const WORDS: &[&str] =
+    &["", ":", "\n", "- ", "[", "]", "{", "}", "'", "null", "a", "0", " ", "*x", "&x ", "$store", "name"];
+const GRAFANA: &str = "apiVersion: waxwing.dev/v1alpha1
+kind: GrafanaInjection
+metadata: {name: team, namespace: ops}
+spec:
+  datasources: [{name: a, type: prometheus, secureJsonData: {password: {$secret: {name: chat, key: slack}}}}]
+  contactPoints: [{name: team, receivers: [{uid: a, type: slack, settings: {url: {$secret: {name: chat, key: slack}}}}]}]
+  policies: [{receiver: team}]
+  target: {kind: Sidecar}
+";

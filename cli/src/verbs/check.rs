@@ -35,7 +35,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
     args.options.check()?;
-    for message in args.options.targets().newer() {
+    for (_, message) in args.options.targets().newer() {
         context.printer.warning(format!("--target: {message}"));
     }
     let tree = tree(&args, context)?;

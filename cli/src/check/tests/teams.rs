@@ -2,7 +2,7 @@
 
 use super::{SEALED, SLACK, found, injection};
 
-const TEAM: &str = "---
+pub(super) const TEAM: &str = "---
 apiVersion: waxwing.dev/v1alpha1
 kind: AlertReceiver
 metadata: {name: on-call, namespace: shop, labels: {team: shop}}
@@ -14,7 +14,7 @@ spec:
       api_url: {$secret: {name: chat, key: slack}}
 ";
 
-fn including(include: &str) -> String {
+pub(super) fn including(include: &str) -> String {
     injection(SLACK).replacen("  target:", &format!("  include: [{include}]\n  target:"), 1) + SEALED
 }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic that says where")]
 
 mod admission;
+mod alertmanager_files;
 mod alertmanager_routes;
 mod alertmanager_servers;
 mod alertmanager_validator;
@@ -17,6 +18,7 @@ mod drift;
 mod external_secret;
 mod faults;
 mod flux;
+mod grafana_injection;
 mod grafana_provisioning;
 mod index;
 mod injection;
@@ -44,3 +46,4 @@ mod servers;
 mod status;
 mod store_check;
 mod targets;
+mod teams;

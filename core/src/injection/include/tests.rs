@@ -130,7 +130,7 @@ fn without_routes_all_alerts_of_the_namespace_are_its() {
     assert!(!text(&document).contains("nobody"));
 }
 
-/// Guard: `Reference::of` in `fragment::read`. Without it a reference would mean a Secret beside the injection.
+/// K22. Guard: `Reference::of` in `fragment::read`. Without it a reference would mean a Secret beside the injection.
 #[test]
 fn references_mean_the_teams_own_namespace() {
     let (document, _) = included(json!({}), hook(), json!([]));
@@ -178,7 +178,7 @@ fn the_platforms_routes_stand_at_the_same_place_without_any_team() {
     }
 }
 
-/// Guard: `Surroundings::part` looks at each name. A second receiver of a name would have Alertmanager refuse everything.
+/// K22. Guard: `Surroundings::part` looks at each name. A second receiver of a name would have Alertmanager refuse everything.
 #[test]
 fn a_name_that_is_taken_is_refused() {
     let mut document = platform(json!({}));
@@ -192,7 +192,7 @@ fn a_name_that_is_taken_is_refused() {
     assert_eq!(faults.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1]);
 }
 
-/// Guard: the check of both names. Elsewhere than in a cluster they are whatever a file says.
+/// K22. Guard: the check of both names. Elsewhere than in a cluster they are whatever a file says.
 #[test]
 fn a_name_that_kubernetes_does_not_have_is_refused() {
     let spec = spec(hook(), json!([]));
@@ -211,7 +211,7 @@ fn a_name_that_kubernetes_does_not_have_is_refused() {
     }
 }
 
-/// Guard: `fragment::receiver` and `fragment::check_route`. With a name or a receiver of their own, a team would take over
+/// K22. Guard: `fragment::receiver` and `fragment::check_route`. With a name or a receiver of their own, a team would take over
 /// somebody else's.
 #[test]
 fn a_team_names_no_receiver() {
@@ -243,7 +243,7 @@ fn a_receiver_that_tells_nobody_is_refused() {
     refuses(json!({}), hook(), json!([null]), "routes[0]: it has names and values");
 }
 
-/// Guard: `Surroundings::judge`. What Alertmanager would refuse, it would refuse for everybody.
+/// K20. Guard: `Surroundings::judge`. What Alertmanager would refuse, it would refuse for everybody.
 #[test]
 fn what_alertmanager_would_refuse_is_refused_before() {
     let slack = |field: &str, value: Value| {
@@ -321,7 +321,7 @@ fn a_team_may_name_the_time_intervals_of_the_document_and_no_others() {
     );
 }
 
-/// Guard: `fragment::routes` looks for references.
+/// K19. Guard: `fragment::routes` looks for references.
 #[test]
 fn where_alerts_go_is_no_secret() {
     let leaf = json!({"$secret": {"name": "a", "key": "b"}});
@@ -336,7 +336,7 @@ fn where_alerts_go_is_no_secret() {
     }
 }
 
-/// Guard: `MAX_BYTES`. A configuration that does not fit into a Secret is nobody's.
+/// K20. Guard: `MAX_BYTES`. A configuration that does not fit into a Secret is nobody's.
 #[test]
 fn a_namespace_has_no_more_than_its_share() {
     let large = |bytes: usize| {
@@ -375,7 +375,7 @@ fn nobody_is_told_more_often_than_each_second() {
     takes(json!({}), hook(), json!([{"group_wait": "0s", "group_interval": "1s", "repeat_interval": "1s"}]));
 }
 
-/// Guard: each part is judged alone (`Surroundings::judge`) and nothing of one that is refused is put in.
+/// K20. Guard: each part is judged alone (`Surroundings::judge`) and nothing of one that is refused is put in.
 #[test]
 fn one_teams_broken_receiver_changes_nothing_for_the_others() {
     let good = spec(hook(), json!([{"matchers": ["severity=\"critical\""]}]));
@@ -407,7 +407,7 @@ fn a_broken_document_is_not_the_teams_fault() {
     assert!(include(&mut document, &[team("shop", "a", &spec)], &target()).is_empty());
 }
 
-/// Guard: `selects` and `consents`: each side names the other, and a selector that is none selects nothing.
+/// K22. Guard: `selects` and `consents`: each side names the other, and a selector that is none selects nothing.
 #[test]
 fn an_injection_takes_in_what_both_sides_name() {
     let labels = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
@@ -441,7 +441,7 @@ fn an_injection_takes_in_what_both_sides_name() {
     assert!(!consents(&spec, "shop", "main") && !consents(&spec, "monitoring", "other"));
 }
 
-/// Guard: `Team::label` makes a matcher that is read back (`Surroundings::judge`). A label is the platform's to choose, and
+/// K19. Guard: `Team::label` makes a matcher that is read back (`Surroundings::judge`). A label is the platform's to choose, and
 /// one that cannot be matched confines nothing.
 #[test]
 fn a_label_of_any_name_confines_and_one_that_cannot_is_refused() {

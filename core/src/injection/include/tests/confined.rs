@@ -117,7 +117,7 @@ fn receivers<'a>(routes: &[&'a Route]) -> Vec<&'a str> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Guard: the route above a team's routes (`Surroundings::route`) and the platform's own route beside it (`put`).
+    /// K19. Guard: the route above a team's routes (`Surroundings::route`) and the platform's own route beside it (`put`).
     #[test]
     fn a_team_gets_alerts_of_its_namespace_alone_and_takes_none_away(
         platform in platform(),

@@ -57,7 +57,7 @@ fn states(rendered: &Rendered) -> Vec<(&str, State)> {
 const SHOP_IS_OUT: [(&str, State); 4] =
     [("null", State::Live), ("ops", State::Live), ("shop/a", State::Quarantined), ("web/a", State::Live)];
 
-/// Guard: `Filling::teams` in `render`: neither the policy `Block` nor the want of a fallback counts for a team's references.
+/// K20. Guard: `Filling::teams` in `render`: neither the policy `Block` nor the want of a fallback counts for a team's references.
 #[test]
 fn a_team_whose_secret_is_missing_stops_nobody() {
     for policy in [OnUnresolved::Block, OnUnresolved::KeepLastGood, OnUnresolved::Quarantine] {
@@ -71,7 +71,7 @@ fn a_team_whose_secret_is_missing_stops_nobody() {
     }
 }
 
-/// Guard: `Filling::leave_out`. A value can fit its field and still make its receiver one that Alertmanager refuses.
+/// K20. Guard: `Filling::leave_out`. A value can fit its field and still make its receiver one that Alertmanager refuses.
 #[test]
 fn a_team_whose_secret_makes_its_receiver_invalid_stops_nobody() {
     let reference = json!({"$secret": {"name": "chat", "key": "url"}});
@@ -86,7 +86,7 @@ fn a_team_whose_secret_makes_its_receiver_invalid_stops_nobody() {
     assert_eq!(problem.at.to_string(), "receivers[2].email_configs[0].to");
 }
 
-/// Guard: `too_long` in `render`.
+/// K20. Guard: `too_long` in `render`.
 #[test]
 fn a_team_whose_secret_is_too_long_stops_nobody() {
     let header = json!({"$secret": {"name": "chat", "key": "url"}});

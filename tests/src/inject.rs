@@ -15,7 +15,7 @@ use waxwing_crds::{
     AlertmanagerInjection, Condition, ConditionType, InjectionStatus, ReceiverState, conditions, names,
 };
 
-use crate::alertmanager::server::Server;
+use crate::alertmanager::{amtool, server::Server};
 use crate::scene::Scene;
 use crate::wait;
 
@@ -68,12 +68,12 @@ impl Scene {
         .await
     }
 
-    /// The published configuration.
+    /// The published configuration, which both amtools take.
     ///
     /// # Errors
-    /// When it is not there, or no YAML.
+    /// When it is not there, is no YAML, or an amtool refuses it.
     pub async fn published(&self, secret: &str) -> Result<Value> {
-        document(&self.secrets().get(secret).await?)
+        taken(&self.secrets().get(secret).await?, &amtool::BOTH)
     }
 
     /// Waits until the published configuration is as wanted.
@@ -90,7 +90,7 @@ impl Scene {
             secret.and_then(|secret| document(secret).ok()).is_some_and(|config| wanted(&config))
         })
         .await;
-        document(&found)
+        taken(&found, &amtool::BOTH)
     }
 
     /// The history Secrets of an injection, by number.
@@ -164,9 +164,22 @@ pub fn secret(name: &str, key: &str) -> Value {
     json!({"$secret": {"name": name, "key": key}})
 }
 
-fn document(secret: &Secret) -> Result<Value> {
+/// The configuration in a Secret, which these amtools take.
+///
+/// # Errors
+/// When one refuses it.
+pub fn taken(secret: &Secret, tools: &[&str]) -> Result<Value> {
+    amtool::takes(tools, text(secret)?)?;
+    document(secret)
+}
+
+fn text(secret: &Secret) -> Result<&str> {
     let data = secret.data.as_ref().context("it has data")?;
-    let text = std::str::from_utf8(&data.get("alertmanager.yaml").context("it has a configuration")?.0)?;
+    Ok(std::str::from_utf8(&data.get("alertmanager.yaml").context("it has a configuration")?.0)?)
+}
+
+fn document(secret: &Secret) -> Result<Value> {
+    let text = text(secret)?;
     let document = yaml::documents(text)?.pop().context("it has a document")?;
     Node::read(&document.value).map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(document.value)

@@ -8,7 +8,7 @@ use waxwing_crds::{
 };
 use zeroize::Zeroizing;
 
-use super::{Fault, Origin, Policy, Refused, Set, policy};
+use super::{Canary, Fault, Origin, Policy, Refused, Set, policy};
 use crate::{
     Secret,
     alertmanager::{
@@ -48,6 +48,8 @@ pub struct Spec {
     pub verify: Option<Verify>,
     /// How delivery is looked at.
     pub probes: ProbeMode,
+    /// The canary alert, where one is sent.
+    pub canary: Option<Canary>,
     /// Alerts and who is to get them.
     pub tests: Vec<RouteTest>,
 }
@@ -126,6 +128,7 @@ impl Spec {
             policy: Policy::read(spec.policy.as_ref())?,
             verify: verify(spec)?,
             probes: spec.probes.as_ref().and_then(|probes| probes.mode).unwrap_or_default(),
+            canary: Canary::read(spec.probes.as_ref())?,
             tests: spec.route_tests.iter().map(test).collect(),
         })
     }
@@ -156,6 +159,9 @@ impl Spec {
         };
         for (index, set) in self.set.iter().enumerate() {
             set.apply(index, &mut document)?;
+        }
+        if let Some(canary) = &self.canary {
+            canary.route(&mut document)?;
         }
         Ok(document)
     }

@@ -1,6 +1,7 @@
 //! Injections, from their spec to what is published: one place for the operator, `waxwing render` and `waxwing check`.
 
 pub mod alertmanager;
+mod canary;
 pub mod grafana;
 pub mod include;
 mod origin;
@@ -13,6 +14,7 @@ mod value;
 
 use waxwing_crds::Reason;
 
+pub use canary::Canary;
 pub use origin::{Origin, OriginKind};
 pub use policy::Policy;
 pub use refused::Refused;

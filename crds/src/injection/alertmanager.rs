@@ -250,13 +250,20 @@ pub enum OnLoadFailure {
     Alert,
 }
 
-/// Whether delivery is looked at.
+/// Whether delivery is looked at. It needs `verify.endpoints`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::probes)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Probes {
     /// How. Default is `Passive`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ProbeMode>,
+    /// For `Send`: the receiver that gets the canary alert. Default is the root route's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<String>,
+    /// For `Send`: how often, as `6h`. Default is `24h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
 }
 
 /// How delivery is looked at.
@@ -268,7 +275,7 @@ pub enum ProbeMode {
     /// By Alertmanager's own metrics.
     #[default]
     Passive,
-    /// By a canary alert to each receiver.
+    /// By a canary alert to one receiver, besides.
     Send,
 }
 

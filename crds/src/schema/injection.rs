@@ -108,6 +108,16 @@ pub(crate) fn injection_policy(schema: &mut Schema) {
     set(schema, "history", json!({"format": "int32", "minimum": 1, "maximum": 20}));
 }
 
+pub(crate) fn probes(schema: &mut Schema) {
+    text(schema, "receiver", MAX_TEXT);
+    duration(schema, "interval");
+    rule_here(
+        schema,
+        "has(self.mode) && self.mode == 'Send' || !has(self.receiver) && !has(self.interval)",
+        "receiver and interval are for mode Send",
+    );
+}
+
 pub(crate) fn verify(schema: &mut Schema) {
     set(schema, "endpoints", json!({"minItems": 1, "maxItems": MAX_ENDPOINTS}));
     set_items(schema, "endpoints", "items", json!({"minLength": 1, "maxLength": MAX_TEXT}));

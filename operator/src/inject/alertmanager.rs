@@ -9,7 +9,7 @@ use std::{
 use waxwing_core::{
     inject::{Node, Reference},
     injection::{
-        Fault, Origin, OriginKind,
+        Canary, Fault, Origin, OriginKind,
         alertmanager::{KIND, Made, Spec},
         plan::{
             Cause, Fact, Finding, First, Gather, Gathered, Input, Load, Memory, Object, Plan, Refused,
@@ -79,6 +79,7 @@ impl Context {
         self.inject.alertmanager_queue.forget(key);
         self.inject.memories.forget(key);
         self.inject.delivered.forget(key);
+        self.inject.canaries.forget(key);
         self.sources.forget(KIND, key);
     }
 }
@@ -445,6 +446,16 @@ async fn watch_over(
         seen.load = Some(Load { problem: refused.or(load.problem.clone()), ..load });
     } else {
         seen.load = Some(load);
+    }
+    let is_loaded = seen.load.as_ref().is_some_and(|load| load.all > 0 && load.loaded == load.all);
+    if let Some(canary) = spec.canary.as_ref().filter(|_| is_loaded) {
+        let (last, now) = (ctx.inject.canaries.of(key), ctx.now());
+        if last.is_none_or(|last| last + canary.every <= now) {
+            let labels = Canary::labels(key.namespace(), key.name(), now);
+            if load::alert(ctx, key, &verify.endpoints, &labels, now).await {
+                ctx.inject.canaries.set(key, Some(now));
+            }
+        }
     }
     if spec.probes != ProbeMode::Off {
         let delivered = ctx.inject.delivered.of(key).next(&replicas);

@@ -22,6 +22,7 @@ use waxwing_core::{
     plan::{Next, Place, Target, Write},
 };
 use waxwing_crds::{GrafanaTargetKind, InjectionStatus, Reason, names};
+use waxwing_providers::server;
 
 use super::{
     alertmanager::few,
@@ -131,22 +132,33 @@ pub(super) struct Observed {
 /// What other injections have.
 #[derive(Default)]
 struct Others {
-    /// The documents of all.
-    all: Vec<Node>,
+    /// The documents of other namespaces that name the same server.
+    same: Vec<Node>,
     /// Those of the same namespace.
     near: Vec<Node>,
 }
 
 impl Others {
-    fn of(ctx: &Context, key: &ObjectKey) -> Self {
+    fn of(ctx: &Context, key: &ObjectKey, spec: &Spec) -> Self {
+        let server = |namespace: &str, spec: &Spec| {
+            server::endpoint(&ctx.pull.rules, namespace, spec.target.url.as_deref()?).ok()
+        };
+        let own = server(key.namespace(), spec);
         let mut others = Self::default();
         for other in ctx.inject.grafana.keys().into_iter().filter(|other| other != key) {
+            let is_near = other.namespace() == key.namespace();
+            if !is_near && own.is_none() {
+                continue;
+            }
             let Some(object) = ctx.inject.grafana.get(&other).map(|record| record.decode()) else { continue };
             let is_going = object.metadata.deletion_timestamp.is_some();
             let spec = object.spec.ok().filter(|_| !is_going);
             let Some(spec) = spec.and_then(|spec| Spec::read(other.name(), &spec).ok()) else { continue };
-            let list = if other.namespace() == key.namespace() { &mut others.near } else { &mut others.all };
-            list.push(spec.document);
+            if is_near {
+                others.near.push(spec.document);
+            } else if server(other.namespace(), &spec) == own {
+                others.same.push(spec.document);
+            }
         }
         others
     }
@@ -156,7 +168,7 @@ impl Others {
         self.near.iter().for_each(|document| around.add(document));
         // Of another namespace's only that it is not to be deleted.
         let names = std::mem::take(&mut around.contact_points);
-        self.all.iter().for_each(|document| around.add(document));
+        self.same.iter().for_each(|document| around.add(document));
         Around { contact_points: names, ..around }
     }
 }
@@ -170,7 +182,7 @@ fn observe(ctx: &Context, key: &ObjectKey, object: &Decoded<ForGrafana>) -> Resu
     });
     references.extend(spec.target.auth.iter().flat_map(|auth| auth.references()).cloned());
     let mut known = facts(ctx, key.namespace(), &references);
-    let around = Others::of(ctx, key);
+    let around = Others::of(ctx, key, &spec);
     if spec.document.get(grafana::POLICIES).is_some() {
         let names = around.around().contact_points;
         let names: Vec<_> = names.into_iter().map(|(org, name)| format!("{org}/{name}")).collect();

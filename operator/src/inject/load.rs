@@ -1,8 +1,9 @@
 //! Whether the replicas of a server have loaded what is published, and what they say of their deliveries.
 
-use std::io::Read as _;
+use std::{collections::BTreeMap, io::Read as _};
 
 use futures::future::join_all;
+use serde_json::json;
 use waxwing_core::{
     alertmanager::{Version, loaded},
     inject::Node,
@@ -10,7 +11,7 @@ use waxwing_core::{
     store::Failure,
     yaml,
 };
-use waxwing_crds::AlertmanagerTargetKind;
+use waxwing_crds::{AlertmanagerTargetKind, conditions};
 use waxwing_providers::server::{self, Sent, Server};
 use zeroize::Zeroizing;
 
@@ -27,6 +28,8 @@ pub(crate) struct Replica {
 
 /// The most that a configuration is unpacked to.
 const MOST: u64 = 16 * 1024 * 1024;
+/// Seconds until a canary alert has ended.
+const ENDS: i64 = 300;
 /// What prometheus-operator calls the file in its generated Secret.
 const PACKED: &str = "alertmanager.yaml.gz";
 
@@ -133,6 +136,30 @@ fn unpack(packed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut unpacked = Zeroizing::new(Vec::new());
     flate2::read::GzDecoder::new(packed).take(MOST).read_to_end(&mut unpacked).ok()?;
     Some(unpacked)
+}
+
+/// Sends an alert that ends by itself to every replica, as Prometheus does. Gives whether one took it.
+pub(crate) async fn alert(
+    ctx: &Context,
+    key: &ObjectKey,
+    endpoints: &[String],
+    labels: &BTreeMap<&'static str, String>,
+    now: i64,
+) -> bool {
+    let ends = conditions::time(now + ENDS);
+    let summary = "Sent by Waxwing to see that notifications arrive. Nothing is to be done.";
+    let alerts = json!([{"labels": labels, "annotations": {"summary": summary}, "endsAt": ends}]);
+    let mut taken = false;
+    for url in endpoints {
+        let Ok(replicas) = server::replicas(&ctx.pull.rules, key.namespace(), url).await else { continue };
+        for replica in replicas {
+            let body = Some(("application/json", Zeroizing::new(alerts.to_string().into_bytes())));
+            let sent = Sent { body, ..Sent::default() };
+            let answer = replica.ask(server::Method::POST, "/api/v2/alerts", sent).await;
+            taken |= answer.is_ok_and(|answer| answer.status == 200);
+        }
+    }
+    taken
 }
 
 /// Asks a server to read its files again.

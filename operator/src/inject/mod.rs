@@ -51,6 +51,8 @@ pub struct Inject {
     pub(crate) grafana_memories: Memories<Memory>,
     /// What the replicas had delivered at the last look.
     pub(crate) delivered: Memories<Delivered>,
+    /// When the last canary alert was sent.
+    pub(crate) canaries: Memories<Option<i64>>,
 }
 
 impl Inject {
@@ -67,6 +69,7 @@ impl Inject {
             memories: Memories::default(),
             grafana_memories: Memories::default(),
             delivered: Memories::default(),
+            canaries: Memories::default(),
         }
     }
 

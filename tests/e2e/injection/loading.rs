@@ -169,3 +169,38 @@ fn under_prometheus_operator_the_hash_is_that_of_the_secret_which_it_makes() {
         Ok(())
     });
 }
+
+/// An alert of the injection's own goes to one receiver alone, through the route in front of all others.
+#[test]
+fn a_canary_alert_goes_to_its_receiver_and_to_nobody_else() {
+    scene::shared(async |scene| -> Result<()> {
+        let sink = Sink::start().await?;
+        let server = server(&scene.namespace).await?;
+        let _mount = scene.mount("published", &server);
+        scene.put_secret("token", &[("value", "canary-5e")]).await?;
+        let mut config = hook(&format!("{}/ops", sink.url), &secret("token", "value"));
+        let other = json!({"name": "other", "webhook_configs": [{"url": format!("{}/other", sink.url)}]});
+        config["receivers"].as_array_mut().unwrap().push(other);
+        config["route"]["routes"] = json!([{"receiver": "other", "matchers": ["severity=~\".*\""]}]);
+        let mut spec = plain(&config, Some(&server));
+        spec["probes"] = json!({"mode": "Send", "receiver": "hook"});
+        scene.put("AlertmanagerInjection", "main", spec).await?;
+        let request = sink.wait(0, |_| true).await;
+        assert!(request.path.starts_with("/ops"), "{}", request.path);
+        assert_eq!(request.header("authorization"), "Bearer canary-5e");
+        let labels = &request.json()["alerts"][0]["labels"];
+        assert_eq!(
+            (labels["alertname"].as_str(), labels["injection"].as_str()),
+            (Some("WaxwingCanary"), Some("main"))
+        );
+        server.fire(&json!({"alertname": "x", "severity": "page"})).await?;
+        sink.wait(0, |request| request.path.starts_with("/other") && request.text().contains("page")).await;
+        assert!(
+            !sink
+                .received()
+                .iter()
+                .any(|one| one.path.starts_with("/other") && one.text().contains("WaxwingCanary"))
+        );
+        Ok(())
+    });
+}

@@ -1,6 +1,6 @@
 //! A real Alertmanager on loopback, without peers, with a configuration that tests replace.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -33,6 +33,18 @@ impl Server {
         let dir = process::folder(name);
         let file = dir.join("alertmanager.yaml");
         std::fs::write(&file, config)?;
+        Self::begin(&dir, file).await
+    }
+
+    /// Starts one that reads a file of somebody else.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn reading(name: &str, file: PathBuf) -> Result<Self> {
+        Self::begin(&process::folder(name), file).await
+    }
+
+    async fn begin(dir: &Path, file: PathBuf) -> Result<Self> {
         let port = process::free_port();
         let args = [
             format!("--config.file={}", file.display()),
@@ -41,7 +53,7 @@ impl Server {
             // Nobody to gossip with.
             "--cluster.listen-address=".to_owned(),
         ];
-        let process = Process::start("alertmanager", &tool("alertmanager"), args, &[], &dir)?;
+        let process = Process::start("alertmanager", &tool("alertmanager"), args, &[], dir)?;
         let mut server = Self { url: format!("http://127.0.0.1:{port}"), process, config: file };
         let began = Instant::now();
         while !http::get(&server.at("/-/ready")).await.is_ok_and(|answer| answer.status == 200) {

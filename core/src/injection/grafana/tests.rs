@@ -336,6 +336,8 @@ fn what_another_injection_has_is_not_deleted_and_may_be_named() {
     assert!(scene.make().is_err(), "a policy names it");
     scene.around.add(&Node::read(&json!({"contactPoints": [moved]})).unwrap());
     assert!(scene.made().tombstones.0.is_empty());
+    scene.body = body();
+    assert!(scene.made().tombstones.0.is_empty(), "for a time both have it");
     assert_eq!(farewell(SCOPE, &scene.around).0.0.len(), 3, "the tree, ops-slack and prom");
 }
 

@@ -11,6 +11,8 @@
 mod history;
 mod mark;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 

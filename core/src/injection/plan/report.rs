@@ -7,7 +7,7 @@ use waxwing_crds::{
     conditions::{set, time},
 };
 
-use super::{Finding, Good, Input, Memory, Plan, Refused, Terms, is_late, mark, named};
+use super::{Finding, Good, Input, Memory, Plan, Refused, Terms, mark, named};
 use crate::plan::{
     Event, Next, Outcome, Write,
     report::{landed, news},
@@ -421,11 +421,10 @@ fn next(
 ) -> Next {
     let lacks =
         status.receivers.iter().flat_map(|receiver| &receiver.credentials).any(|one| one.problem.is_some());
-    let published = status.published.as_ref();
-    if waits == Waits::Late
-        && terms.rolls_back
-        && published.is_some_and(|one| is_late_now(input, terms, status, one))
-    {
+    // The next look takes it back. If that one could not, because nothing was loaded before, no other one can.
+    let was_late =
+        super::is_condition(&input.object.status.conditions, ConditionType::Loaded, Reason::NotLoaded);
+    if waits == Waits::Late && terms.rolls_back && !was_late {
         return Next::Soon;
     }
     if waits == Waits::Pending {
@@ -443,12 +442,6 @@ fn next(
         None if has_failed => Next::Ceiling,
         None => Next::OnChange,
     }
-}
-
-/// Whether the next look finds that it is late: it reads the condition in the status.
-fn is_late_now(input: &Input<'_>, terms: &Terms, status: &InjectionStatus, published: &Published) -> bool {
-    let object = super::Object { status, ..input.object };
-    is_late(&Input { object, ..*input }, terms, published)
 }
 
 fn say(

@@ -36,6 +36,9 @@ pub(crate) async fn write(
     let Some(written) = apply::write(&ctx.client, write, before).await? else {
         return Ok(Outcome::None);
     };
+    if written.changed {
+        ctx.look_readers_of(key);
+    }
     if let Write::Delete { .. } = write {
         return Ok(Outcome::Deleted);
     }

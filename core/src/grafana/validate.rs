@@ -202,8 +202,8 @@ pub fn validate(document: &Node, known: &Known) -> Vec<Finding> {
         }
     }
     datasources(list(document, DATASOURCES), known, &mut found);
-    let mut names = known.contact_points.clone();
-    contact_points(list(document, CONTACT_POINTS), &mut names, &mut found);
+    let mut names = contact_points(list(document, CONTACT_POINTS), &mut found);
+    names.extend(known.contact_points.iter().cloned());
     policy::trees(list(document, POLICIES), &names, &mut found);
     found.0
 }
@@ -264,8 +264,9 @@ fn secrets_of_datasource(entry: &Node, at: &Steps, found: &mut Findings) {
     }
 }
 
-fn contact_points(entries: &[Node], names: &mut BTreeSet<(i64, String)>, found: &mut Findings) {
-    let mut uids = BTreeSet::new();
+/// Gives their names.
+fn contact_points(entries: &[Node], found: &mut Findings) -> BTreeSet<(i64, String)> {
+    let (mut names, mut uids) = (BTreeSet::new(), BTreeSet::new());
     for (index, entry) in entries.iter().enumerate() {
         let at = Steps::default().name(CONTACT_POINTS).item(index);
         let shape = &[
@@ -293,6 +294,7 @@ fn contact_points(entries: &[Node], names: &mut BTreeSet<(i64, String)>, found: 
             check_receiver(receiver, org, &at, &mut uids, found);
         }
     }
+    names
 }
 
 fn check_receiver<'a>(

@@ -181,6 +181,11 @@ impl Context {
         for key in self.pull.targets.of(secret) {
             self.look_external(&key, Class::Changed);
         }
+        self.look_readers_of(secret);
+    }
+
+    /// The same without whoever produces it, where that is who has changed it: its write comes back as no news.
+    pub(crate) fn look_readers_of(&self, secret: &ObjectKey) {
         let mut stores = Vec::new();
         self.pull.secret_stores.each(|key, record| {
             if key.namespace() == secret.namespace() && record.refers_to_secret(secret.name()) {

@@ -7,6 +7,7 @@ mod names;
 mod source;
 #[cfg(test)]
 mod tests;
+mod unquoted;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use waxwing_core::{
     Secret,
     alertmanager::{
         Version,
-        schema::{self, Kind, Misfit},
+        schema::{self, Misfit},
         validate::texts,
     },
     inject::{Answer, Node, Reference, Step, Steps, to_yaml},
@@ -55,13 +56,12 @@ pub(crate) struct Imported {
 ///
 /// # Errors
 /// What Alertmanager would refuse, and credentials that could not be put back as they are. Never shows a value.
-pub(crate) fn import(config: &Value, wish: &Wish<'_>) -> Result<Imported> {
-    let document = Node::read(config)?;
-    let mut notes = unquoted(&document)?;
-    let (literals, templates) = literals(&document)?;
-    notes.extend(templates);
+pub(crate) fn import(found: &Found, wish: &Wish<'_>) -> Result<Imported> {
+    let config = unquoted::as_written(&found.text, &found.document)?;
+    let document = Node::read(&config)?;
+    let (literals, mut notes) = literals(&document)?;
     let keys = names::keys(&document, literals.keys());
-    let mut references = config.clone();
+    let mut references = config;
     let (mut values, mut answers) = (BTreeMap::new(), BTreeMap::new());
     for (at, value) in literals {
         let key = &keys[&at];
@@ -115,45 +115,6 @@ fn literals(document: &Node) -> Result<(BTreeMap<Steps, Secret>, Vec<String>)> {
             Failure::new(first).hint("correct it in the file, and import it then"),
             |failure, more| failure.hint(format!("also {more}")),
         )),
-    }
-}
-
-/// Numbers and truth values where Alertmanager reads a text: it takes them as they are written, `0123` and all, and that is
-/// not known any more.
-fn unquoted(document: &Node) -> Result<Vec<String>> {
-    let (mut notes, mut secret) = (Vec::new(), None);
-    scalars(document, &mut Steps::default(), &mut |at| {
-        let Some(expected) = schema::expected(at) else { return };
-        let is_text = !matches!(expected.kind, Kind::Int | Kind::Float | Kind::Bool | Kind::Duration);
-        if is_text && expected.secret {
-            secret.get_or_insert_with(|| at.to_string());
-        } else if is_text {
-            notes.push(format!("{at} has no quotes: look whether it is still what it was"));
-        }
-    });
-    match secret {
-        None => Ok(notes),
-        Some(at) => {
-            Err(Failure::new(format!("{at}: a credential without quotes, which looks like a number"))
-                .hint("put it into quotes in the file, and import it then"))
-        }
-    }
-}
-
-fn scalars(node: &Node, at: &mut Steps, look: &mut dyn FnMut(&Steps)) {
-    match node {
-        Node::Number(_) | Node::Bool(_) => look(at),
-        Node::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                at.within(Step::Item(index), |at| scalars(item, at, look));
-            }
-        }
-        Node::Map(map) => {
-            for (name, value) in map {
-                at.within(Step::Name(name.clone()), |at| scalars(value, at, look));
-            }
-        }
-        Node::Null | Node::Text(_) | Node::Secret(_) | Node::Leaf(_) => {}
     }
 }
 

@@ -6,8 +6,9 @@ use serde_json::Value;
 use waxwing_core::{
     Secret,
     manifest::{self, Content},
-    yaml,
+    yaml::{self, Document},
 };
+use zeroize::Zeroizing;
 
 use crate::{
     error::{Explain, Failure, Result},
@@ -16,7 +17,9 @@ use crate::{
 
 /// A configuration, and where it was.
 pub(crate) struct Found {
-    pub(crate) config: Value,
+    /// The text that it is read from.
+    pub(super) text: Zeroizing<String>,
+    pub(super) document: Document,
     /// Namespace, name and key of the Secret that held it.
     pub(crate) secret: Option<(Option<String>, String, String)>,
 }
@@ -31,18 +34,16 @@ pub(crate) fn read(path: &Path, key: Option<&str>) -> Result<Found> {
     find(&text, key).at(place)
 }
 
-fn find(text: &Secret, key: Option<&str>) -> Result<Found> {
-    let value = only_document(text)?;
-    if value.get("kind").and_then(Value::as_str) != Some("Secret") {
-        if value.get("route").is_none() {
+pub(super) fn find(text: &Secret, key: Option<&str>) -> Result<Found> {
+    let (all, document) = only_document(text)?;
+    if document.value.get("kind").and_then(Value::as_str) != Some("Secret") {
+        if document.value.get("route").is_none() {
             return Err(Failure::new("there is no Alertmanager configuration in it: it has no route")
                 .hint("name an alertmanager.yaml, or the manifest of the Secret that holds it"));
         }
-        return Ok(Found { config: value, secret: None });
+        return Ok(Found { text: all, document, secret: None });
     }
-    // Why exposed: to be parsed.
-    let text = std::str::from_utf8(text.expose()).unwrap_or_default();
-    let mut secrets = manifest::secrets(text)?.into_iter().filter_map(|object| match object.content {
+    let mut secrets = manifest::secrets(&all)?.into_iter().filter_map(|object| match object.content {
         Content::Secret(secret) => Some(secret),
         Content::Other(_) => None,
     });
@@ -62,18 +63,19 @@ fn find(text: &Secret, key: Option<&str>) -> Result<Found> {
         return Err(Failure::new(format!("Secret {}, key {key}: is compressed", secret.name))
             .hint("that is what prometheus-operator has made; import the Secret that it was made from"));
     }
-    let config = only_document(config).at(format!("Secret {}, key {key}", secret.name))?;
-    Ok(Found { config, secret: Some((secret.namespace, secret.name, key.to_string())) })
+    let (text, document) = only_document(config).at(format!("Secret {}, key {key}", secret.name))?;
+    Ok(Found { text, document, secret: Some((secret.namespace, secret.name, key.to_string())) })
 }
 
 /// The only YAML document of a text. What is wrong with it is told by place, never by content.
-fn only_document(text: &Secret) -> Result<Value> {
+fn only_document(text: &Secret) -> Result<(Zeroizing<String>, Document)> {
     // Why exposed: to be parsed.
     let text = std::str::from_utf8(text.expose()).map_err(|_| Failure::new("is not UTF-8"))?;
-    let mut documents = yaml::documents(text)?;
+    let text = Zeroizing::new(text.to_owned());
+    let mut documents = yaml::documents(&text)?;
     documents.retain(|document| !document.value.is_null());
     match (documents.pop(), documents.is_empty()) {
-        (Some(document), true) => Ok(document.value),
+        (Some(document), true) => Ok((text, document)),
         (None, _) => Err(Failure::new("is empty")),
         (Some(_), false) => Err(Failure::new("holds more than one document")),
     }

@@ -30,8 +30,8 @@ const WISH: Wish<'static> = Wish {
     version: None,
 };
 
-fn config(text: &str) -> Value {
-    yaml::from_str(text).unwrap()
+fn config(text: &str) -> Found {
+    source::find(&Secret::new(text.as_bytes().to_vec()), None).unwrap()
 }
 
 fn refused(text: &str) -> Failure {
@@ -100,8 +100,15 @@ fn what_could_not_be_put_back_as_it_is_is_refused_and_never_shown() {
             "route: {{receiver: a}}\nreceivers: [{{name: a, pagerduty_configs: [{{routing_key: {key}}}]}}]"
         )
     };
+    let webhook = |field: &str| {
+        format!(
+            "route: {{receiver: a}}\nreceivers: [{{name: a, webhook_configs: [{{url: 'http://x/Canary', {field}}}]}}]"
+        )
+    };
     for (text, what) in [
-        (pager("0123"), "without quotes"),
+        (pager("&anchor 0123"), "it has no quotes"),
+        (webhook("max_alerts: 010"), "unusual form"),
+        (webhook("payload: {a: 010}"), "unusual form"),
         (pager("\"Canary\\n\""), "routing_key: it ends with a line break"),
         (pager("Canary}], nonsense: [{a: Canary"), "receivers[0].nonsense"),
         ("route: {receiver: b}\nreceivers: [{name: a, slack_configs: [{api_url: 'https://x/Canary', channel: x}]}]".to_owned(), "there is no receiver"),
@@ -114,13 +121,17 @@ fn what_could_not_be_put_back_as_it_is_is_refused_and_never_shown() {
     assert!(failure.contains("$(NAME)") && !failure.contains("Canary"), "{failure}");
 }
 
+/// Guard: `unquoted::as_written`; Alertmanager reads these texts as they are written.
 #[test]
-fn an_unquoted_text_that_is_no_credential_is_told() {
-    let text =
-        "route: {receiver: a}\nreceivers: [{name: a, pagerduty_configs: [{routing_key: a, class: 0123}]}]";
+fn a_text_without_quotes_keeps_its_zeros_and_capitals() {
+    let text = "route: {receiver: a}\nreceivers:\n- name: a\n  pagerduty_configs:\n  - {routing_key: 0123, class: 1.50, client: Yes, \
+                component: 0x1F, group: 1_000, details: {n: 5, b: yes}}\n";
     let imported = import(&config(text), &WISH).unwrap();
-    assert_eq!(
-        imported.notes,
-        ["receivers[0].pagerduty_configs[0].class has no quotes: look whether it is still what it was"]
-    );
+    assert_eq!(imported.values.values().next().unwrap().expose(), b"0123");
+    let made = imported.spec.config.unwrap().0;
+    let pager = &made["receivers"][0]["pagerduty_configs"][0];
+    for (field, value) in [("class", "1.50"), ("client", "Yes"), ("component", "0x1F"), ("group", "1_000")] {
+        assert_eq!(pager[field], value, "{field}");
+    }
+    assert_eq!(pager["details"], json!({"n": 5, "b": true}));
 }

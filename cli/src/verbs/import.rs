@@ -8,7 +8,7 @@ use waxwing_crds::{AlertmanagerInjection, AlertmanagerTargetKind};
 use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
-    import::{Found, Imported, Wish, import, read},
+    import::{Imported, Wish, import, read},
     printer::count,
     verbs::seal,
     write::{self, Lock, Mode},
@@ -90,8 +90,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
 }
 
 fn alertmanager(args: &Alertmanager, context: &Context) -> Result {
-    let Found { config, secret } = read(&args.file, args.key.as_deref())?;
-    let (its_namespace, its_name, its_key) = match secret {
+    let found = read(&args.file, args.key.as_deref())?;
+    let (its_namespace, its_name, its_key) = match found.secret.clone() {
         Some((namespace, name, key)) => (namespace, Some(name), Some(key)),
         None => (None, None, None),
     };
@@ -121,7 +121,7 @@ fn alertmanager(args: &Alertmanager, context: &Context) -> Result {
     }
     let is_file = args.file != Path::new("-");
     let title = if is_file { args.file.display().to_string() } else { "standard input".to_owned() };
-    let Imported { spec, values, notes } = import(&config, &wish).at(&title)?;
+    let Imported { spec, values, notes } = import(&found, &wish).at(&title)?;
     if values.is_empty() {
         context.printer.warning(format!("{title}: there is no credential in it"));
     }

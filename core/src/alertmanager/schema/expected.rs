@@ -188,10 +188,12 @@ impl Place {
 }
 
 impl Expected {
-    /// Whether a text that stands in such a place is a credential: all of it, or a password within.
+    /// Whether a text that stands in such a place is a credential: all of it, or a password within. The one URL for all of
+    /// Slack's apps is none, though it stands where others are.
     #[must_use]
     pub fn holds_credential(&self, text: &str) -> bool {
-        !text.is_empty() && (self.secret || self.kind == Kind::ProxyUrl && scalar::has_password(text))
+        let is_public = text.is_empty() || text == validate::SLACK_APP_URL;
+        !is_public && (self.secret || self.kind == Kind::ProxyUrl && scalar::has_password(text))
     }
 }
 
@@ -451,6 +453,7 @@ mod tests {
         assert!(proxy.holds_credential("http://user:password@proxy.example.com/"));
         assert!(!proxy.holds_credential("http://user@proxy.example.com/"));
         assert!(at("global.slack_api_url").holds_credential("https://example.com/"));
+        assert!(!at("global.slack_api_url").holds_credential("https://slack.com/api/chat.postMessage"));
         assert!(!at("global.slack_api_url").holds_credential(""));
     }
 }

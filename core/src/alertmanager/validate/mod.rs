@@ -24,6 +24,7 @@ use super::{
 };
 use crate::inject::{Node, Step, Steps};
 
+pub(super) use special::SLACK_APP_URL;
 pub use walk::texts;
 
 /// Something about a configuration.

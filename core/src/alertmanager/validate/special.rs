@@ -334,7 +334,7 @@ impl<'a> Check<'a> {
     }
 }
 
-const SLACK_APP_URL: &str = "https://slack.com/api/chat.postMessage";
+pub(in crate::alertmanager) const SLACK_APP_URL: &str = "https://slack.com/api/chat.postMessage";
 
 const RESERVED_HEADERS: [&str; 18] = [
     "Authorization",

@@ -196,6 +196,27 @@ pub fn nearest<'p>(
     paths.into_iter().map(|path| place(path).unwrap_or((document.line, 1))).collect()
 }
 
+/// The scalars at many paths as they are written, `010` and `Yes` and all; none where a path leads to no scalar, through an
+/// alias or a merge key, or to one with a tag.
+pub fn written<'p>(
+    text: &str,
+    document: &read::Document,
+    paths: impl IntoIterator<Item = &'p [Step]>,
+) -> Vec<Option<String>> {
+    let source = text.get(document.range.clone()).and_then(|text| Source::parse(text).ok());
+    let scalar = |path: &[Step]| {
+        let node = path.iter().try_fold(&source.as_ref()?.root, |node, step| match (&node.kind, step) {
+            (Kind::Map { entries, .. }, Step::Key(key)) => {
+                entries.iter().find(|entry| entry.key.text() == Some(key)).map(|entry| &entry.value)
+            }
+            (Kind::List { items, .. }, Step::Index(index)) => items.get(*index),
+            _ => None,
+        })?;
+        node.text().filter(|_| node.properties.is_none()).map(str::to_owned)
+    };
+    paths.into_iter().map(scalar).collect()
+}
+
 /// Where the last entry or item on the way begins, and what of the way leads nowhere.
 fn follow<'p>(source: &Source<'_>, path: &'p [Step]) -> (usize, &'p [Step]) {
     let mut node = &source.root;

@@ -32,6 +32,7 @@ fn a_value_is_found_nowhere_but_in_its_secret() {
         what_goes_right(scene).await?;
         what_the_author_gets_wrong(scene).await?;
         what_the_api_server_gets_wrong(scene, &proxy, &operator).await?;
+        what_goes_into_a_configuration(scene).await?;
         a_crash_and_a_restart(scene, &mut operator).await?;
 
         let said = everything_said(scene, release, &operator).await?;
@@ -61,6 +62,37 @@ async fn what_goes_right(scene: &Scene) -> Result<()> {
     wait::until_ready(&scene.sealed(), "good").await;
     scene.merge_secret("good", json!({"data": {"k": "d3Jvbmc="}})).await?;
     wait::until_event(&scene.events(), "good", Reason::DriftCorrected).await;
+    Ok(())
+}
+
+/// One that is published, one whose field does not take it, one whose receiver is left out, and one that is refused; with
+/// an endpoint that the operator may not ask.
+async fn what_goes_into_a_configuration(scene: &Scene) -> Result<()> {
+    let leaf = json!({"$secret": {"name": "good", "key": "k"}});
+    let config = |field: &str| {
+        json!({
+            "route": {"receiver": "r"},
+            "receivers": [{"name": "r", "pagerduty_configs": [{"routing_key": "x"}]}, {"name": "s", "slack_configs": [{"channel": "#c", "title": "t", field: leaf}]}],
+        })
+    };
+    let with = |name: &str, config: serde_json::Value, more: serde_json::Value| {
+        let target = json!({"secretName": format!("{name}-published")});
+        let mut spec = json!({"config": config, "target": target});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec
+    };
+    let endpoint = json!({"verify": {"endpoints": ["http://127.0.0.1:1"], "within": "1s"}});
+    for (name, field, more, reason) in [
+        ("title", "title", endpoint, "NotLoaded"),
+        ("misfit", "api_url", json!({}), "CredentialUnresolved"),
+        ("blocked", "api_url", json!({"policy": {"onUnresolved": "Block"}}), "CredentialUnresolved"),
+        ("unknown", "no_such_field", json!({}), "ConfigInvalid"),
+        ("taken", "title", json!({"target": {"secretName": "good"}}), "Conflict"),
+    ] {
+        scene.put("AlertmanagerInjection", name, with(name, config(field), more)).await?;
+        scene.not_injected(name, reason).await;
+    }
+    assert!(scene.secrets().get_opt("title-published").await?.is_some(), "it got as far as that");
     Ok(())
 }
 
@@ -159,6 +191,9 @@ async fn everything_said(
     }
     for object in scene.sealed().list(&all).await? {
         said.push((format!("SealedSecret {}", object.name_any()), serde_json::to_string(&object)?));
+    }
+    for object in scene.injections().list(&all).await? {
+        said.push((format!("AlertmanagerInjection {}", object.name_any()), serde_json::to_string(&object)?));
     }
     for secret in scene.secrets().list(&all).await? {
         said.push((

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use waxwing_core::{
     alertmanager::{
-        render,
+        gotemplate, render, schema,
         validate::{self, Finding},
     },
     inject::{Node, Reference, Steps},
@@ -72,9 +72,9 @@ pub(super) fn check(check: &mut Check<'_>, index: usize, receivers: &Receivers, 
     let set: BTreeSet<&Reference> = spec.set.iter().map(|set| &set.reference).collect();
     let is_known = |reference: &Reference| set.contains(reference);
     check.references(index, &place.base, &document, &namespace, &is_known);
-    for literal in render::literals(&document) {
-        let (at, message) = place.of_finding(&literal.at, &literal.message);
-        check.find(index, at, Rule::LiteralCredential, message);
+    for (at, rule, message) in literals(&document) {
+        let (at, message) = place.of_finding(&at, &message);
+        check.find(index, at, rule, message);
     }
     fallback(check, index, &spec, &document);
     if spec.include.is_empty() {
@@ -93,6 +93,24 @@ pub(super) fn check(check: &mut Check<'_>, index: usize, receivers: &Receivers, 
         let errors = check.found.split_off(before).into_iter().filter(is_error);
         check.found.extend(errors);
     }
+}
+
+/// Credentials that stand in a document, and what is to be said of each. What a field of credentials may say is also a template
+/// that finds the right one among the labels of an alert, and such a text can be nowhere else.
+pub(super) fn literals(document: &Node) -> Vec<(Steps, Rule, String)> {
+    let is_template = |at: &Steps| {
+        let text = document.at(at).and_then(Node::text).unwrap_or_default();
+        text.contains(gotemplate::OPEN) && schema::expected(at).is_some_and(|expected| expected.templated)
+    };
+    let said = |literal: Finding| {
+        if is_template(&literal.at) {
+            let message = "a template stands here, which cannot be sealed; nothing of it may be a credential";
+            (literal.at, Rule::LiteralTemplate, message.to_owned())
+        } else {
+            (literal.at, Rule::LiteralCredential, literal.message)
+        }
+    };
+    render::literals(document).into_iter().map(said).collect()
 }
 
 /// The versions that were given on the command line count. What is to be said of those, the command line was told.

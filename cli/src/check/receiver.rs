@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use waxwing_core::{
-    alertmanager::render,
     inject::{Node, Steps},
     injection::{
         alertmanager::Spec,
@@ -14,7 +13,7 @@ use waxwing_core::{
 use waxwing_crds::{AlertReceiver, Include, Native};
 
 use super::{
-    Check, Rule, joined,
+    Check, Rule, alertmanager, joined,
     tree::{Kind, Object, Tree},
 };
 
@@ -105,9 +104,9 @@ pub(super) fn check(check: &mut Check<'_>, index: usize) {
 /// A credential is known by its place in a whole document.
 fn literals(check: &mut Check<'_>, index: usize, base: &Steps, receiver: Node) {
     let document = Node::Map(BTreeMap::from([("receivers".to_owned(), Node::List(vec![receiver]))]));
-    for literal in render::literals(&document) {
-        let at = Steps(literal.at.0[2..].to_vec());
-        check.find(index, joined(base, &at), Rule::LiteralCredential, literal.message);
+    for (at, rule, message) in alertmanager::literals(&document) {
+        let at = Steps(at.0[2..].to_vec());
+        check.find(index, joined(base, &at), rule, message);
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) enum Rule {
     GrafanaWarning,
     /// A credential stands in the document.
     LiteralCredential,
+    /// A template stands where a credential belongs.
+    LiteralTemplate,
     /// An AlertReceiver that would not be taken in.
     ReceiverRefused,
     /// An AlertReceiver that nothing here takes in.
@@ -65,13 +67,14 @@ impl Severity {
 
 impl Rule {
     /// Every rule, by its id.
-    pub(crate) const ALL: [Self; 18] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::ConfigInvalid,
         Self::ConfigWarning,
         Self::DocumentMissing,
         Self::GrafanaInvalid,
         Self::GrafanaWarning,
         Self::LiteralCredential,
+        Self::LiteralTemplate,
         Self::ReceiverRefused,
         Self::ReceiverUnused,
         Self::ReferenceMissingConfigMap,
@@ -97,6 +100,7 @@ impl Rule {
             Self::ConfigWarning
             | Self::DocumentMissing
             | Self::GrafanaWarning
+            | Self::LiteralTemplate
             | Self::ReceiverUnused
             | Self::ReferenceMissingConfigMap
             | Self::ReferenceMissingStore
@@ -151,6 +155,11 @@ impl Rule {
                 "literal-credential",
                 "A credential stands in a file, for everybody to read who can read the repository.",
                 "Seal it with `waxwing set`, write {$secret: {name: …, key: …}} in its place, and replace the credential itself: history keeps it.",
+            ),
+            Self::LiteralTemplate => (
+                "literal-template",
+                "A template stands where a credential belongs, and the text around it is for everybody to read.",
+                "What a reference gives is never run as a template, so this cannot be sealed as it is. If a part of it is a credential, put that part into a field of its own, such as http_config.authorization.credentials.",
             ),
             Self::ReceiverRefused => (
                 "receiver-refused",

@@ -192,6 +192,22 @@ fn a_literal_in_the_place_of_a_credential_is_an_error() {
 }
 
 #[test]
+fn a_template_in_the_place_of_a_credential_is_a_warning() {
+    let text = |field: &str| injection(&format!("      pagerduty_configs:\n      - {field}"));
+    let place = "spec.config.receivers[0].pagerduty_configs[0].routing_key";
+    assert_eq!(
+        found(&text("routing_key: '{{ .CommonLabels.key }}'"), &[]),
+        [format!("10 literal-template {place}")]
+    );
+    assert_eq!(found(&text("routing_key: 'Qz7v'"), &[]), [format!("10 literal-credential {place}")]);
+    // Where Alertmanager runs no template, it is a credential with braces.
+    let slack = injection(
+        &SLACK.replace("{$secret: {name: chat, key: slack}}", "'https://hooks.example.com/{{Qz7v}}'"),
+    );
+    assert!(found(&slack, &[])[0].starts_with("11 literal-credential"));
+}
+
+#[test]
 fn what_alertmanager_would_refuse_is_found_by_version() {
     let text = injection("      slack_configs:\n      - chanel: x");
     let findings = found(&text, &[]);

@@ -8,7 +8,7 @@ use waxwing_tests::{chart, scene};
 
 use super::{KEYS, plain, two};
 
-/// K05. Guard: the types that `operator: inject::resolve::read_secret` refuses.
+/// K23. Guard: the types that `operator: inject::resolve::read_secret` refuses.
 #[test]
 fn a_secret_that_gives_rights_in_the_cluster_goes_into_no_configuration() {
     scene::shared(async |scene| -> Result<()> {
@@ -31,7 +31,7 @@ fn a_secret_that_gives_rights_in_the_cluster_goes_into_no_configuration() {
     });
 }
 
-/// K05. Guard: the endpoint rules (`core: store::endpoint`, `Caller::Injection`).
+/// K16. Guard: the endpoint rules (`core: store::endpoint`, `Caller::Injection`).
 #[test]
 fn an_endpoint_outside_of_the_namespace_is_not_asked() {
     scene::alone(&[], async |scene, release| -> Result<()> {
@@ -59,7 +59,7 @@ fn an_endpoint_outside_of_the_namespace_is_not_asked() {
     });
 }
 
-/// K05. Guard: `Claim::of` before anything is published.
+/// K01. Guard: `Claim::of` before anything is published.
 #[test]
 fn a_secret_of_somebody_else_is_not_overwritten() {
     scene::shared(async |scene| -> Result<()> {
@@ -79,7 +79,7 @@ fn a_secret_of_somebody_else_is_not_overwritten() {
     });
 }
 
-/// T03. Guard: the mark covers the whole status but for its conditions.
+/// K15. Guard: the mark covers the whole status but for its conditions.
 #[test]
 fn a_forged_status_of_a_receiver_is_put_right() {
     scene::shared(async |scene| -> Result<()> {

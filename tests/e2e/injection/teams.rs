@@ -38,7 +38,7 @@ async fn is(scene: &Scene, namespace: &str, name: &str, reason: &str) -> String 
     ready(&found).unwrap_or_default()
 }
 
-/// K05. Guard: an AlertReceiver names its injection, and its routes stand below one that asks for its namespace.
+/// K19, K22. Guard: an AlertReceiver names its injection, and its routes stand below one that asks for its namespace.
 #[test]
 fn a_team_gets_its_own_alerts_with_its_own_credential_and_a_broken_one_touches_nobody() {
     scene::shared(async |scene| -> Result<()> {

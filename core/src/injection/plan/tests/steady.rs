@@ -12,7 +12,7 @@ fn the_revision_is_kept_before_it_is_published_and_a_second_look_does_nothing() 
     assert_eq!(look.report.next, Next::OnChange);
 }
 
-/// T03. Guard: the identities of the ring in `mark::check`.
+/// K15. Guard: the identities of the ring in `mark::check`.
 #[test]
 fn a_status_that_another_key_has_marked_is_not_believed() {
     let mut world = World::settled();
@@ -20,7 +20,7 @@ fn a_status_that_another_key_has_marked_is_not_believed() {
     assert_eq!(world.look().cause, Some(Cause::Changed));
 }
 
-/// T03. Guard: each of the facts under the mark.
+/// K15. Guard: each of the facts under the mark.
 #[test]
 fn whatever_decides_about_the_published_bytes_brings_a_look() {
     let changes: [fn(&mut World); 6] = [

@@ -348,8 +348,8 @@ reasons! {
         "Notifications through a receiver are refused by the other side, or fail."
         "Check the receiver's credentials; the status says which receiver it is."
     ReloadFailed moving Backoff Platform
-        "The server was asked to read its configuration again and did not."
-        "Look at the server and at `reload` of the target."
+        "The server was asked to read its configuration again and did not, or cannot be reached."
+        "Look at the server, and at `reload`, `url` and `auth` of the target."
     GrafanaRefused stalled Backoff Author
         "Grafana refused a part of the document; the message names the part."
         "Correct that part; Grafana's own log says more."

@@ -53,7 +53,8 @@ pub struct GrafanaInjectionSpec {
     /// Notification policies, each the tree of one organisation as in a provisioning file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<Native>,
-    /// How often entries of stores are read again, as `15m`. Default is `1h`. Secrets are watched instead.
+    /// How often entries of stores are read again, and what the API shows is looked at, as `15m`. Default is `1h`. Secrets
+    /// are watched instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_interval: Option<String>,
     /// How it gets to Grafana.
@@ -74,7 +75,7 @@ pub struct GrafanaTarget {
     /// For `Sidecar` and `Mounted`: the Secret that holds the files. Default is the name of the injection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
-    /// For `Mounted`: whom to tell that there is something new.
+    /// For `Mounted`: Grafana's own URL, as `http://grafana:3000`. It is told there that there is something new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload: Option<Reload>,
     /// For `API`: the URL of Grafana.

@@ -396,7 +396,10 @@ async fn gathered(
         };
         match names {
             Ok(names) => around.contact_points.extend(names),
-            Err(Trouble { message, .. }) => return failed(Fault { reason: Reason::ReloadFailed, message }),
+            Err(Trouble { message, is_passing }) => {
+                let reason = if is_passing { Reason::ReloadFailed } else { Reason::GrafanaRefused };
+                return failed(Fault { reason, message });
+            }
         }
     }
     let last = last_good(&history);
@@ -434,16 +437,22 @@ async fn names_in(grafana: &Grafana, document: &Node) -> Result<BTreeSet<(i64, S
     Ok(current.contact_points())
 }
 
-/// What was published before, and whether Grafana has read it.
+/// What was published before, and whether Grafana has read it. With neither a sidecar nor a call it may not have been started
+/// again since.
 pub(super) fn earlier(history: &[Revision], spec: &Spec, status: &InjectionStatus, now: i64) -> Vec<Earlier> {
     let published = status.published.as_ref();
     let is_old = |number: i64| {
         let at = published.filter(|one| one.revision == number).and_then(|one| one.at.as_ref());
         at.is_some_and(|at| at.0.as_second() + READ <= now)
     };
+    let is_read = |revision: &Revision| match (spec.target.kind, &spec.target.url) {
+        (_, Some(_)) => revision.loaded,
+        (GrafanaTargetKind::Sidecar, None) => is_old(revision.number),
+        _ => false,
+    };
     let one = |revision: &Revision| Earlier {
         files: revision.data.iter().map(|(_, file)| file.clone()).collect(),
-        is_read: if spec.target.url.is_some() { revision.loaded } else { is_old(revision.number) },
+        is_read: is_read(revision),
     };
     history.iter().map(one).collect()
 }

@@ -209,3 +209,6 @@ async fn patch(
     let ask = Ask { verb: "patch", method: Method::PATCH, path: &path, content: JSON_PATCH };
     send(&ctx.client, ask, JSON, patch.to_string().into()).await
 }
+
+#[cfg(test)]
+mod tests;

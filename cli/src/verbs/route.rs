@@ -217,7 +217,7 @@ impl Tests {
     fn of(config: &Config, at: Option<i64>) -> Self {
         let run = |test: &RouteTest| {
             let test = RouteTest { at: test.at.or(at), ..test.clone() };
-            Tested::of(&config.plan, &test)
+            Tested::of(config.tested.as_ref().unwrap_or(&config.plan), &test)
         };
         let resource = config.resource.clone().unwrap_or_default();
         Self { file: config.file.clone(), resource, tests: config.tests.iter().map(run).collect() }

@@ -8,7 +8,7 @@ use waxwing_crds::{
 };
 use zeroize::Zeroizing;
 
-use super::{Canary, Fault, Origin, Policy, Refused, Set, policy};
+use super::{Canary, Fault, Origin, Policy, Refused, Set, include, policy};
 use crate::{
     Secret,
     alertmanager::{
@@ -219,6 +219,14 @@ impl Spec {
         }
     }
 
+    /// Where alerts go but for what teams add, which is no matter of the injection's tests: a team could have them fail, and
+    /// nothing would be published. None where no teams are taken in.
+    #[must_use]
+    pub fn tested(&self, config: &Node) -> Option<Result<route::Plan, Vec<route::Fault>>> {
+        let own = if self.include.is_empty() { None } else { include::platform(config) };
+        own.map(|own| route::Plan::read(&own, self.target.version))
+    }
+
     fn route(&self, config: &Node) -> Result<(), Refused> {
         let invalid = |faults: Vec<route::Fault>| {
             let finding = |fault: route::Fault| Finding {
@@ -229,7 +237,10 @@ impl Spec {
             };
             Refused::Invalid(faults.into_iter().map(finding).collect())
         };
-        let plan = route::Plan::read(config, self.target.version).map_err(invalid)?;
+        let mut plan = route::Plan::read(config, self.target.version).map_err(invalid)?;
+        if let Some(tested) = self.tested(config) {
+            plan = tested.map_err(invalid)?;
+        }
         let failures: Vec<_> = self
             .tests
             .iter()

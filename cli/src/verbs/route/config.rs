@@ -31,6 +31,8 @@ pub(super) struct Config {
     pub(super) plan: Plan,
     /// The injection's own tests.
     pub(super) tests: Vec<RouteTest>,
+    /// Where alerts go in those, if teams add something that they are not about.
+    pub(super) tested: Option<Plan>,
 }
 
 /// The configurations of all files. Each file has one, or something for one of another.
@@ -73,7 +75,7 @@ fn nothing_in(path: &Path) -> Failure {
 fn native(path: &Path, value: &Value, version: Version) -> Result<Config> {
     let document = Node::read(value).at(path.display())?;
     let plan = Plan::read(&document, version).map_err(|faults| of_faults(&faults).at(path.display()))?;
-    Ok(Config { file: path.display().to_string(), resource: None, plan, tests: Vec::new() })
+    Ok(Config { file: path.display().to_string(), resource: None, plan, tests: Vec::new(), tested: None })
 }
 
 fn injection(
@@ -113,8 +115,9 @@ fn injection(
         }
     }
     let plan = Plan::read(&document, spec.target.version).map_err(|faults| of_faults(&faults))?;
+    let tested = spec.tested(&document).transpose().map_err(|faults| of_faults(&faults))?;
     let file = tree.files[object.file].name.clone();
-    Ok(Config { file, resource: Some(object.title()), plan, tests: spec.tests })
+    Ok(Config { file, resource: Some(object.title()), plan, tests: spec.tests, tested })
 }
 
 fn of_faults(faults: &[Fault]) -> Failure {

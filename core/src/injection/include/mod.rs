@@ -93,6 +93,29 @@ pub fn include(document: &mut Node, teams: &[Team<'_>], target: &Target) -> Vec<
     faults
 }
 
+/// The part of a configuration that says where alerts go, as it was before [`include`]: what the platform's own tests are
+/// about. None where no teams were put in.
+pub(super) fn platform(config: &Node) -> Option<Node> {
+    let Node::Map(root) = config else { return None };
+    let route = root.get("route")?.as_map()?;
+    let (first, teams) = route.get("routes")?.as_list()?.split_first()?;
+    let first = first.as_map()?;
+    let passes_all = first.keys().all(|name| name == "continue" || name == "routes");
+    let continues = |route: &Node| matches!(route.get("continue"), Some(Node::Bool(true)));
+    if !passes_all || !first.contains_key("continue") || !teams.iter().all(continues) {
+        return None;
+    }
+    let mut own = route.clone();
+    match first.get("routes") {
+        Some(routes) => own.insert("routes".to_owned(), routes.clone()),
+        None => own.remove("routes"),
+    };
+    let rest = root.iter().filter(|(name, _)| !matches!(name.as_str(), "receivers" | "route"));
+    let mut root: BTreeMap<String, Node> = rest.map(|(name, node)| (name.clone(), node.clone())).collect();
+    root.insert("route".to_owned(), Node::Map(own));
+    Some(Node::Map(root))
+}
+
 /// Whether an injection asks for an AlertReceiver. Whether that wants it is another question: [`consents`].
 #[must_use]
 pub fn selects(

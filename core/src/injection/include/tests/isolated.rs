@@ -98,3 +98,54 @@ fn a_team_whose_secret_is_too_long_stops_nobody() {
     assert_eq!(states(&rendered), SHOP_IS_OUT);
     assert!(text(&rendered.config).len() < 10_000);
 }
+
+/// K20. Guard: `Spec::tested`. A route test names the receivers of an alert, all of them; one more would stop everything.
+#[test]
+fn a_team_has_no_route_test_of_the_platforms_fail() {
+    let spec: waxwing_crds::AlertmanagerInjectionSpec = serde_json::from_value(json!({
+        "config": {
+            "route": {"receiver": "ops", "routes": [{"matchers": ["severity=\"critical\""], "receiver": "pager"}]},
+            "receivers": [
+                {"name": "ops", "webhook_configs": [{"url": OPS}]},
+                {"name": "pager", "webhook_configs": [{"url": OPS}]},
+            ],
+        },
+        "include": [{"namespaceSelector": {}}],
+        "target": {"secretName": "alertmanager"},
+        "routeTests": [
+            {"name": "critical", "labels": {"severity": "critical", "namespace": "shop"}, "expect": {"receivers": ["pager"]}},
+            {"name": "the rest", "labels": {"namespace": "shop"}, "expect": {"receivers": ["ops"]}},
+        ],
+    }))
+    .expect("reads");
+    let mut checked = crate::injection::alertmanager::Spec::read(&spec).expect("is right");
+    let receiver = super::spec(json!({"webhook_configs": [{"url": "https://shop.example.com"}]}), json!([]));
+    let mut document = checked.document(None).expect("is a document");
+    assert!(include(&mut document, &[team("shop", "a", &receiver)], &checked.target).is_empty());
+    let made = checked.make(&document, &BTreeMap::new(), &BTreeMap::new());
+    let made = made.unwrap_or_else(|refused| panic!("{:?}", refused.messages()));
+    assert!(made.receivers.iter().any(|receiver| receiver.name == "shop/a"));
+    // What is the platform's own doing still counts.
+    checked.tests[0].expected.receivers = Some(vec!["ops".to_owned()]);
+    assert!(checked.make(&document, &BTreeMap::new(), &BTreeMap::new()).is_err());
+}
+
+#[test]
+fn the_platforms_own_routes_are_found_again() {
+    for routes in [json!(null), json!([]), json!([{"receiver": "a", "continue": true}, {"routes": [{}]}])] {
+        let mut config = json!({"route": {"receiver": "a", "group_by": ["b"]}, "receivers": [{"name": "a"}], "inhibit_rules": []});
+        if !routes.is_null() {
+            config["route"]["routes"] = routes;
+        }
+        let own = node(&config);
+        let hook = spec(hook(), json!([{}]));
+        for teams in [&[][..], &[team("shop", "a", &hook)]] {
+            let mut document = own.clone();
+            include(&mut document, teams, &target());
+            let found = platform(&document).expect("teams were put in");
+            assert_eq!(text(found.get("route").unwrap()), text(own.get("route").unwrap()));
+            assert!(found.get("receivers").is_none() && found.get("inhibit_rules").is_some());
+        }
+        assert!(platform(&own).is_none());
+    }
+}

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use k8s_openapi::{api::core::v1::ObjectReference, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use tracing::{info, warn};
-use waxwing_core::plan::{Event, Next};
+use waxwing_core::plan::{Event, Next, Outcome};
 use waxwing_crds::{Source, names};
 
-use crate::{context::Context, queue::Verdict, status::NotSaid, store::ObjectKey};
+use crate::{context::Context, queue::Verdict, source::Synced, status::NotSaid, store::ObjectKey};
 
 /// An object of ours, as events name it. One of the cluster has no namespace in its key.
 pub(crate) fn about(kind: &str, key: &ObjectKey, metadata: &ObjectMeta) -> ObjectReference {
@@ -39,6 +39,16 @@ pub(crate) async fn tell(
             info!(object = %key, reason, revision, "{}", event.note);
             ctx.events.normal(about, event.reason, &event.note).await;
         }
+    }
+}
+
+/// Measures how long after the GitOps tool's sync something was applied, where both are known.
+pub(crate) fn applied(ctx: &Context, synced: Option<&Synced>, outcomes: &[Outcome]) {
+    let is_applied =
+        outcomes.iter().any(|outcome| matches!(outcome, Outcome::Created { .. } | Outcome::Applied { .. }));
+    if let Some(since) = synced.and_then(|synced| synced.since).filter(|_| is_applied) {
+        let seconds = u64::try_from(ctx.now().saturating_sub(since)).unwrap_or(0);
+        ctx.metrics.commit_applied(Duration::from_secs(seconds));
     }
 }
 

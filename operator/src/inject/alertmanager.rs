@@ -21,7 +21,7 @@ use waxwing_core::{
     store::Kind,
     yaml,
 };
-use waxwing_crds::{ProbeMode, Reason, names};
+use waxwing_crds::{ConditionType, InjectionStatus, ProbeMode, Reason, conditions, names};
 use waxwing_providers::References as _;
 
 use super::{
@@ -224,6 +224,9 @@ async fn look(
     let again = ctx.sources.note(KIND, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
     let Acted { targets, plan, published, bytes } = acted;
+    if let Published::Done(outcomes) = &published {
+        told::applied(ctx, synced.as_ref(), outcomes);
+    }
     let input = Input {
         targets: &targets,
         source: synced.as_ref().map(|synced| &synced.source),
@@ -232,7 +235,7 @@ async fn look(
     };
     let seen = match (&observed, &published) {
         (Ok(observed), Published::Done(outcomes)) => {
-            watch_over(ctx, key, observed, &plan, outcomes, bytes).await
+            watch_over(ctx, key, observed, &object.status, &plan, outcomes, bytes).await
         }
         _ => Seen::default(),
     };
@@ -410,6 +413,7 @@ async fn watch_over(
     ctx: &Context,
     key: &ObjectKey,
     observed: &Observed,
+    status: &InjectionStatus,
     plan: &Plan,
     outcomes: &[Outcome],
     bytes: Option<Data>,
@@ -421,8 +425,10 @@ async fn watch_over(
         .iter()
         .any(|outcome| matches!(outcome, Outcome::Created { .. } | Outcome::Applied { changed: true, .. }));
     let Some(verify) = &spec.verify else {
-        // Nobody can tell whether it has arrived, so it is asked for at once.
-        if let Some(url) = spec.target.reload.as_ref().filter(|_| is_written) {
+        // Nobody can tell whether it has arrived, so it is asked for at once, and again until it was heard.
+        let ready = conditions::get(&status.conditions, ConditionType::Ready);
+        let was_refused = ready.is_some_and(|ready| ready.reason == Reason::ReloadFailed.as_str());
+        if let Some(url) = spec.target.reload.as_ref().filter(|_| is_written || was_refused) {
             seen.refused = load::reload(ctx, key, url).await.err().map(|what| (Reason::ReloadFailed, what));
         }
         return seen;

@@ -220,6 +220,7 @@ async fn look(
     let again = ctx.sources.note(EXTERNAL_SECRET, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
     let Acted { target, plan, outcome } = acted;
+    told::applied(ctx, synced.as_ref(), std::slice::from_ref(&outcome));
     let source = synced.as_ref().map(|synced| &synced.source);
     let report = report(&Input { target: target.as_ref(), source, ..input }, memory, &plan, &outcome);
     (report, again)

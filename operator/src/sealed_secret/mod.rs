@@ -124,11 +124,7 @@ async fn look(
     let again = sources.note(SEALED_SECRET, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
     let Acted { target, plan, outcome } = acted;
-    let is_applied = matches!(outcome, Outcome::Created { .. } | Outcome::Applied { .. });
-    if let Some(since) = synced.as_ref().and_then(|synced| synced.since).filter(|_| is_applied) {
-        let seconds = u64::try_from(ctx.now().saturating_sub(since)).unwrap_or(0);
-        ctx.metrics.commit_applied(Duration::from_secs(seconds));
-    }
+    told::applied(ctx, synced.as_ref(), std::slice::from_ref(&outcome));
     let source = synced.as_ref().map(|synced| &synced.source);
     let report = report(&Input { target: target.as_ref(), source, ..input }, memory, &plan, &outcome);
     (report, again)

@@ -204,3 +204,24 @@ fn a_canary_alert_goes_to_its_receiver_and_to_nobody_else() {
         Ok(())
     });
 }
+
+/// L02. Guard: of an answer to the call to reload only its status is told (`operator: inject::load::reload`).
+#[test]
+fn a_server_that_does_not_reload_is_asked_again_and_what_it_says_is_not_repeated() {
+    scene::shared(async |scene| -> Result<()> {
+        let sink = Sink::start().await?;
+        sink.answer(500, "canary-9c");
+        scene.put_secret("keys", &KEYS).await?;
+        let mut spec = plain(&two(), None);
+        spec["target"]["reload"] = json!({"url": format!("{}/-/reload", sink.url)});
+        scene.put("AlertmanagerInjection", "main", spec).await?;
+        let message = scene.not_injected("main", "ReloadFailed").await;
+        assert!(
+            message.contains("answered the call to reload with 500") && !message.contains("9c"),
+            "{message}"
+        );
+        sink.answer(200, "");
+        scene.injected("main").await;
+        Ok(())
+    });
+}

@@ -257,8 +257,7 @@ fn succeeded(
     status.observed_generation = object.generation.or(status.observed_generation);
     status.published = Some(published);
     mark::make(input, &mut status);
-    let next =
-        next(input, terms, &status, waits, load.is_some() || seen.failing.is_some(), verdict.is_some());
+    let next = next(input, terms, &status, waits, seen, verdict.is_some());
     Report {
         status: changed(input, status),
         events,
@@ -416,7 +415,7 @@ fn next(
     terms: &Terms,
     status: &InjectionStatus,
     waits: Waits,
-    watches: bool,
+    seen: &Seen,
     has_failed: bool,
 ) -> Next {
     let lacks =
@@ -430,12 +429,16 @@ fn next(
     if waits == Waits::Pending {
         return Next::After(PENDING);
     }
+    if let Some((reason, _)) = &seen.refused {
+        return Next::after(*reason);
+    }
     if lacks {
         return Next::Backoff;
     }
     let left = |at: i64| u64::try_from(at.saturating_sub(input.now)).unwrap_or(0).max(1);
     let read = status.refreshed_at.as_ref().map(|at| at.0.as_second());
     let refresh = terms.refresh.zip(read).map(|(every, read)| left(read + every));
+    let watches = seen.load.is_some() || seen.failing.is_some();
     let soonest = refresh.into_iter().chain(watches.then_some(WATCH)).chain(terms.poll).min();
     match soonest {
         Some(seconds) => Next::After(seconds),

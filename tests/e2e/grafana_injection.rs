@@ -257,6 +257,9 @@ fn the_api_gets_values_and_takes_them_away_and_its_errors_are_not_repeated() {
         let events = serde_json::to_string(&scene.events().list(&Default::default()).await?.items)?;
         assert!(!events.contains("canary"), "{events}");
 
+        let log = std::fs::read_to_string(scene.world().operator.process().log_path())?;
+        assert!(!log.contains("canary-6") && !log.contains("canary-token-7d"));
+
         // Somebody empties a credential in Grafana; it shows that there is none, and it comes back.
         grafana.edit_datasource("prom", json!({"secure": {"httpHeaderValue1": ""}})).await?;
         refresh(scene, "main", "2").await?;

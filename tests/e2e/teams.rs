@@ -108,7 +108,7 @@ fn alertmanager_gives_a_team_no_alert_of_others_and_takes_none_from_anybody() {
             });
             let teams = [
                 ("shop", receiver(hook.clone(), &[first.clone(), second.clone()])),
-                ("shop", receiver(hook.clone(), &[second.clone()])),
+                ("shop", receiver(hook.clone(), std::slice::from_ref(second))),
                 ("web", receiver(hook.clone(), &[])),
             ];
             let (config, refused) = included(&platform, &target("0.34"), &teams);

@@ -267,6 +267,9 @@ async fn look(
     let again = ctx.sources.note(KIND, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
     let Acted { targets, plan, published, given } = acted;
+    if let Published::Done(outcomes) = &published {
+        told::applied(ctx, synced.as_ref(), outcomes);
+    }
     let input = Input {
         targets: &targets,
         source: synced.as_ref().map(|synced| &synced.source),

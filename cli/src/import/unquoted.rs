@@ -26,13 +26,13 @@ pub(super) fn as_written(text: &str, document: &Document) -> Result<Value> {
     for (at, written) in places.iter().zip(written) {
         let Some(expected) = schema::expected(at) else { continue };
         let value = at_mut(&mut config, at)?;
-        let is_number = value.is_number();
+        let (is_number, plain) = (value.is_number(), value.to_string());
         match (expected.kind, written) {
             (Kind::Bool, _) => {}
             // Anything may stand there, a number too.
             (Kind::Text, _) if is_free(at) && !is_number => {}
-            (Kind::Text, Some(written)) if is_free(at) && written == value.to_string() => {}
-            (Kind::Int | Kind::Float | Kind::Duration, Some(written)) if written == value.to_string() => {}
+            (Kind::Text, Some(written)) if is_free(at) && written == plain => {}
+            (Kind::Int | Kind::Float | Kind::Duration, Some(written)) if written == plain => {}
             (Kind::Int | Kind::Float | Kind::Duration, _) => {
                 return Err(Failure::new(format!("{at}: a number in an unusual form")).hint(
                     "write it with the digits 0 to 9 only, without zeros before it, and import it then",

@@ -75,6 +75,7 @@ pub(super) fn receiver(demo: &mut Demo<'_>) -> Result<()> {
         "$EDITOR {FILE}     # a receiver with a reference, for Alertmanager and for Grafana"
     ))?;
     demo.write(FILE, &text)?;
+    demo.waxwing(&["check", "."])?;
     demo.waxwing(&["route", "test", FILE, "team=db", "--expect", "db-pager"])?;
     demo.commit("Page whoever looks after the database")?;
     let both = |what| [ALERTMANAGER, GRAFANA].map(|secret| (what, format!("{namespace}/{secret}")));

@@ -16,7 +16,7 @@ use waxwing_core::{
         grafana::{Around, Earlier, KIND, farewell},
         plan::{Input, Writes},
     },
-    plan::Event,
+    plan::{Event, Outcome},
 };
 use waxwing_crds::{GrafanaTargetKind, Reason, names};
 
@@ -98,8 +98,13 @@ pub(super) async fn leave(
     let published = waxwing_core::injection::plan::farewell(input, wishes(spec, files));
     let writes = Writes { published, ..Writes::default() };
     let _permit = ctx.writes.acquire().await;
-    if let Published::Refused(..) = publish(ctx, key.namespace(), &writes, input.targets).await {
-        return not_yet("what is to be deleted could not be written into the Secret".to_owned());
+    match publish(ctx, key.namespace(), &writes, input.targets).await {
+        Published::Done(_) => {}
+        // Where namespaces may not be watched, this is how it is learnt.
+        Published::Refused(_, Outcome::NamespaceTerminating, _) => return Leave::Done,
+        Published::Refused(..) => {
+            return not_yet("what is to be deleted could not be written into the Secret".to_owned());
+        }
     }
     let Some(grafana) = grafana else {
         return if age < QUIET { Leave::Wait } else { Leave::Done };

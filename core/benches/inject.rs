@@ -1,6 +1,6 @@
 //! From a document with references to checked bytes: 1,000 receivers, each with a credential and a route of its own.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Write as _};
 
 use divan::{Bencher, black_box};
 use serde_json::{Value, json};
@@ -11,7 +11,14 @@ use waxwing_core::{
 };
 
 fn main() {
-    divan::main();
+    if !std::env::args().any(|argument| argument == "--text") {
+        return divan::main();
+    }
+    // The text that comes of it, for others to be measured with.
+    let (spec, document, answers) = injection();
+    let made = spec.make(&document, &answers, &BTreeMap::new());
+    let bytes = made.unwrap_or_else(|refused| panic!("{:?}", refused.messages())).bytes;
+    std::io::stdout().write_all(&bytes).expect("the text can be written");
 }
 
 /// Receivers of a large company.
@@ -83,18 +90,5 @@ fn render_and_validate_1000_receivers(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
         let made = spec.make(black_box(&document), &answers, &none);
         made.unwrap_or_else(|refused| panic!("{:?}", refused.messages())).bytes
-    });
-}
-
-/// The same text, for others to read.
-#[divan::bench(sample_count = 1, sample_size = 1)]
-fn write_the_text(bencher: Bencher<'_, '_>) {
-    let (spec, document, answers) = injection();
-    bencher.bench_local(|| {
-        let made = spec.make(&document, &answers, &BTreeMap::new());
-        let bytes = made.unwrap_or_else(|refused| panic!("{:?}", refused.messages())).bytes;
-        if let Some(path) = std::env::var_os("WAXWING_BENCH_CONFIG") {
-            std::fs::write(path, &*bytes).expect("is written");
-        }
     });
 }

@@ -102,23 +102,43 @@ impl Node {
 
     /// Looks at every leaf, and where it stands.
     pub fn leaves<'a>(&'a self, look: &mut dyn FnMut(&Steps, &'a Reference)) {
-        fn walk<'a>(node: &'a Node, at: &mut Steps, look: &mut dyn FnMut(&Steps, &'a Reference)) {
+        // There are many more places than leaves, so a place is put together where there is one.
+        fn walk<'a>(node: &'a Node, at: &mut Vec<Here<'a>>, look: &mut dyn FnMut(&Steps, &'a Reference)) {
             match node {
-                Node::Leaf(reference) => look(at, reference),
+                Node::Leaf(reference) => look(&Steps(at.iter().map(Here::step).collect()), reference),
                 Node::List(items) => {
                     for (index, item) in items.iter().enumerate() {
-                        at.within(Step::Item(index), |at| walk(item, at, look));
+                        at.push(Here::Item(index));
+                        walk(item, at, look);
+                        at.pop();
                     }
                 }
                 Node::Map(map) => {
                     for (name, value) in map {
-                        at.within(Step::Name(name.clone()), |at| walk(value, at, look));
+                        at.push(Here::Name(name));
+                        walk(value, at, look);
+                        at.pop();
                     }
                 }
                 Node::Null | Node::Bool(_) | Node::Number(_) | Node::Text(_) | Node::Secret(_) => {}
             }
         }
-        walk(self, &mut Steps::default(), look);
+        walk(self, &mut Vec::new(), look);
+    }
+}
+
+/// A step that is borrowed from the document.
+enum Here<'a> {
+    Name(&'a str),
+    Item(usize),
+}
+
+impl Here<'_> {
+    fn step(&self) -> Step {
+        match self {
+            Self::Name(name) => Step::Name((*name).to_owned()),
+            Self::Item(index) => Step::Item(*index),
+        }
     }
 }
 

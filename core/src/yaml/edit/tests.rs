@@ -323,7 +323,7 @@ fn entries_are_found_for_error_messages() {
 fn a_scalar_is_given_as_it_is_written() {
     let text = "a: [010, 1.50, \"x\"]\nb: {c: Yes, d: &x 5, e: *x, f: !!str 5, g: {}}\n";
     let document = read::documents(text).unwrap().remove(0);
-    let paths = ["a[0]", "a[1]", "a[2]", "b.c", "b.d", "b.e", "b.f", "b.g", "b.h"].map(path);
+    let paths = ["a.#0", "a.#1", "a.#2", "b.c", "b.d", "b.e", "b.f", "b.g", "b.h"].map(path);
     let found = written(text, &document, paths.iter().map(Vec::as_slice));
     let expected = [Some("010"), Some("1.50"), Some("x"), Some("Yes"), None, None, None, None, None];
     assert_eq!(found, expected.map(|text| text.map(str::to_owned)));

@@ -1,5 +1,6 @@
 //! AlertmanagerInjections: from a credential and a native configuration to a real Alertmanager.
 
+mod examples;
 mod failures;
 mod loading;
 mod path;

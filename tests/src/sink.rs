@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -44,10 +44,44 @@ impl Received {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// Everywhere that it has a text, with what stands there: `path`, the name of a header, or a place in a JSON body as
+    /// `body/payload/summary`; another body as a whole is `body`.
+    #[must_use]
+    pub fn texts(&self) -> Vec<(String, String)> {
+        let mut texts = vec![("path".to_owned(), self.path.clone())];
+        let headers = self.headers.iter();
+        texts.extend(
+            headers.map(|(name, value)| {
+                (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+            }),
+        );
+        match self.json() {
+            Value::Null => texts.push(("body".to_owned(), self.text())),
+            body => texts_of(&body, "body", &mut texts),
+        }
+        texts
+    }
+
     /// A header's value, or nothing.
     #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+fn texts_of(value: &Value, at: &str, texts: &mut Vec<(String, String)>) {
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, item)| texts_of(item, &format!("{at}/{index}"), texts))
+        }
+        Value::Object(map) => {
+            for (name, item) in map {
+                texts.push((format!("{at}, a name"), name.clone()));
+                texts_of(item, &format!("{at}/{name}"), texts);
+            }
+        }
+        Value::String(text) => texts.push((at.to_owned(), text.clone())),
+        other => texts.push((at.to_owned(), other.to_string())),
     }
 }
 
@@ -60,8 +94,8 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Starts one. It answers 200 and `{"ok":true}` until told otherwise, which satisfies the services that say so in the
-    /// body.
+    /// Starts one. It answers 200 and `{"ok":true}` until told otherwise, which is what services say that say so in the body. What
+    /// looks like JSON is called so.
     ///
     /// # Errors
     /// When it can't listen.
@@ -125,7 +159,9 @@ async fn take(
     };
     sender.send_modify(|all| all.push(received));
     let (status, body) = answers.borrow().clone();
+    let kind = if body.starts_with('{') { "application/json" } else { "text/plain" };
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     Ok(response)
 }

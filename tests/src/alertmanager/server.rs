@@ -10,6 +10,7 @@ use crate::http::{self, Answer};
 use crate::process::{self, POLL, Process};
 use crate::scrape::Scrape;
 use crate::tools::tool;
+use crate::wait::DEADLINE;
 
 /// How long it may take to answer.
 const START: Duration = Duration::from_secs(30);
@@ -112,6 +113,26 @@ impl Server {
     /// When it does not answer.
     pub async fn status(&self) -> Result<Value> {
         Ok(http::get(&self.at("/api/v2/status")).await?.ok()?.json())
+    }
+
+    /// Waits until so many notifications were sent, all of them with success.
+    ///
+    /// # Errors
+    /// When one fails.
+    pub async fn delivered(&self, count: f64) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let metrics = self.metrics().await?;
+            let failed = metrics.sum("alertmanager_notification_requests_failed_total", &[]);
+            let sent = metrics.sum("alertmanager_notification_requests_total", &[]);
+            if failed > 0.0 || began.elapsed() > DEADLINE {
+                bail!("{sent} were sent, of which {failed} failed:\n{}", self.process.log_tail(30));
+            }
+            if sent >= count {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// Sends an alert with these labels, firing from now on.

@@ -104,6 +104,20 @@ struct Unlisted {
     due: Option<Instant>,
 }
 
+/// The commit of an object, where it is wanted now, or waited for. It decides nothing, so whoever asks goes on meanwhile.
+pub(crate) async fn commit(
+    ctx: &Context,
+    kind: &'static str,
+    key: &ObjectKey,
+    metadata: &ObjectMeta,
+    last: Option<&Source>,
+    is_wanted: bool,
+) -> Option<Commit> {
+    let is_wanted = is_wanted || ctx.sources.waits(kind, key, metadata.generation);
+    let tracker = tracker(kind, key, metadata).filter(|_| is_wanted)?;
+    Some(of(ctx, &ctx.sources, kind, key, tracker, last).await)
+}
+
 /// The commit at which this tool has synced an object, as far as it can be found out. `last` is the one that its status
 /// names.
 pub(crate) async fn of(

@@ -69,8 +69,8 @@ impl Canary {
     pub fn labels(namespace: &str, injection: &str, now: i64) -> BTreeMap<&'static str, String> {
         BTreeMap::from([
             ("alertname", "WaxwingCanary".to_owned()),
-            ("injection", injection.to_owned()),
-            ("namespace", namespace.to_owned()),
+            // No label `namespace`: by that, routes of teams would take it.
+            ("injection", format!("{namespace}/{injection}")),
             ("severity", "none".to_owned()),
             (LABEL, VALUE.to_owned()),
             (NUMBER, now.to_string()),

@@ -209,17 +209,9 @@ async fn look(
         now: ctx.now(),
     };
     let generation = input.object.generation;
-    let commit = async {
-        let is_new = object.status.observed_generation != generation;
-        let is_wanted = is_new || ctx.sources.waits(KIND, key, generation);
-        match source::tracker(KIND, key, &object.metadata).filter(|_| is_wanted) {
-            Some(tracker) => {
-                let last = object.status.source.as_ref();
-                Some(source::of(ctx, &ctx.sources, KIND, key, tracker, last).await)
-            }
-            None => None,
-        }
-    };
+    let last = object.status.source.as_ref();
+    let is_wanted = object.status.observed_generation != generation;
+    let commit = source::commit(ctx, KIND, key, &object.metadata, last, is_wanted);
     let (acted, commit) = futures::join!(act(ctx, key, &input, memory, observed.as_ref().ok()), commit);
     let again = ctx.sources.note(KIND, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };

@@ -204,18 +204,10 @@ async fn look(
     let input = Input { target: target.as_ref(), ..input };
     let decided = first(&input, memory);
     // The commit decides nothing, so reading it delays nothing.
-    let wants_source = wants_source(&input, &decided);
+    let is_wanted = wants_source(&input, &decided);
     let generation = input.object.generation;
-    let commit = async {
-        let is_wanted = wants_source || ctx.sources.waits(EXTERNAL_SECRET, key, generation);
-        match source::tracker(EXTERNAL_SECRET, key, &object.metadata).filter(|_| is_wanted) {
-            Some(tracker) => {
-                let last = object.status.source.as_ref();
-                Some(source::of(ctx, &ctx.sources, EXTERNAL_SECRET, key, tracker, last).await)
-            }
-            None => None,
-        }
-    };
+    let last = object.status.source.as_ref();
+    let commit = source::commit(ctx, EXTERNAL_SECRET, key, &object.metadata, last, is_wanted);
     let (acted, commit) = futures::join!(act(ctx, &secret, &input, memory, decided), commit);
     let again = ctx.sources.note(EXTERNAL_SECRET, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };

@@ -110,18 +110,12 @@ async fn look(
         now: ctx.now(),
     };
     // The commit decides nothing, so reading it delays nothing.
-    let (sources, generation) = (&ctx.sources, input.object.generation);
-    let commit = async {
-        let is_wanted = wants_source(&input) || sources.waits(SEALED_SECRET, key, generation);
-        match source::tracker(SEALED_SECRET, key, &object.metadata).filter(|_| is_wanted) {
-            Some(tracker) => Some(
-                source::of(ctx, sources, SEALED_SECRET, key, tracker, object.status.source.as_ref()).await,
-            ),
-            None => None,
-        }
-    };
+    let generation = input.object.generation;
+    let last = object.status.source.as_ref();
+    let is_wanted = wants_source(&input);
+    let commit = source::commit(ctx, SEALED_SECRET, key, &object.metadata, last, is_wanted);
     let (acted, commit) = futures::join!(act(ctx, key, &input, memory), commit);
-    let again = sources.note(SEALED_SECRET, key, generation, commit.as_ref());
+    let again = ctx.sources.note(SEALED_SECRET, key, generation, commit.as_ref());
     let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
     let Acted { target, plan, outcome } = acted;
     told::applied(ctx, synced.as_ref(), std::slice::from_ref(&outcome));

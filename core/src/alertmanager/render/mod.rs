@@ -189,12 +189,11 @@ impl<'a> Filling<'a> {
                 Some(integration) => vec![integration],
                 None => globals::integrations(&self.config, &problem.at).unwrap_or_default(),
             };
-            match receiver_of(&problem.at) {
-                None if integrations.is_empty() && !globals::is_global(&problem.at) => {
-                    needed_by_all.push(problem.clone())
-                }
-                _ => out.extend(integrations),
+            // What belongs to no integration can't be left out with one, also within a receiver.
+            if integrations.is_empty() && !globals::is_global(&problem.at) {
+                needed_by_all.push(problem.clone());
             }
+            out.extend(integrations);
         }
         if !needed_by_all.is_empty() {
             return Err(Refused::Unresolved(needed_by_all));

@@ -216,3 +216,12 @@ fn one_broken_receiver_among_fifty_leaves_the_others_as_they_are() {
         assert_eq!(receiver == &well["receivers"][index], index != 20, "{index}");
     }
 }
+
+/// Guard: what belongs to no integration is needed by all, also within a receiver.
+#[test]
+fn a_broken_reference_beside_the_integrations_of_a_receiver_is_not_written_as_it_stands() {
+    let mut scene = Scene::new().without(&["label"]);
+    scene.document["receivers"][0]["labels"] = json!({"team": leaf("label")});
+    let Err(Refused::Unresolved(problems)) = scene.render() else { panic!("it was rendered") };
+    assert_eq!(problems[0].at.to_string(), "receivers[0].labels.team");
+}

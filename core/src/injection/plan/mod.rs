@@ -25,6 +25,7 @@ use waxwing_crds::{
 use super::Fault;
 use crate::{
     Secret,
+    external::check_size,
     inject::Reference,
     keys::Identities,
     plan::{
@@ -417,6 +418,12 @@ pub fn then(input: &Input<'_>, gather: &Gather, gathered: Gathered) -> Plan {
     let history_write = (revision > newest).then(|| {
         history::write(&input.object, revision, all, &wanted.credentials, (&history, terms.history))
     });
+    // With the credentials beside it, it is the larger of the two; nothing is published that could not be kept.
+    if let Some(Write::Create(kept) | Write::Apply { produced: kept, .. }) = &history_write
+        && let Err(error) = check_size(&kept.data)
+    {
+        return without(failing(&error.to_string(), error.reason()));
+    }
     let adopts = gather.claims.contains(&Claim::Adoptable);
     let published = terms.secrets.iter().zip(wanted.secrets).zip(input.targets.iter().zip(&gather.claims));
     let published = published

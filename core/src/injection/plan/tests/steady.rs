@@ -190,3 +190,18 @@ fn a_refused_write_leaves_no_mark_behind() {
         "the revision is not kept twice"
     );
 }
+
+/// Guard: `check_size` in `then`.
+#[test]
+fn what_no_secret_can_hold_is_not_published_and_that_is_said() {
+    let mut world = World::settled();
+    world.touch_source();
+    world.text = Ok("x".repeat(600 * 1024));
+    let look = world.look();
+    assert_eq!(
+        (look.writes, world.text().as_str()),
+        (0, "one"),
+        "with its credentials it has more than a Secret holds"
+    );
+    assert_eq!(world.ready().1, "ValueTooLarge");
+}

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use waxwing_core::{
@@ -12,12 +12,12 @@ use waxwing_core::{
         Canary, Fault, Origin, OriginKind,
         alertmanager::{KIND, Made, Spec},
         plan::{
-            Cause, Fact, Finding, First, Gather, Gathered, Input, Load, Memory, Object, Plan, Refused,
-            Report, Revision, Seen, Terms, Wanted, Wish, failed_revision, first, last_good, report, then,
+            Cause, Fact, Gather, Gathered, Input, Load, Plan, Refused, Revision, Seen, Terms, Wanted, Wish,
+            failed_revision, last_good,
         },
         status::{self as came, Came},
     },
-    plan::{Data, Outcome, Place, Target, Write},
+    plan::{Event, Outcome, Write},
     store::Kind,
     yaml,
 };
@@ -26,21 +26,18 @@ use waxwing_providers::References as _;
 
 use super::{
     history, load,
-    publish::{Published, publish},
-    records::ForAlertmanager,
+    look::{Acted, Decided, Injection, few, look, note, tell},
+    records::{AlertmanagerRecord, ForAlertmanager},
     resolve::{Unread, facts, read_secret, resolve},
     teams,
 };
 use crate::{
     context::Context,
-    outcome,
     pull::references::InNamespace,
     queue::{Queue, Verdict},
-    records::{Decoded, Incoming},
-    source::{self, Commit},
-    status,
-    store::ObjectKey,
-    target, told,
+    records::Decoded,
+    store::{ObjectKey, Store},
+    told,
     workers::Work,
 };
 
@@ -102,8 +99,52 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
     told::verdict(said, report.next, again)
 }
 
+impl Injection for ForAlertmanager {
+    const PLURAL: &'static str = "alertmanagerinjections";
+    type Observed = Observed;
+    type Given = ();
+
+    fn store(ctx: &Context) -> &Store<AlertmanagerRecord> {
+        &ctx.inject.alertmanager
+    }
+    async fn observe(ctx: &Context, key: &ObjectKey, object: &Decoded<Self>) -> Result<Observed, Fault> {
+        observe(ctx, key, object).await
+    }
+    async fn gather(
+        ctx: &Context,
+        key: &ObjectKey,
+        input: &Input<'_>,
+        gather: &Gather,
+        observed: &Observed,
+    ) -> (Gathered, Option<()>) {
+        (gathered(ctx, key, input, gather, observed).await, None)
+    }
+    async fn watch_over(
+        ctx: &Context,
+        key: &ObjectKey,
+        input: &Input<'_>,
+        observed: &Observed,
+        acted: &Acted<Self>,
+        outcomes: &[Outcome],
+    ) -> (Seen, Vec<Event>) {
+        (watch_over(ctx, key, observed, input.object.status, &acted.plan, outcomes).await, Vec::new())
+    }
+    fn written(ctx: &Context, key: &ObjectKey) {
+        ctx.look_receivers_of(key);
+    }
+}
+
+impl Decided for Observed {
+    fn terms(&self) -> &Terms {
+        &self.terms
+    }
+    fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+}
+
 /// What the spec says, with everything that decides what is published.
-struct Observed {
+pub(super) struct Observed {
     spec: Spec,
     document: Node,
     references: BTreeSet<Reference>,
@@ -170,132 +211,6 @@ async fn origin_text(ctx: &Context, key: &ObjectKey, origin: &Origin) -> Result<
             Err(Unread::Missing(_)) => Err(missing()),
             Err(Unread::Unknown(fault)) => Err(fault),
         },
-    }
-}
-
-async fn look(
-    ctx: &Context,
-    key: &ObjectKey,
-    spec_json: &str,
-    object: &Decoded<ForAlertmanager>,
-    memory: &Memory,
-) -> (Report, Option<Duration>) {
-    let (ring, none) = (ctx.ring(), BTreeMap::new());
-    let observed = observe(ctx, key, object).await;
-    let name = observed.as_ref().ok().map(|observed| observed.spec.target.secret.clone());
-    let targets = [name.and_then(|name| target::cached(ctx, &ObjectKey::new(key.namespace(), &name)))];
-    let input = Input {
-        object: Object {
-            kind: KIND,
-            namespace: key.namespace(),
-            name: key.name(),
-            uid: object.metadata.uid.as_deref().unwrap_or_default(),
-            generation: object.metadata.generation,
-            deleting: object.metadata.deletion_timestamp.is_some(),
-            annotations: object.metadata.annotations.as_ref().unwrap_or(&none),
-            spec: spec_json,
-            status: &object.status,
-        },
-        terms: observed.as_ref().map(|observed| &observed.terms),
-        targets: &targets,
-        facts: observed.as_ref().map(|observed| observed.facts.as_slice()).unwrap_or_default(),
-        identities: &ring.identities,
-        unusable: ring.unusable,
-        place: Place {
-            operator_namespace: &ctx.flags.operator_namespace,
-            terminating: ctx.terminating.contains(key.namespace()),
-        },
-        source: None,
-        now: ctx.now(),
-    };
-    let generation = input.object.generation;
-    let last = object.status.source.as_ref();
-    let is_wanted = object.status.observed_generation != generation;
-    let commit = source::commit(ctx, KIND, key, &object.metadata, last, is_wanted);
-    let (acted, commit) = futures::join!(act(ctx, key, &input, memory, observed.as_ref().ok()), commit);
-    let again = ctx.sources.note(KIND, key, generation, commit.as_ref());
-    let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
-    let Acted { targets, plan, published, bytes } = acted;
-    if let Published::Done(outcomes) = &published {
-        told::applied(ctx, synced.as_ref(), outcomes);
-    }
-    let input = Input {
-        targets: &targets,
-        source: synced.as_ref().map(|synced| &synced.source),
-        now: ctx.now(),
-        ..input
-    };
-    let seen = match (&observed, &published) {
-        (Ok(observed), Published::Done(outcomes)) => {
-            watch_over(ctx, key, observed, &object.status, &plan, outcomes, bytes).await
-        }
-        _ => Seen::default(),
-    };
-    let outcomes = match &published {
-        Published::Done(outcomes) => Ok(outcomes.as_slice()),
-        Published::Refused(write, outcome, _) => Err((&**write, outcome)),
-    };
-    let report = report(&input, memory, &plan, outcomes, &seen);
-    if let Some(loaded) = report.newly_loaded {
-        // Which Secret holds it may have been decided just now.
-        if let Ok(history) = history::read(ctx, key.namespace(), input.object.uid).await {
-            note(ctx, key, &history, loaded, names::LOADED, &Revision::loaded_value(loaded)).await;
-        }
-    }
-    (report, again)
-}
-
-/// A plan, for which Secrets it was made, and what became of it.
-struct Acted {
-    targets: Vec<Option<Target>>,
-    plan: Plan,
-    published: Published,
-    /// What is published, where it was read or made.
-    bytes: Option<Data>,
-}
-
-async fn act(
-    ctx: &Context,
-    key: &ObjectKey,
-    input: &Input<'_>,
-    memory: &Memory,
-    observed: Option<&Observed>,
-) -> Acted {
-    let mut targets = input.targets.to_vec();
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let seen = Input { targets: &targets, ..*input };
-        let plan = match (first(&seen, memory), observed) {
-            (First::Done(plan), _) => *plan,
-            (First::Gather(gather), Some(observed)) => {
-                let gathered = gathered(ctx, key, &seen, &gather, observed).await;
-                then(&seen, &gather, gathered)
-            }
-            // Without a spec there is nothing to gather, and the plan says so.
-            (First::Gather(_), None) => Plan::failing(&Fault::spec("the spec was not read")),
-        };
-        // Nobody shuts this down before the loops have ended.
-        let _permit = ctx.writes.acquire().await;
-        let published = publish(ctx, key.namespace(), &plan.writes, &targets).await;
-        let bytes = plan.writes.published.first().and_then(|write| match write {
-            Write::Create(produced) | Write::Apply { produced, .. } => Some(produced.data.clone()),
-            _ => None,
-        });
-        if !matches!(published, Published::Refused(_, _, true)) || attempts == target::ATTEMPTS {
-            return Acted { targets, plan, published, bytes };
-        }
-        let Some(observed) = observed else {
-            return Acted { targets, plan, published, bytes };
-        };
-        let secret = ObjectKey::new(key.namespace(), &observed.spec.target.secret);
-        match target::read(ctx, &secret).await {
-            Ok(read) => targets = vec![read],
-            Err(refusal) => {
-                let published = Published::Refused(Box::new(Write::None), outcome::of(&refusal), false);
-                return Acted { targets, plan, published, bytes };
-            }
-        }
     }
 }
 
@@ -393,13 +308,6 @@ async fn last_known(
     known
 }
 
-/// Writes an annotation on the history Secret of a revision.
-async fn note(ctx: &Context, key: &ObjectKey, history: &[Revision], number: i64, name: &str, value: &str) {
-    if let Some(revision) = history.iter().find(|revision| revision.number == number) {
-        history::note(ctx, key.namespace(), &revision.name, name, value).await;
-    }
-}
-
 /// Looks at the endpoints, where the spec names some, and asks for a reload where something was published.
 async fn watch_over(
     ctx: &Context,
@@ -408,9 +316,7 @@ async fn watch_over(
     status: &InjectionStatus,
     plan: &Plan,
     outcomes: &[Outcome],
-    bytes: Option<Data>,
 ) -> Seen {
-    let Finding::Good(_) = &plan.finding else { return Seen::default() };
     let spec = &observed.spec;
     let mut seen = Seen::default();
     let is_written = outcomes
@@ -426,9 +332,11 @@ async fn watch_over(
         return seen;
     };
     let (replicas, load) = load::ask(ctx, key, &verify.endpoints).await;
-    let bytes = match bytes {
-        Some(data) => data.get(&spec.target.key).cloned(),
-        None => read_secret(ctx, key.namespace(), &spec.target.secret)
+    let bytes = match plan.writes.published.first() {
+        Some(Write::Create(produced) | Write::Apply { produced, .. }) => {
+            produced.data.get(&spec.target.key).cloned()
+        }
+        _ => read_secret(ctx, key.namespace(), &spec.target.secret)
             .await
             .ok()
             .and_then(|mut secret| secret.data.remove(&spec.target.key)),
@@ -461,41 +369,4 @@ async fn watch_over(
         ctx.inject.delivered.set(key, delivered);
     }
     seen
-}
-
-/// Status, events, metrics, log; each only when there is something new.
-async fn tell(
-    ctx: &Context,
-    key: &ObjectKey,
-    object: &Decoded<ForAlertmanager>,
-    report: &Report,
-) -> Result<(), status::NotSaid> {
-    if report.drift_corrected {
-        ctx.metrics.drift_corrected(KIND);
-    }
-    let said = match &report.status {
-        Some(status) => {
-            let uid = object.metadata.uid.as_deref();
-            let written = status::write(ctx, "alertmanagerinjections", key, uid, status).await;
-            written.map(|object: Incoming<ForAlertmanager>| {
-                let (key, record) = object.into();
-                // Where the watch was faster, what it has brought stays.
-                let _newer = ctx.inject.alertmanager.put(&key, record);
-                ctx.look_receivers_of(&key);
-            })
-        }
-        None => Ok(()),
-    };
-    let about = told::about(KIND, key, &object.metadata);
-    let source = report.status.as_ref().unwrap_or(&object.status).source.as_ref();
-    told::tell(ctx, key, &about, &report.events, source).await;
-    said
-}
-
-/// The first few of many messages.
-pub(super) fn few(messages: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let more = messages.len().saturating_sub(SHOWN);
-    let shown = messages.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
-    if more == 0 { shown } else { format!("{shown}; and {more} more") }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use waxwing_core::{
@@ -14,35 +14,31 @@ use waxwing_core::{
         Fault,
         grafana::{Around, Earlier, KIND, Made, Spec},
         plan::{
-            Cause, Fact, Finding, First, Gather, Gathered, Input, Memory, Object, Plan, Refused, Report,
-            Revision, Seen, Terms, Wanted, Wish, first, last_good, report, then,
+            Cause, Fact, Finding, Gather, Gathered, Input, Refused, Revision, Seen, Terms, Wanted, Wish,
+            last_good,
         },
         status::{self as came, Came},
     },
-    plan::{Next, Place, Target, Write},
+    plan::{Event, Next, Outcome},
 };
-use waxwing_crds::{GrafanaTargetKind, InjectionStatus, Reason, names};
+use waxwing_crds::{GrafanaTargetKind, InjectionStatus, Reason};
 use waxwing_providers::server;
 
 use super::{
-    alertmanager::few,
     grafana_api::{Grafana, Trouble, account},
     grafana_farewell::{self, Leave},
     grafana_watch::watch_over,
     history,
-    publish::{Published, publish},
-    records::ForGrafana,
+    look::{Acted, Decided, Injection, few, input_of, look, object_of, targets, tell},
+    records::{ForGrafana, GrafanaRecord},
     resolve::{facts, resolve},
 };
 use crate::{
     context::Context,
-    outcome,
     queue::{Queue, Verdict},
-    records::{Decoded, Incoming},
-    source::{self, Commit},
-    status,
-    store::ObjectKey,
-    target, told,
+    records::Decoded,
+    store::{ObjectKey, Store},
+    told,
     workers::Work,
 };
 
@@ -117,6 +113,50 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
         next => next,
     };
     told::verdict(said, next, again)
+}
+
+impl Injection for ForGrafana {
+    const PLURAL: &'static str = "grafanainjections";
+    type Observed = Observed;
+    type Given = Given;
+
+    fn store(ctx: &Context) -> &Store<GrafanaRecord> {
+        &ctx.inject.grafana
+    }
+    async fn observe(ctx: &Context, key: &ObjectKey, object: &Decoded<Self>) -> Result<Observed, Fault> {
+        observe(ctx, key, object)
+    }
+    async fn gather(
+        ctx: &Context,
+        key: &ObjectKey,
+        input: &Input<'_>,
+        gather: &Gather,
+        observed: &Observed,
+    ) -> (Gathered, Option<Given>) {
+        gathered(ctx, key, input, gather, observed).await
+    }
+    async fn watch_over(
+        ctx: &Context,
+        key: &ObjectKey,
+        input: &Input<'_>,
+        observed: &Observed,
+        acted: &Acted<Self>,
+        _: &[Outcome],
+    ) -> (Seen, Vec<Event>) {
+        match &acted.plan.finding {
+            Finding::Good(good) => watch_over(ctx, key, input, observed, good, acted.given.as_ref()).await,
+            _ => (Seen::default(), Vec::new()),
+        }
+    }
+}
+
+impl Decided for Observed {
+    fn terms(&self) -> &Terms {
+        &self.terms
+    }
+    fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
 }
 
 /// What the spec says, with everything that decides what is published.
@@ -202,153 +242,10 @@ fn observe(ctx: &Context, key: &ObjectKey, object: &Decoded<ForGrafana>) -> Resu
     Ok(Observed { spec, references, facts: known, terms, around })
 }
 
-/// The secrets that an injection publishes, as the caches have them.
-fn targets(ctx: &Context, key: &ObjectKey, terms: &Terms) -> Vec<Option<Target>> {
-    let secret = |name: &String| target::cached(ctx, &ObjectKey::new(key.namespace(), name));
-    terms.secrets.iter().map(secret).collect()
-}
-
-fn object_of<'a>(
-    key: &'a ObjectKey,
-    spec_json: &'a str,
-    object: &'a Decoded<ForGrafana>,
-    none: &'a BTreeMap<String, String>,
-) -> Object<'a> {
-    Object {
-        kind: KIND,
-        namespace: key.namespace(),
-        name: key.name(),
-        uid: object.metadata.uid.as_deref().unwrap_or_default(),
-        generation: object.metadata.generation,
-        deleting: object.metadata.deletion_timestamp.is_some(),
-        annotations: object.metadata.annotations.as_ref().unwrap_or(none),
-        spec: spec_json,
-        status: &object.status,
-    }
-}
-
-async fn look(
-    ctx: &Context,
-    key: &ObjectKey,
-    spec_json: &str,
-    object: &Decoded<ForGrafana>,
-    memory: &Memory,
-) -> (Report, Option<Duration>) {
-    let (ring, none) = (ctx.ring(), BTreeMap::new());
-    let observed = observe(ctx, key, object);
-    let targets = observed.as_ref().map(|observed| targets(ctx, key, &observed.terms)).unwrap_or_default();
-    let input = Input {
-        object: object_of(key, spec_json, object, &none),
-        terms: observed.as_ref().map(|observed| &observed.terms),
-        targets: &targets,
-        facts: observed.as_ref().map(|observed| observed.facts.as_slice()).unwrap_or_default(),
-        identities: &ring.identities,
-        unusable: ring.unusable,
-        place: Place {
-            operator_namespace: &ctx.flags.operator_namespace,
-            terminating: ctx.terminating.contains(key.namespace()),
-        },
-        source: None,
-        now: ctx.now(),
-    };
-    let generation = input.object.generation;
-    let last = object.status.source.as_ref();
-    let is_wanted = object.status.observed_generation != generation;
-    let commit = source::commit(ctx, KIND, key, &object.metadata, last, is_wanted);
-    let (acted, commit) = futures::join!(act(ctx, key, &input, memory, observed.as_ref().ok()), commit);
-    let again = ctx.sources.note(KIND, key, generation, commit.as_ref());
-    let synced = if let Some(Commit::Known(synced)) = commit { Some(synced) } else { None };
-    let Acted { targets, plan, published, given } = acted;
-    if let Published::Done(outcomes) = &published {
-        told::applied(ctx, synced.as_ref(), outcomes);
-    }
-    let input = Input {
-        targets: &targets,
-        source: synced.as_ref().map(|synced| &synced.source),
-        now: ctx.now(),
-        ..input
-    };
-    let (seen, corrected) = match (&observed, &published, &plan.finding) {
-        (Ok(observed), Published::Done(_), Finding::Good(good)) => {
-            watch_over(ctx, key, &input, observed, good, given.as_ref()).await
-        }
-        _ => (Seen::default(), Vec::new()),
-    };
-    let outcomes = match &published {
-        Published::Done(outcomes) => Ok(outcomes.as_slice()),
-        Published::Refused(write, outcome, _) => Err((&**write, outcome)),
-    };
-    let mut report = report(&input, memory, &plan, outcomes, &seen);
-    report.events.extend(corrected);
-    if let Some(loaded) = report.newly_loaded {
-        // Which Secret holds it may have been decided just now.
-        let revisions = history::read(ctx, key.namespace(), input.object.uid).await.unwrap_or_default();
-        if let Some(revision) = revisions.iter().find(|revision| revision.number == loaded) {
-            let value = Revision::loaded_value(loaded);
-            history::note(ctx, key.namespace(), &revision.name, names::LOADED, &value).await;
-        }
-    }
-    (report, again)
-}
-
-/// A plan, for which Secrets it was made, and what became of it.
-struct Acted {
-    targets: Vec<Option<Target>>,
-    plan: Plan,
-    published: Published,
-    /// What Grafana is given, where it was made.
-    given: Option<Given>,
-}
-
 /// What Grafana is given, and Grafana, where it can be asked.
 pub(super) struct Given {
     pub(super) made: Made,
     pub(super) grafana: Option<Result<Grafana, Trouble>>,
-}
-
-async fn act(
-    ctx: &Context,
-    key: &ObjectKey,
-    input: &Input<'_>,
-    memory: &Memory,
-    observed: Option<&Observed>,
-) -> Acted {
-    let mut targets = input.targets.to_vec();
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        let seen = Input { targets: &targets, ..*input };
-        let mut given = None;
-        let plan = match (first(&seen, memory), observed) {
-            (First::Done(plan), _) => *plan,
-            (First::Gather(gather), Some(observed)) => {
-                let (gathered, made) = gathered(ctx, key, &seen, &gather, observed).await;
-                given = made;
-                then(&seen, &gather, gathered)
-            }
-            // Without a spec there is nothing to gather, and the plan says so.
-            (First::Gather(_), None) => Plan::failing(&Fault::spec("the spec was not read")),
-        };
-        let published = {
-            // Nobody shuts this down before the loops have ended.
-            let _permit = ctx.writes.acquire().await;
-            publish(ctx, key.namespace(), &plan.writes, &targets).await
-        };
-        let is_outdated = matches!(published, Published::Refused(_, _, true));
-        let (true, Some(observed)) = (is_outdated && attempts < target::ATTEMPTS, observed) else {
-            return Acted { targets, plan, published, given };
-        };
-        targets.clear();
-        for name in &observed.terms.secrets {
-            match target::read(ctx, &ObjectKey::new(key.namespace(), name)).await {
-                Ok(read) => targets.push(read),
-                Err(refusal) => {
-                    let published = Published::Refused(Box::new(Write::None), outcome::of(&refusal), false);
-                    return Acted { targets: input.targets.to_vec(), plan, published, given };
-                }
-            }
-        }
-    }
 }
 
 /// Reads everything, and makes what Grafana is to be given.
@@ -482,48 +379,8 @@ async fn leave(ctx: &Context, key: &ObjectKey, spec_json: &str, object: &Decoded
         Err(fault) => return Leave::GivenUp(fault.message),
     };
     let targets = targets(ctx, key, &observed.terms);
-    let input = Input {
-        object: object_of(key, spec_json, object, &none),
-        terms: Ok(&observed.terms),
-        targets: &targets,
-        facts: &[],
-        identities: &ring.identities,
-        unusable: ring.unusable,
-        place: Place {
-            operator_namespace: &ctx.flags.operator_namespace,
-            terminating: ctx.terminating.contains(key.namespace()),
-        },
-        source: None,
-        now: ctx.now(),
-    };
+    let object_of = object_of(key, spec_json, object, &none);
+    let input = Input { targets: &targets, ..input_of(ctx, &ring, object_of, Ok(&observed.terms)) };
     let since = object.metadata.deletion_timestamp.as_ref().map_or(input.now, |at| at.0.as_second());
     grafana_farewell::leave(ctx, key, &input, &observed, observed.around.around(), since).await
-}
-
-/// Status, events, metrics, log; each only when there is something new.
-async fn tell(
-    ctx: &Context,
-    key: &ObjectKey,
-    object: &Decoded<ForGrafana>,
-    report: &Report,
-) -> Result<(), status::NotSaid> {
-    if report.drift_corrected {
-        ctx.metrics.drift_corrected(KIND);
-    }
-    let said = match &report.status {
-        Some(status) => {
-            let uid = object.metadata.uid.as_deref();
-            let written = status::write(ctx, "grafanainjections", key, uid, status).await;
-            written.map(|object: Incoming<ForGrafana>| {
-                let (key, record) = object.into();
-                // Where the watch was faster, what it has brought stays.
-                let _newer = ctx.inject.grafana.put(&key, record);
-            })
-        }
-        None => Ok(()),
-    };
-    let about = told::about(KIND, key, &object.metadata);
-    let source = report.status.as_ref().unwrap_or(&object.status).source.as_ref();
-    told::tell(ctx, key, &about, &report.events, source).await;
-    said
 }

@@ -21,10 +21,10 @@ use waxwing_core::{
 use waxwing_crds::{GrafanaTargetKind, Reason, names};
 
 use super::{
-    alertmanager::few,
     grafana::{Observed, earlier, wishes},
     grafana_watch::reach,
     history,
+    look::few,
     publish::{Published, publish},
     records::ForGrafana,
 };

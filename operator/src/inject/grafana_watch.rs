@@ -13,9 +13,9 @@ use waxwing_core::{
 use waxwing_crds::{GrafanaTargetKind, Reason};
 
 use super::{
-    alertmanager::few,
     grafana::{Given, Observed},
     grafana_api::{Grafana, Settled, Trouble, account},
+    look::few,
     resolve::resolve,
 };
 use crate::{context::Context, store::ObjectKey};

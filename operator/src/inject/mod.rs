@@ -11,6 +11,7 @@ mod grafana_farewell;
 mod grafana_watch;
 mod history;
 mod load;
+mod look;
 mod publish;
 mod records;
 mod resolve;

@@ -72,7 +72,7 @@ async fn what_goes_into_a_configuration(scene: &Scene) -> Result<()> {
     let config = |field: &str| {
         json!({
             "route": {"receiver": "r"},
-            "receivers": [{"name": "r", "pagerduty_configs": [{"routing_key": "x"}]}, {"name": "s", "slack_configs": [{"channel": "#c", "title": "t", field: leaf}]}],
+            "receivers": [{"name": "r", "pagerduty_configs": [{"routing_key": "x"}]}, {"name": "s", "slack_configs": [{"api_url": "https://hooks.example.com/x", "channel": "#c", "title": "t", field: leaf}]}],
         })
     };
     let with = |name: &str, config: serde_json::Value, more: serde_json::Value| {

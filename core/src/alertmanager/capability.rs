@@ -9,7 +9,7 @@
 use std::{fmt, str::FromStr};
 
 use super::{
-    matcher::{self, Syntax},
+    matcher,
     validate::{Finding, Severity, scalar},
     version::Version,
 };
@@ -337,9 +337,7 @@ impl Treatment {
                 "prometheus-operator leaves an empty text out, and Alertmanager takes its default",
             )),
             Self::Matchers => {
-                let is_classic = |item: &Node| {
-                    item.text().is_none_or(|text| matcher::parse(text, Syntax::Classic).is_ok())
-                };
+                let is_classic = |item: &Node| item.text().is_none_or(matcher::is_classic);
                 refused(
                     !items.iter().all(is_classic),
                     "prometheus-operator reads only the classic syntax of matchers",

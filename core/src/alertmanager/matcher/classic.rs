@@ -1,12 +1,12 @@
 //! The classic syntax: tolerant, and only for classic label names.
 
-use super::{Matcher, MatcherError, Operator};
+use super::{Make, MatcherError, Operator};
 
 /// What Go's `\s` is.
 const SPACE: [char; 5] = ['\t', '\n', '\x0c', '\r', ' '];
 
 /// Reads matchers separated by commas, with or without braces around them.
-pub(super) fn parse(text: &str) -> Result<Vec<Matcher>, MatcherError> {
+pub(super) fn parse<T>(text: &str, make: Make<T>) -> Result<Vec<T>, MatcherError> {
     let text = text.strip_prefix('{').unwrap_or(text);
     let text = text.strip_suffix('}').unwrap_or(text);
     let mut parts = Vec::new();
@@ -28,10 +28,10 @@ pub(super) fn parse(text: &str) -> Result<Vec<Matcher>, MatcherError> {
     // A comma at the end is none too many.
     let last = text[start..].trim();
     parts.extend((!last.is_empty()).then_some(last));
-    parts.into_iter().map(one).collect()
+    parts.into_iter().map(|part| one(part, make)).collect()
 }
 
-fn one(text: &str) -> Result<Matcher, MatcherError> {
+fn one<T>(text: &str, make: Make<T>) -> Result<T, MatcherError> {
     let text = text.trim_matches(SPACE);
     let is_name = |character: char| character.is_ascii_alphanumeric() || "_:".contains(character);
     let end = text.find(|character| !is_name(character)).ok_or(MatcherError::Format)?;
@@ -44,7 +44,7 @@ fn one(text: &str) -> Result<Matcher, MatcherError> {
     let found =
         operators.into_iter().find_map(|operator| Some((operator, rest.strip_prefix(operator.as_str())?)));
     let (operator, value) = found.ok_or(MatcherError::Format)?;
-    Ok(Matcher::new(name, operator, unescape(value.trim_start_matches(SPACE))?)?)
+    make(name.to_owned(), operator, unescape(value.trim_start_matches(SPACE))?)
 }
 
 /// A value, with a pair of double quotes around it or without.

@@ -238,6 +238,28 @@ pub enum MatcherError {
     Value,
 }
 
+/// Makes a matcher of its parts, or leaves them as they are.
+type Make<T> = fn(String, Operator, String) -> Result<T, MatcherError>;
+
+/// The parts alone: regular expressions are not looked at.
+fn parts(
+    name: String,
+    operator: Operator,
+    value: String,
+) -> Result<(String, Operator, String), MatcherError> {
+    Ok((name, operator, value))
+}
+
+fn whole(name: String, operator: Operator, value: String) -> Result<Matcher, MatcherError> {
+    Ok(Matcher::new(name, operator, value)?)
+}
+
+/// Whether the classic syntax reads this, whatever its regular expressions say.
+#[must_use]
+pub fn is_classic(text: &str) -> bool {
+    classic::parse(text, parts).is_ok()
+}
+
 /// Reads one text of a list of matchers. It may hold several, and none.
 ///
 /// # Errors
@@ -245,10 +267,16 @@ pub enum MatcherError {
 pub fn parse(text: &str, syntax: Syntax) -> Result<Reading, MatcherError> {
     let plain = |matchers| Reading { matchers, warning: None };
     match syntax {
-        Syntax::Classic => classic::parse(text).map(plain),
-        Syntax::Utf8 => utf8::parse(text).map(plain),
+        Syntax::Classic => classic::parse(text, whole).map(plain),
+        Syntax::Utf8 => utf8::parse(text, whole).map(plain),
+        // Making regular expressions takes most of the time, and where both read the same parts, once is enough.
+        Syntax::Fallback
+            if utf8::parse(text, parts).is_ok_and(|new| Ok(new) == classic::parse(text, parts)) =>
+        {
+            classic::parse(text, whole).map(plain)
+        }
         Syntax::Fallback => {
-            let (new, old) = (utf8::parse(text), classic::parse(text));
+            let (new, old) = (utf8::parse(text, whole), classic::parse(text, whole));
             // Alertmanager might understand it, and then the other reading would not count.
             for reading in [&new, &old] {
                 if let Err(MatcherError::Pattern(PatternError::Unsupported(what))) = reading {

@@ -2,10 +2,10 @@
 
 use std::{iter::Peekable, str::CharIndices};
 
-use super::{Matcher, MatcherError, Operator, is_reserved};
+use super::{Make, MatcherError, Operator, is_reserved};
 
 /// Reads matchers separated by commas, with or without braces around them.
-pub(super) fn parse(text: &str) -> Result<Vec<Matcher>, MatcherError> {
+pub(super) fn parse<T>(text: &str, make: Make<T>) -> Result<Vec<T>, MatcherError> {
     let mut tokens =
         Tokens { text, characters: text.char_indices().peekable() }.all()?.into_iter().peekable();
     let has_brace = tokens.next_if(|token| *token == Token::Open).is_some();
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Matcher>, MatcherError> {
         let Some(Token::Quoted(value) | Token::Unquoted(value)) = tokens.next() else {
             return Err(MatcherError::Value);
         };
-        matchers.push(Matcher::new(name, operator, value)?);
+        matchers.push(make(name, operator, value)?);
         // One at the end is none too many.
         if tokens.next_if(|token| *token == Token::Comma).is_none()
             && !matches!(tokens.peek(), None | Some(Token::Close))

@@ -8,7 +8,7 @@ use waxwing_crds::{
 };
 use zeroize::Zeroizing;
 
-use super::{Canary, Fault, Origin, Policy, Refused, Set, include, policy};
+use super::{Canary, Fault, Origin, Policy, Refused, Set, include, plan, policy};
 use crate::{
     Secret,
     alertmanager::{
@@ -19,6 +19,7 @@ use crate::{
         validate::{Finding, Severity},
     },
     inject::{Node, Reference, to_yaml},
+    seal::DataKey,
     yaml,
 };
 
@@ -265,10 +266,14 @@ fn read_text(origin: &Origin, text: &str) -> Result<Node, Fault> {
 
 fn target(spec: &AlertmanagerInjectionSpec) -> Result<Target, Fault> {
     let target = &spec.target;
+    let key = target.key.as_deref().unwrap_or(KEY);
+    if key.parse::<DataKey>().is_err() || key == plan::CREDENTIALS {
+        return Err(Fault::spec("target.key: no Secret can have this key, or Waxwing needs it itself"));
+    }
     Ok(Target {
         kind: target.kind.unwrap_or_default(),
         secret: target.secret_name.clone(),
-        key: target.key.clone().unwrap_or_else(|| KEY.to_owned()),
+        key: key.to_owned(),
         version: version(target.version.as_deref(), "target.version", Version::NEWEST)?,
         operator: version(
             target.operator_version.as_deref(),

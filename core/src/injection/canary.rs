@@ -8,7 +8,9 @@ use waxwing_crds::{ProbeMode, Probes};
 use super::{Fault, policy};
 use crate::inject::{Node, Steps};
 
-/// The label by which its route knows it, and its value.
+/// What it is called.
+const ALERT: &str = "WaxwingCanary";
+/// The label by which its route knows it besides, and its value.
 const LABEL: &str = "waxwing_canary";
 const VALUE: &str = "true";
 /// The label that makes each one a group of its own.
@@ -50,7 +52,7 @@ impl Canary {
         }
         let route = json!({
             "receiver": receiver,
-            "matchers": [format!("{LABEL}=\"{VALUE}\"")],
+            "matchers": [format!("alertname=\"{ALERT}\""), format!("{LABEL}=\"{VALUE}\"")],
             "group_by": ["..."],
             "group_wait": "1s",
         });
@@ -68,7 +70,7 @@ impl Canary {
     #[must_use]
     pub fn labels(namespace: &str, injection: &str, now: i64) -> BTreeMap<&'static str, String> {
         BTreeMap::from([
-            ("alertname", "WaxwingCanary".to_owned()),
+            ("alertname", ALERT.to_owned()),
             // No label `namespace`: by that, routes of teams would take it.
             ("injection", format!("{namespace}/{injection}")),
             ("severity", "none".to_owned()),

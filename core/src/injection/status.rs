@@ -62,9 +62,11 @@ pub fn receivers(came: &Came<'_>, before: &[ReceiverStatus], now: i64) -> Vec<Re
         let known = known.and_then(|known| known.credentials.iter().find(|known| known.field == field));
         let since = known.and_then(|known| known.stale_since.clone()).unwrap_or_else(|| time(now));
         let is_stale = problem.is_some() && receiver.state == ReceiverState::Stale;
+        let (namespace, from) = reference.within("");
         receiver.credentials.push(CredentialStatus {
             field,
-            from: reference.to_string(),
+            from: from.to_string(),
+            namespace: (!namespace.is_empty()).then(|| namespace.to_owned()),
             version: came.versions.get(reference).filter(|_| problem.is_none()).cloned(),
             problem: problem.map(|problem| problem.message.clone()),
             stale_since: is_stale.then_some(since),
@@ -123,25 +125,123 @@ pub fn published(
 
 /// The values that stand in a published document in the places of references: what is known of them where there is no
 /// history, such as after an injection was deleted and made again.
+///
+/// Nothing says which reference a published value came from, and an integration may have been left out, or be that of the
+/// fallback receiver. So a value counts only where the integration around it is the same but for its references, stands in a
+/// list of the same length, and in no other receiver.
 #[must_use]
 pub fn found(document: &Node, published: &Node) -> BTreeMap<Reference, Secret> {
     let mut values = BTreeMap::new();
     document.leaves(&mut |at, reference| {
-        let there = moved(document, published, at);
-        if let Some(text) = there.and_then(|there| published.at(&there)).and_then(Node::text) {
+        let Some(there) = moved(document, published, at) else { return };
+        if let Some(text) = published.at(&there).and_then(Node::text) {
             values.entry(reference.clone()).or_insert_with(|| Secret::new(text.as_bytes().to_vec()));
         }
     });
     values
 }
 
-/// The same place in another document, in which the receiver of that name may stand elsewhere.
-fn moved(document: &Node, other: &Node, at: &Steps) -> Option<Steps> {
-    let [Step::Name(list), Step::Item(item), rest @ ..] = at.0.as_slice() else { return Some(at.clone()) };
+/// The same place in a published document, if it is certain to be that.
+fn moved(document: &Node, published: &Node, at: &Steps) -> Option<Steps> {
+    let [Step::Name(list), Step::Item(item), Step::Name(kind), Step::Item(integration), rest @ ..] =
+        at.0.as_slice()
+    else {
+        // Of what is left out under `global`, nothing is there.
+        return matches!(at.0.as_slice(), [Step::Name(global), ..] if global == "global").then(|| at.clone());
+    };
     let name = |node: &Node| node.get("name").and_then(Node::text).map(str::to_owned);
     let list_at = Steps(vec![Step::Name(list.clone())]);
     let wanted = name(document.at(&list_at.item(*item))?)?;
-    let index =
-        other.at(&list_at)?.as_list()?.iter().position(|node| name(node).as_ref() == Some(&wanted))?;
-    Some(Steps(list_at.item(index).0.into_iter().chain(rest.iter().cloned()).collect()))
+    let receivers = published.at(&list_at)?.as_list()?;
+    let index = receivers.iter().position(|node| name(node).as_ref() == Some(&wanted))?;
+    let ours = document.at(&list_at.item(*item).name(kind))?.as_list()?;
+    let theirs = receivers.get(index)?.get(kind)?.as_list()?;
+    let (own, there) = (ours.get(*integration)?, theirs.get(*integration)?);
+    let others = receivers.iter().enumerate().filter(|(other, _)| *other != index);
+    let mut others = others.filter_map(|(_, other)| other.get(kind)?.as_list()).flatten();
+    let is_certain =
+        ours.len() == theirs.len() && is_same(own, there) && !others.any(|other| is_same(there, other));
+    let steps = list_at.item(index).name(kind).item(*integration).0.into_iter().chain(rest.iter().cloned());
+    is_certain.then(|| Steps(steps.collect()))
+}
+
+/// Whether two nodes say the same, as they are written: every published scalar is a text. A reference stands for any.
+fn is_same(own: &Node, published: &Node) -> bool {
+    match (own, published) {
+        (Node::Leaf(_), _) => true,
+        (Node::Map(own), Node::Map(published)) => {
+            own.len() == published.len()
+                && own
+                    .iter()
+                    .all(|(name, own)| published.get(name).is_some_and(|published| is_same(own, published)))
+        }
+        (Node::List(own), Node::List(published)) => {
+            own.len() == published.len()
+                && own.iter().zip(published).all(|(own, published)| is_same(own, published))
+        }
+        (own, published) => scalar(own).is_some_and(|own| scalar(published) == Some(own)),
+    }
+}
+
+fn scalar(node: &Node) -> Option<String> {
+    match node {
+        Node::Null => Some("null".to_owned()),
+        Node::Bool(bool) => Some(bool.to_string()),
+        Node::Number(number) => Some(number.to_string()),
+        node => node.text().map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(value: &Value) -> Node {
+        Node::read(value).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn leaf(key: &str) -> Value {
+        json!({"$secret": {"name": "keys", "key": key}})
+    }
+
+    fn slack(url: &Value) -> Value {
+        json!({"channel": "#c", "send_resolved": true, "api_url": url})
+    }
+
+    fn known(document: &Value, published: &Value) -> Vec<String> {
+        found(&read(document), &read(published)).keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_published_value_is_found_where_its_receiver_stands_now() {
+        let document =
+            json!({"receivers": [{"name": "b", "slack_configs": [slack(&leaf("b"))]}, {"name": "a"}]});
+        let there = json!({"api_url": "https://x", "channel": "#c", "send_resolved": "true"});
+        let published = json!({"receivers": [{"name": "a"}, {"name": "b", "slack_configs": [there]}]});
+        assert_eq!(known(&document, &published), ["Secret/keys, key b"]);
+    }
+
+    /// K15. Guard: `is_certain` in `moved`. What stands in a place may be another receiver's, or have moved there.
+    #[test]
+    fn the_value_of_the_fallback_or_of_a_neighbour_is_nobody_elses_last_good_one() {
+        let x = json!("https://x");
+        let document = json!({"receivers": [
+            {"name": "a", "slack_configs": [slack(&leaf("a"))]}, {"name": "b", "slack_configs": [slack(&leaf("b"))]},
+        ]});
+        let published = json!({"receivers": [
+            {"name": "a", "slack_configs": [slack(&x)]}, {"name": "b", "slack_configs": [slack(&x)]},
+        ]});
+        assert_eq!(known(&document, &published), [""; 0], "b has the integrations of a, or a those of b");
+        let document =
+            json!({"receivers": [{"name": "a", "slack_configs": [slack(&leaf("a")), slack(&leaf("b"))]}]});
+        let published = json!({"receivers": [{"name": "a", "slack_configs": [slack(&x)]}]});
+        assert_eq!(known(&document, &published), [""; 0], "one was left out");
+        let document = json!({"receivers": [{"name": "a", "slack_configs": [slack(&leaf("a"))]}]});
+        let mut other = slack(&x);
+        other["channel"] = json!("#d");
+        let published = json!({"receivers": [{"name": "a", "slack_configs": [other]}]});
+        assert_eq!(known(&document, &published), [""; 0], "it was another integration");
+    }
 }

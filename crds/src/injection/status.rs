@@ -112,6 +112,9 @@ pub struct CredentialStatus {
     pub field: String,
     /// Where it comes from, as `Secret/receivers, key pagerduty`.
     pub from: String,
+    /// Its namespace, where that is another one: of an AlertReceiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Which version of that it is; never anything that tells the value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,

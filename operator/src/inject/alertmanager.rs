@@ -185,6 +185,8 @@ async fn observe(
         max_stale: spec.policy.max_stale,
         history: spec.policy.history,
         within: spec.verify.as_ref().map(|verify| verify.within),
+        looks_with_made: false,
+        watches_delivery: spec.verify.is_some() && spec.probes != ProbeMode::Off,
         rolls_back: spec.verify.as_ref().is_some_and(|verify| verify.rolls_back),
     };
     Ok(Observed { spec, document, references, facts: known, terms })
@@ -237,7 +239,10 @@ async fn gathered(
         (Err(fault), _) | (_, Err(fault)) => return failed(fault),
     };
     // It is kept by the history, because only there it is certain to be found again.
-    if let Some(number) = failed_revision(input) {
+    if let Some(number) = failed_revision(input)
+        && let asked = input.object.refresh().map(String::as_str).unwrap_or_default()
+        && history.iter().any(|one| one.number == number && one.failed.as_deref() != Some(asked))
+    {
         let value = Revision::failed_value(number, input.object.refresh().map(String::as_str));
         note(ctx, key, &history, number, names::FAILED, &value).await;
         // Its resource version is another one now.
@@ -290,7 +295,8 @@ async fn last_known(
     history: &[Revision],
 ) -> BTreeMap<Reference, waxwing_core::Secret> {
     let mut known = last_good(history);
-    if observed.references.iter().all(|reference| known.contains_key(reference)) {
+    // With a history, what it does not have was never published.
+    if !history.is_empty() {
         return known;
     }
     let Ok(secret) = read_secret(ctx, key.namespace(), &observed.spec.target.secret).await else {

@@ -237,6 +237,8 @@ fn observe(ctx: &Context, key: &ObjectKey, object: &Decoded<ForGrafana>) -> Resu
         max_stale: spec.policy.max_stale,
         history: spec.policy.history,
         within: spec.target.url.is_some().then_some(WITHIN),
+        looks_with_made: true,
+        watches_delivery: true,
         ..Terms::default()
     };
     Ok(Observed { spec, references, facts: known, terms, around })

@@ -149,6 +149,15 @@ impl Context {
         });
     }
 
+    /// The labels of a namespace have changed, by which its AlertReceivers are selected.
+    pub(crate) fn look_including(&self) {
+        self.inject.alertmanager.each(|key, record| {
+            if record.includes() {
+                self.look_alertmanager(key, Class::Changed);
+            }
+        });
+    }
+
     /// Looks at every injection whose spec has this word: a Secret's name, or a store's. A word too many costs a look.
     pub(crate) fn look_injections(&self, is_concerned: impl Fn(&ObjectKey, &str) -> bool) {
         let mut found = Vec::new();

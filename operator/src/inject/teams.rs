@@ -12,7 +12,9 @@ use waxwing_core::{
     },
     plan::{Next, with_advice},
 };
-use waxwing_crds::{AlertReceiverSpec, AlertReceiverStatus, Reason, conditions};
+use waxwing_crds::{
+    AlertReceiverSpec, AlertReceiverStatus, ConditionType, InjectionStatus, Reason, conditions,
+};
 
 use super::records::{ALERT_RECEIVER, OfTeam};
 use crate::{
@@ -49,7 +51,13 @@ pub(crate) fn take_in(ctx: &Context, key: &ObjectKey, spec: &Spec, document: &mu
             spec.include.iter().find(selects).map(|one| (team, include::label(one)))
         })
         .collect();
-    facts.retain(|fact| selected.iter().any(|(team, _)| fact.what == team.what()));
+    facts.retain_mut(|fact| {
+        let Some((_, label)) = selected.iter().find(|(team, _)| fact.what == team.what()) else {
+            return false;
+        };
+        fact.version = format!("{} by {label}", fact.version);
+        true
+    });
     let teams: Vec<Team<'_>> = selected
         .iter()
         .map(|(team, label)| Team {
@@ -188,17 +196,41 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
                     return Verdict::Done;
                 }
                 Some(fault) => Err(fault),
-                None if record.is_ready() => Ok(injection),
-                None => Err(Fault {
-                    reason: Reason::Progressing,
-                    message: format!(
-                        "{KIND} {injection}, which has it, is not in effect; its status says why"
-                    ),
-                }),
+                None => published(key, &injection, record.is_ready(), &record.status()).map(|()| injection),
             }
         }
     };
     tell(ctx, key, &object, judged.as_ref(), began).await
+}
+
+/// Whether the injection has published this team's receiver as it is.
+fn published(
+    team: &ObjectKey,
+    injection: &ObjectKey,
+    is_ready: bool,
+    status: &InjectionStatus,
+) -> Result<(), Fault> {
+    let name = format!("{}/{}", team.namespace(), team.name());
+    let own = status.receivers.iter().find(|receiver| receiver.name == name);
+    let lacking = own.and_then(|own| own.credentials.iter().find(|credential| credential.problem.is_some()));
+    if let Some(credential) = lacking {
+        let problem = credential.problem.as_deref().unwrap_or_default();
+        let message = format!("{}: {}: {problem}", credential.field, credential.from);
+        let is_stale = credential.stale_since.is_some();
+        let reason = if is_stale { Reason::CredentialStale } else { Reason::CredentialUnresolved };
+        return Err(Fault { reason, message });
+    }
+    // What others lack is no matter of this one.
+    let ready = conditions::get(&status.conditions, ConditionType::Ready);
+    let others = [Reason::CredentialUnresolved, Reason::CredentialExpired];
+    let is_of_others = ready.is_some_and(|ready| others.iter().any(|reason| ready.reason == reason.as_str()));
+    match own.is_some() && status.published.is_some() && (is_ready || is_of_others) {
+        true => Ok(()),
+        false => Err(Fault {
+            reason: Reason::Progressing,
+            message: format!("{KIND} {injection}, which has it, is not in effect; its status says why"),
+        }),
+    }
 }
 
 async fn tell(

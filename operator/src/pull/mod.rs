@@ -173,6 +173,7 @@ impl Context {
         let keys = self.pull.external.keys();
         let there = keys.iter().filter(|key| key.namespace() == namespace);
         there.for_each(|key| self.look_external(key, Class::Changed));
+        self.look_including();
         self.look_cluster_external();
     }
 

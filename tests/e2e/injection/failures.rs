@@ -83,6 +83,11 @@ fn a_receiver_whose_credential_never_was_is_quarantined_and_forty_nine_others_wo
             config["receivers"][17]["slack_configs"], config["receivers"][1]["slack_configs"],
             "the fallback's"
         );
+        // Those are not its own, also at a later look.
+        scene.look_again("main", "later").await?;
+        let again = |status: &waxwing_crds::InjectionStatus| status.refreshed.as_deref() == Some("later");
+        let status = scene.injection_is("main", "looked at again", again).await;
+        assert_eq!(status.receivers[17].state, ReceiverState::Quarantined);
         Ok(())
     });
 }
@@ -123,13 +128,13 @@ fn a_value_that_does_not_fit_its_field_counts_as_unresolved_and_is_not_shown() {
             scene.look_again("main", &number.to_string()).await?;
             let credential = &status.receivers[0].credentials[0];
             let problem = credential.problem.clone().unwrap_or_default();
-            assert!(!problem.is_empty() && !problem.contains("6d"), "{version:?} {problem}");
+            assert!(!problem.is_empty() && !problem.contains("canary"), "{version:?} {problem}");
             assert_eq!(scene.published("published").await?, before);
         }
         // Alertmanager would run it as a template.
         scene.put_secret("keys", &[KEYS[0], ("pagerduty", "{{ .canary-6d }}")]).await?;
         let status = scene.receiver_is("main", "db", ReceiverState::Stale).await;
-        assert!(!serde_json::to_string(&status)?.contains("6d"));
+        assert!(!serde_json::to_string(&status)?.contains("canary-6d"));
         assert_eq!(scene.published("published").await?, before);
         Ok(())
     });
@@ -159,6 +164,38 @@ fn an_invalid_configuration_is_not_published_and_the_published_one_stays() {
         scene.put("AlertmanagerInjection", "main", good).await?;
         let status = scene.injected("main").await;
         assert!(conditions::is_true(&status.conditions, ConditionType::ConfigValid));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_credential_in_the_document_itself_is_published_and_told_by_its_place() {
+    scene::shared(async |scene| -> Result<()> {
+        scene.put_secret("keys", &KEYS).await?;
+        let mut config = two();
+        config["receivers"][1]["pagerduty_configs"][0]["routing_key"] =
+            json!("canary-9e-0123456789abcdef012345");
+        scene.put("AlertmanagerInjection", "main", plain(&config, None)).await?;
+        let status = scene.injected("main").await;
+        assert_eq!(status.literals, ["receivers[1].pagerduty_configs[0].routing_key"]);
+        assert!(!serde_json::to_string(&status)?.contains("canary-9e"));
+        let event = wait::until_event(&scene.events(), "main", Reason::LiteralCredential).await;
+        assert!(!event.note.unwrap_or_default().contains("canary-9e"));
+        Ok(())
+    });
+}
+
+/// Guard: the routing tester refuses references (`core: alertmanager::route`).
+#[test]
+fn where_alerts_go_is_no_secret() {
+    scene::shared(async |scene| -> Result<()> {
+        scene.put_secret("keys", &KEYS).await?;
+        let mut config = two();
+        config["route"]["routes"][0]["receiver"] = secret("keys", "pagerduty");
+        scene.put("AlertmanagerInjection", "main", plain(&config, None)).await?;
+        let message = scene.not_injected("main", "ConfigInvalid").await;
+        assert!(message.contains("route.routes[0].receiver"), "{message}");
+        assert!(!message.contains("canary"), "{message}");
         Ok(())
     });
 }

@@ -68,9 +68,8 @@ fn a_team_gets_its_own_alerts_with_its_own_credential_and_a_broken_one_touches_n
         put(scene, &shop, "pager", json!({"injection": named, "receiver": receiver("shop", &secret("pager", "token")), "routes": routes})).await?;
         assert!(is(scene, &shop, "pager", "Published").await.contains("main"));
         let status = scene.receiver_is("main", &format!("{shop}/pager"), ReceiverState::Live).await;
-        let from =
-            &status.receivers.iter().find(|one| one.name.ends_with("/pager")).unwrap().credentials[0].from;
-        assert!(from.contains(&shop), "{from}");
+        let pager = status.receivers.iter().find(|one| one.name.ends_with("/pager")).unwrap();
+        assert_eq!(pager.credentials[0].namespace.as_deref(), Some(shop.as_str()));
 
         for (namespace, severity) in [(&shop, "page"), (&web, "page"), (&shop, "info")] {
             server.fire(&json!({"alertname": "x", "namespace": namespace, "severity": severity})).await?;
@@ -103,6 +102,15 @@ fn a_team_gets_its_own_alerts_with_its_own_credential_and_a_broken_one_touches_n
         is(scene, &web, "astray", "NotIncluded").await;
         assert_eq!(scene.published("published").await?, before);
         scene.injected("main").await;
+
+        // A credential that one team lacks is told to that team, and holds up neither the others nor the platform.
+        let lacks = receiver("web", &secret("nothing", "token"));
+        put(scene, &web, "lacks", json!({"injection": named, "receiver": lacks})).await?;
+        let message = is(scene, &web, "lacks", "CredentialUnresolved").await;
+        assert!(message.contains("there is no such Secret"), "{message}");
+        scene.receiver_is("main", &format!("{web}/lacks"), ReceiverState::Quarantined).await;
+        scene.injected("main").await;
+        is(scene, &shop, "pager", "Published").await;
         Ok(())
     });
 }

@@ -65,7 +65,8 @@ fn a_team_that_would_be_left_out_is_told_where() {
         "its injection is not here"
     );
     // Route tests are the platform's: what teams add is no matter of theirs.
-    let test = "  routeTests:\n  - {name: shop, labels: {namespace: shop}, expect: {receivers: [root]}}\n  target:";
+    let test =
+        "  routeTests:\n  - {name: shop, labels: {namespace: shop}, expect: {receivers: [root]}}\n  target:";
     let tested = all.replacen("  target:", test, 1) + TEAM + &sealed;
     assert_eq!(found(&tested, &[]), [""; 0]);
     assert_eq!(

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The key of a history Secret with the values of the references. No published file is called so.
-const CREDENTIALS: &str = "waxwing-credentials.json";
+pub const CREDENTIALS: &str = "waxwing-credentials.json";
 /// The longest name of a Secret.
 const NAME_MAX: usize = 253;
 

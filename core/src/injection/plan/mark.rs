@@ -6,9 +6,12 @@ use serde::Serialize;
 use waxwing_crds::{InjectionStatus, Published, Source};
 
 use super::{Fact, Input, Terms};
-use crate::plan::{
-    mark::{RULES, Rules},
-    stamp::{self, Mark, Stamp},
+use crate::{
+    alertmanager::{Version, capability::OperatorVersion},
+    plan::{
+        mark::{RULES, Rules},
+        stamp::{self, Mark, Stamp},
+    },
 };
 
 /// Which derived key; see [`Identity::mac`](crate::keys::Identity::mac).
@@ -20,6 +23,8 @@ struct Facts<'a> {
     rules: Rules,
     /// Raised when the same spec and credentials would give other bytes than before.
     render_version: u32,
+    /// The newest versions that this release knows: where none is named, they are meant.
+    newest: (u8, String),
     operator_namespace: &'a str,
     kind: &'a str,
     namespace: &'a str,
@@ -48,6 +53,7 @@ fn facts(input: &Input<'_>, status: &InjectionStatus) -> Vec<u8> {
     let facts = Facts {
         rules: RULES,
         render_version: RENDER_VERSION,
+        newest: (Version::NEWEST.minor(), OperatorVersion::NEWEST.to_string()),
         operator_namespace: input.place.operator_namespace,
         kind: input.object.kind,
         namespace: input.object.namespace,

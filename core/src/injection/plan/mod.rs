@@ -36,7 +36,7 @@ use crate::{
     },
 };
 
-pub use history::{Revision, last_good};
+pub use history::{CREDENTIALS, Revision, last_good};
 pub use report::{Load, Report, Seen, report};
 
 /// Everything that a decision depends on, besides [`Memory`] and what is gathered.
@@ -118,6 +118,10 @@ pub struct Terms {
     pub history: usize,
     /// How many seconds loading may take, where it is looked at.
     pub within: Option<i64>,
+    /// Whether that can be looked at only with what was made.
+    pub looks_with_made: bool,
+    /// Whether delivery is looked at.
+    pub watches_delivery: bool,
     /// Whether the last loaded revision is published again after that.
     pub rolls_back: bool,
 }
@@ -345,13 +349,19 @@ fn cause(input: &Input<'_>, terms: &Terms, mark: Mark) -> Option<Cause> {
         status.receivers.iter().flat_map(|receiver| &receiver.credentials).any(|one| one.problem.is_some());
     let was_ready = conditions::is_true(&status.conditions, ConditionType::Ready);
     let is_rolled_back = published.is_some_and(|published| published.rolled_back_from.is_some());
-    (is_late || is_due || lacks || !(was_ready || is_rolled_back)).then_some(Cause::Due)
+    // What is only not loaded yet need not be made again: nobody's stores are to be asked every few seconds for that.
+    let waits = [Reason::LoadPending, Reason::NotLoaded];
+    let waits = waits.iter().any(|reason| is_condition(&status.conditions, ConditionType::Ready, *reason));
+    let lacks = lacks && !is_condition(&status.conditions, ConditionType::Ready, Reason::LoadPending);
+    let is_made = was_ready || is_rolled_back || waits && !terms.looks_with_made;
+    (is_late || is_due || lacks || !is_made).then_some(Cause::Due)
 }
 
 /// Whether the published revision should have been loaded by now, and can still be rolled back.
 fn is_late(input: &Input<'_>, terms: &Terms, published: &waxwing_crds::Published) -> bool {
     let (Some(within), Some(at)) = (terms.within, &published.at) else { return false };
-    published.loaded_at.is_none()
+    terms.rolls_back
+        && published.loaded_at.is_none()
         && published.rolled_back_from.is_none()
         && at.0.as_second() + within <= input.now
         && is_condition(&input.object.status.conditions, ConditionType::Loaded, Reason::NotLoaded)
@@ -394,12 +404,15 @@ pub fn then(input: &Input<'_>, gather: &Gather, gathered: Gathered) -> Plan {
     {
         revision.failed = Some(input.object.refresh().cloned().unwrap_or_default());
     }
-    let newest = history.last().map_or(0, |revision| revision.number);
+    // Also where somebody has removed the history: no number comes twice.
+    let said = input.object.status.published.as_ref().map_or(0, |published| published.revision);
+    let newest = history.last().map_or(0, |revision| revision.number).max(said);
     let all = history::joined(&wanted.secrets);
     let same = history.iter().rposition(|revision| revision.data == all);
     let failed = same.and_then(|index| history.get(index)).filter(|revision| {
         let asked = input.object.refresh().map(String::as_str).unwrap_or_default();
-        terms.rolls_back && revision.failed.as_deref() == Some(asked)
+        // One that was loaded after all, late, is as good as another.
+        terms.rolls_back && !revision.loaded && revision.failed.as_deref() == Some(asked)
     });
     let back = failed.and_then(|failed| {
         history.iter().rev().find(|revision| revision.loaded && revision.number != failed.number)

@@ -178,11 +178,15 @@ fn succeeded(
         |warning, reason: Reason, note: &str| events.push(Event { warning, reason, note: note.to_owned() });
     let before = object.status.published.clone().unwrap_or_default();
     let is_new = before.revision != good.revision || before.rolled_back_from != good.rolled_back_from;
+    // From now on loading is looked at: the time for it begins.
+    let begins = terms.within.is_some()
+        && before.loaded_at.is_none()
+        && conditions::get(&object.status.conditions, ConditionType::Loaded).is_none();
     let mut published = Published {
         revision: good.revision,
         rolled_back_from: good.rolled_back_from,
         secrets: named(terms, secrets),
-        at: if is_new { Some(time(now)) } else { before.at.clone() },
+        at: if is_new || begins { Some(time(now)) } else { before.at.clone() },
         loaded_at: if is_new { good.loaded.then(|| time(now)) } else { before.loaded_at.clone() },
         ..before.clone()
     };
@@ -193,8 +197,10 @@ fn succeeded(
     }
     status.receivers.clone_from(&good.receivers);
     status.literals.clone_from(&good.literals);
-    if let Some(failing) = &seen.failing {
-        memory.failing.clone_from(failing);
+    match &seen.failing {
+        Some(failing) => memory.failing.clone_from(failing),
+        None if !terms.watches_delivery => memory.failing.clear(),
+        None => {}
     }
     for receiver in &mut status.receivers {
         let fails = memory.failing.contains_key(&receiver.name);
@@ -344,9 +350,15 @@ fn judge(
     if let Some((reason, message)) = &seen.refused {
         return with(*reason, message.clone());
     }
+    // What a team lacks is said to the team, and degrades the whole: it is in no team's hand to have the whole not ready.
+    let own = |receiver: &&ReceiverStatus| {
+        receiver.credentials.is_empty()
+            || receiver.credentials.iter().any(|credential| credential.namespace.is_none())
+    };
     let credentials = status
         .receivers
         .iter()
+        .filter(own)
         .flat_map(|receiver| receiver.credentials.iter().map(move |credential| (receiver, credential)));
     let old = credentials.clone().find(|(_, credential)| {
         let since = credential.stale_since.as_ref().map(|since| since.0.as_second());
@@ -356,7 +368,8 @@ fn judge(
         let what = format!("{}: {}: {}", receiver.name, credential.field, problem(credential));
         return with(Reason::CredentialExpired, what);
     }
-    let missing = status.receivers.iter().find(|receiver| receiver.state == ReceiverState::Quarantined);
+    let mut receivers = status.receivers.iter().filter(own);
+    let missing = receivers.find(|receiver| receiver.state == ReceiverState::Quarantined);
     missing.and_then(|receiver| {
         let credential = receiver.credentials.iter().find(|credential| credential.problem.is_some());
         let what = credential.map(|credential| format!("{}: {}", credential.field, problem(credential)));

@@ -13,7 +13,7 @@ fn loaded() -> World {
     assert_eq!(world.ready(), ("False".to_owned(), "LoadPending".to_owned()));
     assert!(!conditions::is_true(&world.status.conditions, ConditionType::Stalled), "time can mend it");
     world.load = Some((1, 2));
-    world.look();
+    assert_eq!(world.look().cause, None, "nothing is made anew for that");
     assert_eq!(world.ready().1, "LoadPending");
     world.load = Some((2, 2));
     let look = world.look();
@@ -134,4 +134,55 @@ fn the_revision_that_was_loaded_last_is_kept_however_many_come_after_it() {
     }
     let kept: Vec<_> = world.history.iter().map(|one| one.number).collect();
     assert!(kept.contains(&1) && kept.contains(&8) && kept.len() == 3, "{kept:?}");
+}
+
+/// Guard: `!revision.loaded` in `then`.
+#[test]
+fn what_was_loaded_after_all_is_published_again_when_it_comes_back() {
+    let mut world = World::new();
+    world.terms.within = Some(60);
+    world.terms.rolls_back = true;
+    world.load = Some((0, 1));
+    world.look();
+    world.now += 60;
+    world.look();
+    world.look();
+    world.load = Some((1, 1));
+    world.look();
+    assert_eq!(world.ready().0, "True");
+    world.touch_source();
+    world.text = Ok("two".to_owned());
+    world.look();
+    world.touch_source();
+    world.text = Ok("one".to_owned());
+    world.look();
+    assert_eq!((world.text().as_str(), world.ready().0.as_str()), ("one", "True"));
+}
+
+/// Guard: `begins` in `succeeded`.
+#[test]
+fn the_time_for_loading_begins_when_it_is_first_looked_at() {
+    let mut world = loaded();
+    (world.terms.within, world.load) = (None, None);
+    world.spec = "{\"without\":1}".to_owned();
+    world.touch_source();
+    world.text = Ok("two".to_owned());
+    world.look();
+    world.now += 86_400;
+    (world.terms.within, world.load) = (Some(60), Some((0, 1)));
+    world.spec = "{\"with\":1}".to_owned();
+    world.look();
+    assert_eq!((world.text().as_str(), world.ready().1.as_str()), ("two", "LoadPending"));
+    world.now += 60;
+    world.look();
+    assert_eq!(world.ready().1, "NotLoaded");
+}
+
+/// Guard: `watches_delivery` in `succeeded`.
+#[test]
+fn what_is_looked_at_no_more_is_failing_no_more() {
+    let mut world = World::settled();
+    world.memory.failing.insert("ops".to_owned(), "slack: authError".to_owned());
+    world.look();
+    assert_eq!(world.status.receivers[0].state, ReceiverState::Live);
 }

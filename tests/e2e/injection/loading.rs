@@ -45,6 +45,22 @@ fn a_configuration_that_is_not_loaded_in_time_is_taken_back_once() {
             })
             .await;
 
+        // It is tried again by wish, once, and by nothing else.
+        scene.look_again("main", "again").await?;
+        scene.published_is("published", "the second one again", |config| *config != first).await?;
+        scene.published_is("published", "the first one again", |config| *config == first).await?;
+        scene.put_secret("token", &[("value", "first-3c"), ("other", "x")]).await?;
+        scene.look_again("main", "again").await?;
+        scene
+            .injection_is("main", "rolled back for good", |status| {
+                status
+                    .published
+                    .as_ref()
+                    .is_some_and(|one| one.rolled_back_from == Some(2) && one.revision == 1)
+            })
+            .await;
+        assert_eq!(scene.published("published").await?, first);
+
         scene.put("AlertmanagerInjection", "main", good).await?;
         scene.injected("main").await;
         server.fire(&json!({"alertname": "after"})).await?;

@@ -114,3 +114,33 @@ fn a_team_gets_its_own_alerts_with_its_own_credential_and_a_broken_one_touches_n
         Ok(())
     });
 }
+
+/// K22. Guard: `look_namespace` looks at the injections that take AlertReceivers in.
+#[test]
+fn a_namespace_that_is_no_longer_selected_takes_its_receivers_along() {
+    scene::shared(async |scene| -> Result<()> {
+        let shop = format!("{}-shop", scene.namespace);
+        scene.plane.create_namespace(&shop).await?;
+        let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(scene.client());
+        let label = async |value: Value| {
+            let patch = Patch::Merge(json!({"metadata": {"labels": {"alerts-of": value}}}));
+            namespaces.patch(&shop, &PatchParams::default(), &patch).await
+        };
+        label(json!(scene.namespace)).await?;
+        scene.put_secret("token", &[("value", "x")]).await?;
+        scene.put_secret_in(&shop, "pager", &[("url", "https://hooks.example.com/x")]).await?;
+        let mut spec = plain(&hook("https://hooks.example.com", &secret("token", "value")), None);
+        spec["include"] = json!([{"namespaceSelector": {"matchLabels": {"alerts-of": scene.namespace}}}]);
+        scene.put("AlertmanagerInjection", "main", spec).await?;
+        let named = json!({"name": "main", "namespace": scene.namespace});
+        let receiver = json!({"webhook_configs": [{"url": secret("pager", "url")}]});
+        put(scene, &shop, "pager", json!({"injection": named, "receiver": receiver})).await?;
+        is(scene, &shop, "pager", "Published").await;
+        label(Value::Null).await?;
+        is(scene, &shop, "pager", "NotIncluded").await;
+        scene
+            .published_is("published", "without the team", |config| !config.to_string().contains(&shop))
+            .await?;
+        Ok(())
+    });
+}

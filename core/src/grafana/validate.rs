@@ -472,7 +472,7 @@ fn leaf(value: &Node, field: Field, at: Steps, found: &mut Findings) {
 /// Whatever a plugin reads: Grafana encrypts nothing of it.
 fn clear(value: &Node, at: &Steps, found: &mut Findings) {
     let mut at = at.clone();
-    each(value, &mut at, &mut |node, at| {
+    value.each(&mut at, &mut |at, node| {
         if matches!(node, Node::Secret(_) | Node::Leaf(_)) {
             found.add(at.clone(), Rule::InTheClear);
         }
@@ -481,28 +481,9 @@ fn clear(value: &Node, at: &Steps, found: &mut Findings) {
 
 fn holds_credential(value: &Node) -> bool {
     let mut holds = false;
-    each(value, &mut Steps::default(), &mut |node, _| {
-        holds |= matches!(node, Node::Secret(_) | Node::Leaf(_))
-    });
+    value
+        .each(&mut Steps::default(), &mut |_, node| holds |= matches!(node, Node::Secret(_) | Node::Leaf(_)));
     holds
-}
-
-/// Every value below a node, and itself.
-pub(super) fn each<'a>(node: &'a Node, at: &mut Steps, look: &mut dyn FnMut(&'a Node, &Steps)) {
-    look(node, at);
-    match node {
-        Node::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                at.within(Step::Item(index), |at| each(item, at, look));
-            }
-        }
-        Node::Map(map) => {
-            for (name, value) in map {
-                at.within(Step::Name(name.clone()), |at| each(value, at, look));
-            }
-        }
-        _ => {}
-    }
 }
 
 #[cfg(test)]

@@ -100,6 +100,29 @@ impl Node {
         })
     }
 
+    /// Looks at every node from this one on, at a list or a map before what is in it. `at` is where this one stands.
+    pub fn each<'a>(&'a self, at: &mut Steps, look: &mut dyn FnMut(&Steps, &'a Self)) {
+        look(at, self);
+        match self {
+            Self::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    at.within(Step::Item(index), |at| item.each(at, look));
+                }
+            }
+            Self::Map(map) => {
+                for (name, value) in map {
+                    at.within(Step::Name(name.clone()), |at| value.each(at, look));
+                }
+            }
+            Self::Null
+            | Self::Bool(_)
+            | Self::Number(_)
+            | Self::Text(_)
+            | Self::Secret(_)
+            | Self::Leaf(_) => {}
+        }
+    }
+
     /// Looks at every leaf, and where it stands.
     pub fn leaves<'a>(&'a self, look: &mut dyn FnMut(&Steps, &'a Reference)) {
         // There are many more places than leaves, so a place is put together where there is one.

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use waxwing_crds::{CredentialStatus, ReceiverState, ReceiverStatus, conditions::time};
 
-use super::grafana;
+use super::{
+    grafana,
+    plan::{Wanted, Wish},
+};
 use crate::{
     Secret,
+    alertmanager::validate::Finding,
     grafana::{CONTACT_POINTS, DATASOURCES},
     inject::{Answer, Node, Problem, Receiver, Reference, State, Step, Steps},
 };
@@ -31,8 +35,7 @@ pub struct Came<'a> {
 
 /// The receivers, in the order of the document, with their credentials. `before` says since when a last good value stands
 /// in.
-#[must_use]
-pub fn receivers(came: &Came<'_>, before: &[ReceiverStatus], now: i64) -> Vec<ReceiverStatus> {
+fn receivers(came: &Came<'_>, before: &[ReceiverStatus], now: i64) -> Vec<ReceiverStatus> {
     let mut found: Vec<ReceiverStatus> = came
         .receivers
         .iter()
@@ -101,9 +104,28 @@ fn state(state: State) -> ReceiverState {
     }
 }
 
-/// The value of each reference that is published: what was given, or where that could not be used the last good one.
+/// What is to be published of it, in these Secrets, and what is to be said of that. `before` are the receivers of the last
+/// status.
 #[must_use]
-pub fn published(
+pub fn wanted(
+    came: &Came<'_>,
+    secrets: Vec<Wish>,
+    warnings: &[Finding],
+    (answers, last_good): (&BTreeMap<Reference, Answer>, &BTreeMap<Reference, Secret>),
+    before: &[ReceiverStatus],
+    now: i64,
+) -> Wanted {
+    let literals = warnings.iter().filter(|finding| finding.rule == "literal-credential");
+    Wanted {
+        secrets,
+        receivers: receivers(came, before, now),
+        literals: literals.map(|finding| finding.at.to_string()).collect(),
+        credentials: published(came, answers, last_good),
+    }
+}
+
+/// The value of each reference that is published: what was given, or where that could not be used the last good one.
+fn published(
     came: &Came<'_>,
     answers: &BTreeMap<Reference, Answer>,
     last_good: &BTreeMap<Reference, Secret>,

@@ -7,37 +7,35 @@ use std::{
 };
 
 use waxwing_core::{
+    Secret,
     inject::{Node, Reference},
     injection::{
         Canary, Fault, Origin, OriginKind,
         alertmanager::{KIND, Made, Spec},
-        plan::{
-            Cause, Fact, Gather, Gathered, Input, Load, Plan, Refused, Revision, Seen, Terms, Wanted, Wish,
-            failed_revision, last_good,
-        },
+        plan::{Fact, Input, Load, Memory, Plan, Revision, Seen, Terms, Wanted, Wish, last_good},
         status::{self as came, Came},
     },
     plan::{Event, Outcome, Write},
     store::Kind,
     yaml,
 };
-use waxwing_crds::{ConditionType, InjectionStatus, ProbeMode, Reason, conditions, names};
+use waxwing_crds::{ConditionType, InjectionStatus, ProbeMode, Reason, conditions};
 use waxwing_providers::References as _;
 
 use super::{
-    history, load,
-    look::{Acted, Decided, Injection, few, look, note, tell},
+    load,
+    look::{self, Acted, Decided, Injection, fault},
     records::{AlertmanagerRecord, ForAlertmanager},
-    resolve::{Unread, facts, read_secret, resolve},
+    resolve::{Resolved, Unread, facts, read_secret},
     teams,
 };
 use crate::{
     context::Context,
+    memories::Memories,
     pull::references::InNamespace,
     queue::{Queue, Verdict},
     records::Decoded,
     store::{ObjectKey, Store},
-    told,
     workers::Work,
 };
 
@@ -88,15 +86,7 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
         ctx.forget_alertmanager(key);
         return Verdict::Done;
     };
-    let object: Decoded<ForAlertmanager> = record.decode();
-    let memory = ctx.inject.memories.of(key);
-    let (report, again) = look(ctx, key, record.spec_json(), &object, &memory).await;
-    if memory != report.memory {
-        ctx.inject.memories.set(key, report.memory.clone());
-    }
-    let said = tell(ctx, key, &object, &report).await;
-    ctx.metrics.reconciled(KIND, began.elapsed(), report.failure);
-    told::verdict(said, report.next, again)
+    look::reconcile(ctx, key, record.spec_json(), &record.decode(), began).await
 }
 
 impl Injection for ForAlertmanager {
@@ -107,17 +97,22 @@ impl Injection for ForAlertmanager {
     fn store(ctx: &Context) -> &Store<AlertmanagerRecord> {
         &ctx.inject.alertmanager
     }
+    fn memories(ctx: &Context) -> &Memories<Memory> {
+        &ctx.inject.memories
+    }
     async fn observe(ctx: &Context, key: &ObjectKey, object: &Decoded<Self>) -> Result<Observed, Fault> {
         observe(ctx, key, object).await
     }
-    async fn gather(
+    async fn make(
         ctx: &Context,
         key: &ObjectKey,
         input: &Input<'_>,
-        gather: &Gather,
         observed: &Observed,
-    ) -> (Gathered, Option<()>) {
-        (gathered(ctx, key, input, gather, observed).await, None)
+        resolved: &Resolved,
+        history: &[Revision],
+    ) -> (Result<Wanted, Fault>, Option<()>) {
+        let last = last_known(ctx, key, observed, history).await;
+        (make(input, observed, resolved, &last), None)
     }
     async fn watch_over(
         ctx: &Context,
@@ -140,6 +135,9 @@ impl Decided for Observed {
     }
     fn facts(&self) -> &[Fact] {
         &self.facts
+    }
+    fn references(&self) -> &BTreeSet<Reference> {
+        &self.references
     }
 }
 
@@ -216,75 +214,22 @@ async fn origin_text(ctx: &Context, key: &ObjectKey, origin: &Origin) -> Result<
     }
 }
 
-/// Reads everything, and makes the configuration.
-async fn gathered(
-    ctx: &Context,
-    key: &ObjectKey,
+/// Makes the configuration.
+fn make(
     input: &Input<'_>,
-    gather: &Gather,
     observed: &Observed,
-) -> Gathered {
-    let failed = |Fault { reason, message }: Fault| Gathered {
-        made: Err(Refused { reason, message, receivers: None }),
-        history: Vec::new(),
-    };
-    let uid = input.object.uid;
-    let forced = gather.cause == Cause::Forced;
-    let (resolved, history) = futures::join!(
-        resolve(ctx, key, uid, &observed.references, forced),
-        history::read(ctx, key.namespace(), uid)
-    );
-    let (resolved, mut history) = match (resolved, history) {
-        (Ok(resolved), Ok(history)) => (resolved, history),
-        (Err(fault), _) | (_, Err(fault)) => return failed(fault),
-    };
-    // It is kept by the history, because only there it is certain to be found again.
-    if let Some(number) = failed_revision(input)
-        && let asked = input.object.refresh().map(String::as_str).unwrap_or_default()
-        && history.iter().any(|one| one.number == number && one.failed.as_deref() != Some(asked))
-    {
-        let value = Revision::failed_value(number, input.object.refresh().map(String::as_str));
-        note(ctx, key, &history, number, names::FAILED, &value).await;
-        // Its resource version is another one now.
-        match history::read(ctx, key.namespace(), uid).await {
-            Ok(read) => history = read,
-            Err(fault) => return failed(fault),
-        }
-    }
-    let last = last_known(ctx, key, observed, &history).await;
-    let made = observed.spec.make(&observed.document, &resolved.answers, &last);
-    let made = match made {
-        Ok(Made { bytes, receivers, stale, warnings }) => {
-            let came = Came {
-                document: &observed.document,
-                receivers: &receivers,
-                outside: &stale,
-                versions: &resolved.versions,
-            };
-            let literal = |finding: &&waxwing_core::alertmanager::validate::Finding| {
-                finding.rule == "literal-credential"
-            };
-            Ok(Wanted {
-                secrets: vec![Wish {
-                    labels: BTreeMap::new(),
-                    data: observed
-                        .spec
-                        .target
-                        .key
-                        .parse()
-                        .map(|key| [(key, bytes.into())].into_iter().collect())
-                        .unwrap_or_default(),
-                }],
-                receivers: came::receivers(&came, &input.object.status.receivers, input.now),
-                literals: warnings.iter().filter(literal).map(|finding| finding.at.to_string()).collect(),
-                credentials: came::published(&came, &resolved.answers, &last),
-            })
-        }
-        Err(refused) => {
-            Err(Refused { reason: refused.reason(), message: few(&refused.messages()), receivers: None })
-        }
-    };
-    Gathered { made, history }
+    resolved: &Resolved,
+    last: &BTreeMap<Reference, Secret>,
+) -> Result<Wanted, Fault> {
+    let Observed { spec, document, .. } = observed;
+    let made = spec.make(document, &resolved.answers, last);
+    let Made { bytes, receivers, stale, warnings } = made.map_err(|refused| fault(&refused))?;
+    let key = spec.target.key.parse();
+    let data = key.map(|key| [(key, bytes.into())].into_iter().collect()).unwrap_or_default();
+    let secrets = vec![Wish { data, ..Wish::default() }];
+    let came = Came { document, receivers: &receivers, outside: &stale, versions: &resolved.versions };
+    let before = &input.object.status.receivers;
+    Ok(came::wanted(&came, secrets, &warnings, (&resolved.answers, last), before, input.now))
 }
 
 /// The last good values: of the history, and where that has none those that stand in the published Secret.
@@ -293,7 +238,7 @@ async fn last_known(
     key: &ObjectKey,
     observed: &Observed,
     history: &[Revision],
-) -> BTreeMap<Reference, waxwing_core::Secret> {
+) -> BTreeMap<Reference, Secret> {
     let mut known = last_good(history);
     // With a history, what it does not have was never published.
     if !history.is_empty() {

@@ -7,16 +7,12 @@ use std::{
 };
 
 use waxwing_core::{
-    alertmanager::validate::Finding as Found,
     grafana::{self, Inventory, Scope, api::looks},
     inject::{Node, Reference},
     injection::{
         Fault,
         grafana::{Around, Earlier, KIND, Made, Spec},
-        plan::{
-            Cause, Fact, Finding, Gather, Gathered, Input, Refused, Revision, Seen, Terms, Wanted, Wish,
-            last_good,
-        },
+        plan::{Fact, Finding, Input, Memory, Report, Revision, Seen, Terms, Wanted, Wish, last_good},
         status::{self as came, Came},
     },
     plan::{Event, Next, Outcome},
@@ -28,17 +24,16 @@ use super::{
     grafana_api::{Grafana, Trouble, account},
     grafana_farewell::{self, Leave},
     grafana_watch::watch_over,
-    history,
-    look::{Acted, Decided, Injection, few, input_of, look, object_of, targets, tell},
+    look::{self, Acted, Decided, Injection, fault, input_of, object_of, targets},
     records::{ForGrafana, GrafanaRecord},
-    resolve::{facts, resolve},
+    resolve::{Resolved, facts},
 };
 use crate::{
     context::Context,
+    memories::Memories,
     queue::{Queue, Verdict},
     records::Decoded,
     store::{ObjectKey, Store},
-    told,
     workers::Work,
 };
 
@@ -99,20 +94,7 @@ pub(crate) async fn reconcile(ctx: &Context, key: &ObjectKey) -> Verdict {
     if let (Ok(_), Some(verdict)) = (&object.spec, grafana_farewell::promise(ctx, key, &object).await) {
         return verdict;
     }
-    let memory = ctx.inject.grafana_memories.of(key);
-    let (report, again) = look(ctx, key, record.spec_json(), &object, &memory).await;
-    if memory != report.memory {
-        ctx.inject.grafana_memories.set(key, report.memory.clone());
-    }
-    let said = tell(ctx, key, &object, &report).await;
-    ctx.metrics.reconciled(KIND, began.elapsed(), report.failure);
-    let next = match report.next {
-        Next::After(seconds) => Next::After(seconds.max(BETWEEN)),
-        // What Grafana refuses may be put right there.
-        Next::Ceiling | Next::OnChange if report.failure == Some(Reason::GrafanaRefused) => Next::Backoff,
-        next => next,
-    };
-    told::verdict(said, next, again)
+    look::reconcile(ctx, key, record.spec_json(), &object, began).await
 }
 
 impl Injection for ForGrafana {
@@ -123,17 +105,24 @@ impl Injection for ForGrafana {
     fn store(ctx: &Context) -> &Store<GrafanaRecord> {
         &ctx.inject.grafana
     }
+    fn memories(ctx: &Context) -> &Memories<Memory> {
+        &ctx.inject.grafana_memories
+    }
     async fn observe(ctx: &Context, key: &ObjectKey, object: &Decoded<Self>) -> Result<Observed, Fault> {
         observe(ctx, key, object)
     }
-    async fn gather(
+    async fn make(
         ctx: &Context,
         key: &ObjectKey,
         input: &Input<'_>,
-        gather: &Gather,
         observed: &Observed,
-    ) -> (Gathered, Option<Given>) {
-        gathered(ctx, key, input, gather, observed).await
+        resolved: &Resolved,
+        history: &[Revision],
+    ) -> (Result<Wanted, Fault>, Option<Given>) {
+        match make(ctx, key, input, observed, resolved, history).await {
+            Ok((wanted, given)) => (Ok(wanted), Some(given)),
+            Err(fault) => (Err(fault), None),
+        }
     }
     async fn watch_over(
         ctx: &Context,
@@ -148,6 +137,14 @@ impl Injection for ForGrafana {
             _ => (Seen::default(), Vec::new()),
         }
     }
+    fn next(report: &Report) -> Next {
+        match report.next {
+            Next::After(seconds) => Next::After(seconds.max(BETWEEN)),
+            // What Grafana refuses may be put right there.
+            Next::Ceiling | Next::OnChange if report.failure == Some(Reason::GrafanaRefused) => Next::Backoff,
+            next => next,
+        }
+    }
 }
 
 impl Decided for Observed {
@@ -156,6 +153,9 @@ impl Decided for Observed {
     }
     fn facts(&self) -> &[Fact] {
         &self.facts
+    }
+    fn references(&self) -> &BTreeSet<Reference> {
+        &self.references
     }
 }
 
@@ -250,30 +250,18 @@ pub(super) struct Given {
     pub(super) grafana: Option<Result<Grafana, Trouble>>,
 }
 
-/// Reads everything, and makes what Grafana is to be given.
-async fn gathered(
+/// Makes what Grafana is to be given.
+async fn make(
     ctx: &Context,
     key: &ObjectKey,
     input: &Input<'_>,
-    gather: &Gather,
     observed: &Observed,
-) -> (Gathered, Option<Given>) {
-    let failed = |Fault { reason, message }: Fault| {
-        let made = Err(Refused { reason, message, receivers: None });
-        (Gathered { made, history: Vec::new() }, None)
-    };
+    resolved: &Resolved,
+    history: &[Revision],
+) -> Result<(Wanted, Given), Fault> {
     let spec = &observed.spec;
-    let uid = input.object.uid;
-    let (resolved, history) = futures::join!(
-        resolve(ctx, key, uid, &observed.references, gather.cause == Cause::Forced),
-        history::read(ctx, key.namespace(), uid)
-    );
-    let (resolved, history) = match (resolved, history) {
-        (Ok(resolved), Ok(history)) => (resolved, history),
-        (Err(fault), _) | (_, Err(fault)) => return failed(fault),
-    };
     let mut around = observed.around.around();
-    around.published = earlier(&history, spec, input.object.status, input.now);
+    around.published = earlier(history, spec, input.object.status, input.now);
     let grafana = match (&spec.target.url, &spec.target.auth) {
         (Some(url), Some(auth)) => Some(match account(auth, &resolved.answers) {
             Ok(account) => Grafana::find(&ctx.pull.rules, key.namespace(), url, account).await,
@@ -292,35 +280,24 @@ async fn gathered(
             Ok(names) => around.contact_points.extend(names),
             Err(Trouble { message, is_passing }) => {
                 let reason = if is_passing { Reason::ReloadFailed } else { Reason::GrafanaRefused };
-                return failed(Fault { reason, message });
+                return Err(Fault { reason, message });
             }
         }
     }
-    let last = last_good(&history);
+    let last = last_good(history);
     let scope = Scope { namespace: key.namespace(), name: key.name() };
-    match spec.make(scope, &spec.document, &resolved.answers, &last, &around) {
-        Ok(mut made) => {
-            let came = Came {
-                document: &spec.document,
-                receivers: &made.receivers,
-                outside: &made.stale,
-                versions: &resolved.versions,
-            };
-            let literal = |finding: &&Found| finding.rule == "literal-credential";
-            let literals = made.warnings.iter().filter(literal).map(|finding| finding.at.to_string());
-            let wanted = Wanted {
-                receivers: came::receivers(&came, &input.object.status.receivers, input.now),
-                literals: literals.collect(),
-                credentials: came::published(&came, &resolved.answers, &last),
-                secrets: wishes(spec, std::mem::take(&mut made.files)),
-            };
-            (Gathered { made: Ok(wanted), history }, Some(Given { made, grafana }))
-        }
-        Err(refused) => {
-            let (reason, message) = (refused.reason(), few(&refused.messages()));
-            (Gathered { made: Err(Refused { reason, message, receivers: None }), history }, None)
-        }
-    }
+    let made = spec.make(scope, &spec.document, &resolved.answers, &last, &around);
+    let mut made = made.map_err(|refused| fault(&refused))?;
+    let secrets = wishes(spec, std::mem::take(&mut made.files));
+    let came = Came {
+        document: &spec.document,
+        receivers: &made.receivers,
+        outside: &made.stale,
+        versions: &resolved.versions,
+    };
+    let before = &input.object.status.receivers;
+    let wanted = came::wanted(&came, secrets, &made.warnings, (&resolved.answers, &last), before, input.now);
+    Ok((wanted, Given { made, grafana }))
 }
 
 /// The contact points that Grafana has.

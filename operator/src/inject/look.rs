@@ -1,27 +1,34 @@
 //! One look at one injection, of whatever kind: observe, gather, plan, publish, watch over, report. Every decision is in
 //! `waxwing_core::injection`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use waxwing_core::{
+    inject::Reference,
     injection::{
-        Fault,
+        Fault, Refused,
         plan::{
-            Fact, Finding, First, Gather, Gathered, Input, Memory, Object, Plan, Report, Revision, Seen,
-            Terms, first, report, then,
+            Cause, Fact, Finding, First, Gather, Gathered, Input, Memory, Object, Plan, Report, Revision,
+            Seen, Terms, Wanted, first, report, then,
         },
     },
-    plan::{Event, Outcome, Place, Target, Write},
+    plan::{Event, Next, Outcome, Place, Target, Write},
 };
 use waxwing_crds::{InjectionStatus, names};
 
 use super::{
     history,
     publish::{Published, publish},
+    resolve::{Resolved, resolve},
 };
 use crate::{
     context::Context,
+    memories::Memories,
     outcome,
+    queue::Verdict,
     records::{Decoded, Incoming, ObjectRecord, Served},
     ring::Ring,
     source::{self, Commit},
@@ -36,11 +43,14 @@ pub(super) trait Injection: Served<Status = InjectionStatus> {
     const PLURAL: &'static str;
     /// What the spec says, with everything that decides what is published.
     type Observed: Decided + Send + Sync;
-    /// What was made besides the writes, for the look at what came of them.
+    /// What was made besides what is published, for the look at what came of it.
     type Given: Send + Sync;
 
     /// The objects.
     fn store(ctx: &Context) -> &Store<ObjectRecord<Self>>;
+
+    /// What is remembered of them.
+    fn memories(ctx: &Context) -> &Memories<Memory>;
 
     /// Reads the spec, and what is beside it.
     fn observe(
@@ -49,14 +59,15 @@ pub(super) trait Injection: Served<Status = InjectionStatus> {
         object: &Decoded<Self>,
     ) -> impl Future<Output = Result<Self::Observed, Fault>> + Send;
 
-    /// Reads everything that the spec refers to, and makes what is to be published.
-    fn gather(
+    /// Makes what is to be published of what the references give.
+    fn make(
         ctx: &Context,
         key: &ObjectKey,
         input: &Input<'_>,
-        gather: &Gather,
         observed: &Self::Observed,
-    ) -> impl Future<Output = (Gathered, Option<Self::Given>)> + Send;
+        resolved: &Resolved,
+        history: &[Revision],
+    ) -> impl Future<Output = (Result<Wanted, Fault>, Option<Self::Given>)> + Send;
 
     /// Looks at the servers that read what was published. Gives events of its own.
     fn watch_over(
@@ -68,6 +79,11 @@ pub(super) trait Injection: Served<Status = InjectionStatus> {
         outcomes: &[Outcome],
     ) -> impl Future<Output = (Seen, Vec<Event>)> + Send;
 
+    /// When to look again.
+    fn next(report: &Report) -> Next {
+        report.next
+    }
+
     /// A status was written.
     fn written(_: &Context, _: &ObjectKey) {}
 }
@@ -78,6 +94,8 @@ pub(super) trait Decided {
     fn terms(&self) -> &Terms;
     /// What decides besides the spec.
     fn facts(&self) -> &[Fact];
+    /// What the spec refers to.
+    fn references(&self) -> &BTreeSet<Reference>;
 }
 
 /// A plan, for which Secrets it was made, and what became of it.
@@ -137,8 +155,26 @@ pub(super) fn targets(ctx: &Context, key: &ObjectKey, terms: &Terms) -> Vec<Opti
     terms.secrets.iter().map(secret).collect()
 }
 
-/// Looks at one object, and says when to look again for nothing but its commit.
-pub(super) async fn look<K: Injection>(
+/// Looks at one object once. Measures itself from `began` on; says when to look again.
+pub(super) async fn reconcile<K: Injection>(
+    ctx: &Context,
+    key: &ObjectKey,
+    spec_json: &str,
+    object: &Decoded<K>,
+    began: Instant,
+) -> Verdict {
+    let memory = K::memories(ctx).of(key);
+    let (report, again) = look(ctx, key, spec_json, object, &memory).await;
+    if memory != report.memory {
+        K::memories(ctx).set(key, report.memory.clone());
+    }
+    let said = tell(ctx, key, object, &report).await;
+    ctx.metrics.reconciled(K::KIND, began.elapsed(), report.failure);
+    told::verdict(said, K::next(&report), again)
+}
+
+/// Also says when to look again for nothing but the commit.
+async fn look<K: Injection>(
     ctx: &Context,
     key: &ObjectKey,
     spec_json: &str,
@@ -207,7 +243,7 @@ async fn act<K: Injection>(
         let plan = match (first(&seen, memory), observed) {
             (First::Done(plan), _) => *plan,
             (First::Gather(gather), Some(observed)) => {
-                let (gathered, made) = K::gather(ctx, key, &seen, &gather, observed).await;
+                let (gathered, made) = gathered::<K>(ctx, key, &seen, &gather, observed).await;
                 given = made;
                 then(&seen, &gather, gathered)
             }
@@ -236,22 +272,45 @@ async fn act<K: Injection>(
     }
 }
 
-/// Writes an annotation on the history Secret of a revision.
-pub(super) async fn note(
+/// Reads everything that the spec refers to, and the history, and makes what is to be published.
+async fn gathered<K: Injection>(
     ctx: &Context,
     key: &ObjectKey,
-    history: &[Revision],
-    number: i64,
-    name: &str,
-    value: &str,
-) {
+    input: &Input<'_>,
+    gather: &Gather,
+    observed: &K::Observed,
+) -> (Gathered, Option<K::Given>) {
+    let uid = input.object.uid;
+    let read = futures::join!(
+        resolve(ctx, key, uid, observed.references(), gather.cause == Cause::Forced),
+        history::read(ctx, key.namespace(), uid)
+    );
+    let (resolved, history) = match read {
+        (Ok(resolved), Ok(history)) => (resolved, history),
+        (Err(fault), _) | (_, Err(fault)) => {
+            return (Gathered { made: Err(fault), history: Vec::new() }, None);
+        }
+    };
+    // It is kept by the history, because only there it is certain to be found again.
+    let asked = input.object.refresh().map(String::as_str).unwrap_or_default();
+    if let Some(late) = gather.late
+        && history.iter().any(|one| one.number == late && one.failed.as_deref() != Some(asked))
+    {
+        note(ctx, key, &history, late, names::FAILED, &Revision::failed_value(late, asked)).await;
+    }
+    let (made, given) = K::make(ctx, key, input, observed, &resolved, &history).await;
+    (Gathered { made, history }, given)
+}
+
+/// Writes an annotation on the history Secret of a revision.
+async fn note(ctx: &Context, key: &ObjectKey, history: &[Revision], number: i64, name: &str, value: &str) {
     if let Some(revision) = history.iter().find(|revision| revision.number == number) {
         history::note(ctx, key.namespace(), &revision.name, name, value).await;
     }
 }
 
 /// Status, events, metrics, log; each only when there is something new.
-pub(super) async fn tell<K: Injection>(
+async fn tell<K: Injection>(
     ctx: &Context,
     key: &ObjectKey,
     object: &Decoded<K>,
@@ -277,6 +336,11 @@ pub(super) async fn tell<K: Injection>(
     let source = report.status.as_ref().unwrap_or(&object.status).source.as_ref();
     told::tell(ctx, key, &about, &report.events, source).await;
     said
+}
+
+/// Why nothing is published, in short.
+pub(super) fn fault(refused: &Refused) -> Fault {
+    Fault { reason: refused.reason(), message: few(&refused.messages()) }
 }
 
 /// The first few of many messages.

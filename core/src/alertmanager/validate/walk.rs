@@ -185,7 +185,8 @@ impl<'a> Check<'a> {
         }
         let mut broken = Vec::new();
         let mut at = std::mem::take(&mut self.at);
-        walk(node, &mut at, &mut |at, text| {
+        node.each(&mut at, &mut |at, node| {
+            let Some(text) = node.text() else { return };
             if let Err(fault) = gotemplate::check(text, Functions::Alertmanager(self.version)) {
                 broken.push((at.clone(), fault));
             }
@@ -226,25 +227,9 @@ pub(super) fn text(node: &Node) -> Option<Cow<'_, str>> {
 
 /// Looks at every text of a document, and where it stands.
 pub fn texts(node: &Node, look: &mut dyn FnMut(&Steps, &str)) {
-    walk(node, &mut Steps::default(), look);
-}
-
-fn walk(node: &Node, at: &mut Steps, look: &mut dyn FnMut(&Steps, &str)) {
-    match node {
-        Node::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                at.within(Step::Item(index), |at| walk(item, at, look));
-            }
+    node.each(&mut Steps::default(), &mut |at, node| {
+        if let Some(text) = node.text() {
+            look(at, text);
         }
-        Node::Map(map) => {
-            for (name, value) in map {
-                at.within(Step::Name(name.clone()), |at| walk(value, at, look));
-            }
-        }
-        _ => {
-            if let Some(text) = node.text() {
-                look(at, text);
-            }
-        }
-    }
+    });
 }

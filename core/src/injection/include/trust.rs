@@ -20,7 +20,11 @@ pub(super) fn check(receiver: &Node, routes: &[Node], global: Option<&Node>) -> 
     // As in a configuration, so that the tables know the places.
     let within = Steps::default().name("receivers").item(0);
     let mut fault = None;
-    each(receiver, &mut within.clone(), &mut |at, node| {
+    receiver.each(&mut within.clone(), &mut |at, node| {
+        // What is null is as good as nothing.
+        if matches!(node, Node::Null) {
+            return;
+        }
         let shown =
             || Steps([Step::Name("receiver".to_owned())].into_iter().chain(at.0[2..].to_vec()).collect());
         if is_file(at) {
@@ -34,7 +38,7 @@ pub(super) fn check(receiver: &Node, routes: &[Node], global: Option<&Node>) -> 
     });
     for (index, route) in routes.iter().enumerate() {
         let mut at = Steps::default().name("routes").item(index);
-        each(route, &mut at, &mut |at, node| expansion(node, &|| at.clone(), &mut fault));
+        route.each(&mut at, &mut |at, node| expansion(node, &|| at.clone(), &mut fault));
     }
     if let Some(fault) = fault {
         return Err(fault);
@@ -144,23 +148,4 @@ fn is_own(node: &Node, name: &str) -> bool {
         Some(value) => value.text().is_some_and(|text| !matches!(text, "" | "null" | "~")),
         None => false,
     }
-}
-
-/// Looks at everything, and where it stands. What is null is as good as nothing.
-fn each(node: &Node, at: &mut Steps, look: &mut dyn FnMut(&Steps, &Node)) {
-    match node {
-        Node::Null => return,
-        Node::List(items) => {
-            for (index, item) in items.iter().enumerate() {
-                at.within(Step::Item(index), |at| each(item, at, look));
-            }
-        }
-        Node::Map(map) => {
-            for (name, value) in map {
-                at.within(Step::Name(name.clone()), |at| each(value, at, look));
-            }
-        }
-        Node::Bool(_) | Node::Number(_) | Node::Text(_) | Node::Secret(_) | Node::Leaf(_) => {}
-    }
-    look(at, node);
 }

@@ -132,8 +132,8 @@ impl Revision {
 
     /// That it was not loaded in time: `waxwing.dev/failed`.
     #[must_use]
-    pub fn failed_value(number: i64, asked: Option<&str>) -> String {
-        format!("{number}/{}", asked.unwrap_or_default())
+    pub fn failed_value(number: i64, asked: &str) -> String {
+        format!("{number}/{asked}")
     }
 }
 

@@ -158,6 +158,8 @@ pub enum First {
 pub struct Gather {
     /// Why.
     pub cause: Cause,
+    /// The published revision, where it was not loaded in time: to be remembered as such.
+    pub late: Option<i64>,
     claims: Vec<Claim>,
 }
 
@@ -177,7 +179,7 @@ pub enum Cause {
 /// What was gathered.
 pub struct Gathered {
     /// What is to be published, or why nothing is.
-    pub made: Result<Wanted, Refused>,
+    pub made: Result<Wanted, Fault>,
     /// The revisions that were published before, oldest first.
     pub history: Vec<Revision>,
 }
@@ -202,17 +204,6 @@ pub struct Wish {
     pub labels: BTreeMap<String, String>,
     /// What is in it.
     pub data: Data,
-}
-
-/// Why nothing is published.
-#[derive(Debug)]
-pub struct Refused {
-    /// The reason.
-    pub reason: Reason,
-    /// What is wrong; safe to show.
-    pub message: String,
-    /// How the receivers are, where that is known.
-    pub receivers: Option<Vec<ReceiverStatus>>,
 }
 
 /// What is to be done.
@@ -246,7 +237,7 @@ pub enum Finding {
         seconds: u64,
     },
     /// Something is wrong, and nothing is published.
-    Failing(Refused),
+    Failing(Fault),
     /// What is published is right, or will be with the writes.
     Good(Box<Good>),
 }
@@ -303,9 +294,8 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<First, Finding> {
         let what = "the target's name begins with waxwing-, in the operator's own namespace";
         return Err(failing(what, Reason::NameReserved));
     }
-    if input.unusable.is_some() {
-        let what = "no identity can be used, and the status is marked with one";
-        return Err(failing(what, input.unusable.unwrap_or(Reason::KeyRingNotReady)));
+    if let Some(reason) = input.unusable {
+        return Err(failing("no identity can be used, and the status is marked with one", reason));
     }
     let claims = terms
         .secrets
@@ -313,7 +303,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<First, Finding> {
         .zip(input.targets)
         .map(|(name, target)| Claim::of(&object.holder(), name, target.as_ref()))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|(reason, message)| Finding::Failing(Refused { reason, message, receivers: None }))?;
+        .map_err(|(reason, message)| Finding::Failing(Fault { reason, message }))?;
     let mark = if claims.contains(&Claim::Adoptable) { Mark::Stale } else { mark::check(input, terms) };
     let Some(cause) = cause(input, terms, mark) else {
         let finding = Finding::Good(Box::new(unchanged(input)));
@@ -323,10 +313,12 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<First, Finding> {
         return Err(failing("the namespace is being deleted", Reason::NamespaceTerminating));
     }
     plan::restrain(&input.look(), &memory.secret, cause == Cause::Drift).map_err(|held| match held {
-        Held::Failing(reason, message) => Finding::Failing(Refused { reason, message, receivers: None }),
+        Held::Failing(reason, message) => Finding::Failing(Fault { reason, message }),
         Held::Waiting(seconds) => Finding::Waiting { seconds },
     })?;
-    Ok(First::Gather(Gather { cause, claims }))
+    let published = object.status.published.as_ref().filter(|_| mark != Mark::Stale);
+    let late = published.filter(|published| is_late(input, terms, published));
+    Ok(First::Gather(Gather { cause, late: late.map(|published| published.revision), claims }))
 }
 
 /// Why everything is to be gathered, if it is.
@@ -394,12 +386,9 @@ pub fn then(input: &Input<'_>, gather: &Gather, gathered: Gathered) -> Plan {
     let Ok(terms) = input.terms else { return without(Finding::Deleting) };
     let mut wanted = match made {
         Ok(wanted) => wanted,
-        Err(refused) => {
-            let message = with_advice(&refused.message, refused.reason);
-            return without(Finding::Failing(Refused { message, ..refused }));
-        }
+        Err(fault) => return without(failing(&fault.message, fault.reason)),
     };
-    if let Some(late) = late(input, terms)
+    if let Some(late) = gather.late
         && let Some(revision) = history.iter_mut().find(|revision| revision.number == late)
     {
         revision.failed = Some(input.object.refresh().cloned().unwrap_or_default());
@@ -408,8 +397,8 @@ pub fn then(input: &Input<'_>, gather: &Gather, gathered: Gathered) -> Plan {
     let said = input.object.status.published.as_ref().map_or(0, |published| published.revision);
     let newest = history.last().map_or(0, |revision| revision.number).max(said);
     let all = history::joined(&wanted.secrets);
-    let same = history.iter().rposition(|revision| revision.data == all);
-    let failed = same.and_then(|index| history.get(index)).filter(|revision| {
+    let same = history.iter().rev().find(|revision| revision.data == all);
+    let failed = same.filter(|revision| {
         let asked = input.object.refresh().map(String::as_str).unwrap_or_default();
         // One that was loaded after all, late, is as good as another.
         terms.rolls_back && !revision.loaded && revision.failed.as_deref() == Some(asked)
@@ -423,7 +412,7 @@ pub fn then(input: &Input<'_>, gather: &Gather, gathered: Gathered) -> Plan {
             (back.number, Some(failed.number), true)
         }
         // What was published last is published still.
-        _ => match same.and_then(|index| history.get(index)).filter(|revision| revision.number == newest) {
+        _ => match same.filter(|revision| revision.number == newest) {
             Some(same) => (same.number, None, same.loaded),
             None => (newest + 1, None, false),
         },
@@ -459,19 +448,6 @@ pub fn then(input: &Input<'_>, gather: &Gather, gathered: Gathered) -> Plan {
         writes: Writes { history: history_write, published, pruned },
         finding: Finding::Good(Box::new(good)),
     }
-}
-
-/// The published revision, if it was not loaded in time.
-fn late(input: &Input<'_>, terms: &Terms) -> Option<i64> {
-    let published = input.object.status.published.as_ref()?;
-    (mark::check(input, terms) != Mark::Stale && is_late(input, terms, published))
-        .then_some(published.revision)
-}
-
-/// The revision that has to be remembered as not loaded, if one has.
-#[must_use]
-pub fn failed_revision(input: &Input<'_>) -> Option<i64> {
-    late(input, input.terms.ok()?)
 }
 
 /// What is written when the injection goes, where its reader has to be told so. A Secret that is not its own is left alone.
@@ -551,7 +527,7 @@ impl<'a> Input<'a> {
 }
 
 fn failing(what: &str, reason: Reason) -> Finding {
-    Finding::Failing(Refused { reason, message: with_advice(what, reason), receivers: None })
+    Finding::Failing(Fault { reason, message: with_advice(what, reason) })
 }
 
 /// The published Secrets as the status names them.

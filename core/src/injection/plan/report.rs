@@ -7,7 +7,7 @@ use waxwing_crds::{
     conditions::{set, time},
 };
 
-use super::{Finding, Good, Input, Memory, Plan, Refused, Terms, mark, named};
+use super::{Fault, Finding, Good, Input, Memory, Plan, Terms, mark, named};
 use crate::plan::{
     Event, Next, Outcome, Write,
     report::{landed, news},
@@ -81,7 +81,7 @@ pub fn report(
         Finding::Deleting => Report::quiet(Next::OnChange, memory),
         Finding::Waiting { seconds } => Report::quiet(Next::After(*seconds), memory),
         Finding::Suspended => suspended(input, memory),
-        Finding::Failing(refused) => failing(input, memory, refused),
+        Finding::Failing(fault) => failing(input, memory, fault),
         Finding::Good(good) => match secrets(input, plan, outcomes) {
             Ok(secrets) => succeeded(input, memory, good, outcomes.unwrap_or_default(), &secrets, seen),
             Err((reason, what)) => {
@@ -90,7 +90,7 @@ pub fn report(
                     memory.secret.refused =
                         Some(crate::plan::Refused::of(&input.look(), write, reason, &message));
                 }
-                failing(input, memory, &Refused { reason, message, receivers: None })
+                failing(input, memory, &Fault { reason, message })
             }
         },
     }
@@ -132,25 +132,16 @@ fn suspended(input: &Input<'_>, memory: Memory) -> Report {
     Report { status: changed(input, status), ..Report::quiet(Next::OnChange, memory) }
 }
 
-fn failing(input: &Input<'_>, memory: Memory, refused: &Refused) -> Report {
+fn failing(input: &Input<'_>, memory: Memory, fault: &Fault) -> Report {
     let object = &input.object;
-    let Refused { reason, message, receivers } = refused;
+    let Fault { reason, message } = fault;
     let mut status = object.status.clone();
     conditions::failing(&mut status.conditions, *reason, message, object.generation, input.now);
     let judged = [Reason::ConfigInvalid, Reason::RouteTestFailed, Reason::TargetUnsupported];
     if judged.contains(reason) {
         say(input, &mut status, ConditionType::ConfigValid, false, *reason, message);
     }
-    if let Some(receivers) = receivers {
-        status.receivers.clone_from(receivers);
-    }
     status.observed_generation = object.generation.or(status.observed_generation);
-    // Under the old mark the new state of the receivers would be a lie; without one, the next look gathers again.
-    if receivers.is_some()
-        && let Some(published) = &mut status.published
-    {
-        published.digest = String::new();
-    }
     Report {
         status: changed(input, status),
         events: news(&object.status.conditions, *reason, message),

@@ -114,12 +114,9 @@ impl World {
         })
     }
 
-    fn wanted(&self) -> Result<Wanted, Refused> {
-        let text = self.text.as_ref().map_err(|reason| Refused {
-            reason: *reason,
-            message: "it is so".to_owned(),
-            receivers: None,
-        })?;
+    fn wanted(&self) -> Result<Wanted, Fault> {
+        let text = self.text.as_ref();
+        let text = text.map_err(|reason| Fault { reason: *reason, message: "it is so".to_owned() })?;
         let value = Secret::new(text.as_bytes().to_vec());
         let data = [("alertmanager.yaml".parse().unwrap(), value.clone())].into_iter().collect();
         let reference = Reference::Secret { name: "keys".to_owned(), key: "k".to_owned() };
@@ -133,15 +130,15 @@ impl World {
 
     /// One look, and everything that follows from it.
     fn look(&mut self) -> Look {
-        let (plan, cause) = self.with_input(|input| match first(input, &self.memory) {
-            First::Done(plan) => (*plan, None),
+        let (plan, cause, late) = self.with_input(|input| match first(input, &self.memory) {
+            First::Done(plan) => (*plan, None, None),
             First::Gather(gather) => {
                 let history = self.copies();
                 let plan = then(input, &gather, Gathered { made: self.wanted(), history });
-                (plan, Some(gather.cause))
+                (plan, Some(gather.cause), gather.late)
             }
         });
-        if let Some(late) = self.with_input(failed_revision) {
+        if let Some(late) = late {
             let asked = self.annotations.get(names::REFRESH).cloned().unwrap_or_default();
             self.history
                 .iter_mut()

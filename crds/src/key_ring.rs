@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::{self, DurationError};
+use crate::protection::{Protection, ProtectionKind};
 use crate::{lenient, schema};
 
 /// How the ring's identities are made, rotated and shared. Cluster administrators only.
@@ -135,45 +136,6 @@ pub struct RingRecipient {
     /// Whether `waxwing verify` refuses seals without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
-}
-
-/// How identities are wrapped at rest.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[schemars(transform = schema::protection)]
-#[serde(rename_all = "camelCase")]
-pub struct Protection {
-    /// The way of wrapping.
-    pub kind: ProtectionKind,
-}
-
-/// The ways of wrapping identities at rest.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
-pub enum ProtectionKind {
-    /// An identity is a Secret like any other, as safe as the cluster keeps its Secrets.
-    #[default]
-    None,
-    /// Wrapped by HashiCorp Vault's transit engine.
-    VaultTransit,
-    /// Wrapped by an AWS KMS key.
-    AwsKms,
-}
-
-impl ProtectionKind {
-    /// The word in the spec.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "None",
-            Self::VaultTransit => "VaultTransit",
-            Self::AwsKms => "AwsKms",
-        }
-    }
-
-    /// Whether this version can do it.
-    #[must_use]
-    pub fn is_supported(self) -> bool {
-        self == Self::None
-    }
 }
 
 /// What the operator allows sealed objects.

@@ -10,6 +10,7 @@ mod injection;
 mod key_ring;
 mod lenient;
 pub mod names;
+mod protection;
 mod reasons;
 mod schema;
 mod sealed_secret;
@@ -21,9 +22,10 @@ pub use external_secret::*;
 pub use injection::*;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 pub use key_ring::{
-    ClusterScopePolicy, KeyRing, KeyRingSpec, KeyRingStatus, KeyState, Protection, ProtectionKind, RingKey,
-    RingPolicy, RingRecipient, RollbackPolicy, Rotation,
+    ClusterScopePolicy, KeyRing, KeyRingSpec, KeyRingStatus, KeyState, RingKey, RingPolicy, RingRecipient,
+    RollbackPolicy, Rotation,
 };
+pub use protection::{AwsKms, Protection, ProtectionKind, VaultTransit};
 pub use reasons::{Reason, Retry, Who};
 pub use sealed_secret::{
     Applied, EnvelopeSpec, KeySeq, ProposedEnvelopes, SealedSecret, SealedSecretSpec, SealedSecretStatus,

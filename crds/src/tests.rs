@@ -295,7 +295,7 @@ fn a_key_ring_that_says_something_is_heard() {
     let spec = KeyRingSpec {
         rotation: Some(Rotation { every: "12h".to_owned() }),
         activate_after_backup: Some(true),
-        protection: Some(Protection { kind: ProtectionKind::AwsKms }),
+        protection: Some(Protection { kind: ProtectionKind::AwsKms, ..Protection::default() }),
         policy: Some(RingPolicy {
             rollback: Some(RollbackPolicy::Deny),
             cluster_scope: Some(ClusterScopePolicy::Allow),

@@ -7,6 +7,7 @@
 mod clouds;
 mod external;
 mod injection;
+mod protection;
 mod refused;
 mod ring;
 mod sealed;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 pub(crate) use clouds::*;
 pub(crate) use external::*;
 pub(crate) use injection::*;
+pub(crate) use protection::*;
 pub(crate) use ring::*;
 pub(crate) use sealed::*;
 pub(crate) use store::*;

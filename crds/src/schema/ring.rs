@@ -3,7 +3,7 @@
 use schemars::Schema;
 use serde_json::json;
 
-use super::{DURATION, map_list, property, require, rule, set, set_items, strip_defaults};
+use super::{DURATION, map_list, require, set, set_items, strip_defaults};
 
 /// Recipients of a ring besides its own: with the active key and age's random stanza, an envelope still holds them.
 const MAX_RECIPIENTS: u32 = 32;
@@ -35,15 +35,6 @@ pub(crate) fn rotation(schema: &mut Schema) {
 pub(crate) fn ring_recipient(schema: &mut Schema) {
     set(schema, "name", json!({"pattern": RECIPIENT_NAME, "maxLength": 40}));
     set(schema, "recipient", json!({"pattern": RECIPIENT, "maxLength": 62}));
-}
-
-/// Rules of a protection.
-pub(crate) fn protection(schema: &mut Schema) {
-    rule(schema, "kind", "self == 'None'", "this protection is not supported yet by this version");
-    let text = "'protection kind ' + self + ' is not supported yet by this version'";
-    if let Some(rules) = property(schema, "kind").get_mut("x-kubernetes-validations") {
-        rules[0]["messageExpression"] = json!(text);
-    }
 }
 
 /// Rules of a KeyRing's status.

@@ -346,7 +346,7 @@ fn what_is_malformed_in_the_spec_is_named_and_the_keys_go_on() {
 #[test]
 fn protection_that_does_not_exist_yet_stalls_and_makes_no_key() {
     let mut world = World::default();
-    world.spec.protection = Some(Protection { kind: ProtectionKind::AwsKms });
+    world.spec.protection = Some(Protection { kind: ProtectionKind::AwsKms, ..Protection::default() });
     let plan = world.plan(NOW);
     assert!(!plan.make);
     assert_eq!(condition(&plan, ConditionType::Stalled), Some((true, "ProtectionUnsupported")));

@@ -9,8 +9,8 @@
 #
 # The cache is ${XDG_CACHE_HOME:-~/.cache}/waxwing/tools. Delete it at any time.
 # If KUBEBUILDER_ASSETS names a folder with etcd and kube-apiserver, those are used.
-# slapd and postgres are unpacked from Debian's packages; where there are none, set
-# WAXWING_TEST_SLAPD and WAXWING_TEST_POSTGRES to the programs.
+# slapd, postgres and promtool are unpacked from Debian's packages; where there are none, set
+# WAXWING_TEST_SLAPD, WAXWING_TEST_POSTGRES and WAXWING_TEST_PROMTOOL to the programs.
 # How to add a tool or take a newer one: tests/servers/README.md.
 
 set -euo pipefail
@@ -42,7 +42,8 @@ amtool                     always  go     amtool                github.com/prome
 amoracle                   always  go     amoracle              .
 amtool-old                 always  deb    -                     prometheus-alertmanager:amtool
 prometheus-operator        always  go     prometheus-operator   github.com/prometheus-operator/prometheus-operator/cmd/operator
-prometheus-operator-crds   always  crds   prometheus-operator-crds  alertmanagerconfigs,alertmanagers
+prometheus-operator-crds   always  crds   prometheus-operator-crds  alertmanagerconfigs,alertmanagers,prometheusrules
+promtool                   always  deb    -                     prometheus:promtool
 sealed-secrets-controller  named   go     sealed-secrets        github.com/bitnami/sealed-secrets/cmd/controller
 kubeseal                   named   go     sealed-secrets        github.com/bitnami/sealed-secrets/cmd/kubeseal
 external-secrets           named   go     external-secrets      github.com/external-secrets/external-secrets
@@ -390,6 +391,8 @@ build_deb() {
   for name in "${names[@]}" $libraries; do apt-get "${apt[@]}" download "$name"; done
   for file in *.deb; do dpkg-deb -x "$file" "$stage"; done
   rm -rf "$work/deb" "$stage"/usr/share/{doc,locale,man}
+  # Of a package with many programs only the one that is asked for, as they may be large.
+  [[ ${package[$tool]} != *:* ]] || find "$stage/usr/bin" -type f ! -name "$program" -delete
   mkdir "$stage/bin"
   for file in "$stage"/usr/sbin/* "$stage"/usr/lib/postgresql/*/bin/* "$stage/usr/bin/$program"; do
     if [[ -x $file ]]; then program_of_deb "$stage" "$file"; fi

@@ -52,6 +52,12 @@ pub const MANAGER: &str = "waxwing";
 pub const IDENTITY_TYPE: &str = "waxwing.dev/identity";
 /// The data key of an identity Secret: one `AGE-SECRET-KEY-1…` line, comments allowed.
 pub const IDENTITY_KEY: &str = "identity";
+/// The data key of a wrapped identity, in place of [`IDENTITY_KEY`]: what Vault or AWS KMS made of it.
+pub const IDENTITY_WRAPPED: &str = "wrapped";
+/// The data key of a wrapped identity's recipient, which is public.
+pub const IDENTITY_RECIPIENT: &str = "recipient";
+/// The data key of how an identity is wrapped: a [`crate::WrappedBy`] as JSON.
+pub const IDENTITY_PROTECTION: &str = "protection";
 /// Identity Secrets, and no produced one in the operator's namespace, have names that begin so.
 pub const RESERVED_NAME_PREFIX: &str = "waxwing-";
 

@@ -149,3 +149,17 @@ impl AwsKms {
         }
     }
 }
+
+/// What a wrapped identity's Secret says of its wrapping, as JSON under [`crate::names::IDENTITY_PROTECTION`]. Whoever can
+/// write the Secret can write this: the key that wrapped the identity holds it to ring and recipient, this only finds the
+/// key.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WrappedBy {
+    /// The way of wrapping.
+    pub kind: ProtectionKind,
+    /// The key that wrapped it: the name of Vault's, the ARN of AWS's.
+    pub key: String,
+    /// The KeyRing that it was wrapped for.
+    pub ring: String,
+}

@@ -26,6 +26,7 @@ pub mod kubernetes;
 )]
 mod link;
 mod net;
+pub mod protect;
 mod references;
 #[cfg(feature = "http")]
 pub mod server;
@@ -42,6 +43,7 @@ pub use broker::{Broker, Call, Freshness, Health, Observer, Refreshed};
 pub use connect::{Place, connect, references};
 pub use identity::{ClientKey, Clients};
 pub use net::Rules;
+pub use protect::{Bond, Protector, Wrapped};
 pub use references::{OwnServer, Referenced, References, Token};
 
 /// One account of one provider, reached with one set of credentials.

@@ -1,8 +1,9 @@
-//! AWS Secrets Manager and Parameter Store, by the SDK.
+//! AWS Secrets Manager, Parameter Store and KMS, by the SDK.
 //!
 //! The SDK makes, signs and takes apart requests. It does not send them ([`wire`]), try them again (the broker does), or
 //! log in ([`login`]): its own ways of doing that would leave the rules about hosts, and log what AWS answers.
 
+mod kms;
 mod login;
 mod name;
 mod parameter_store;
@@ -24,6 +25,7 @@ use waxwing_core::{
 };
 use waxwing_crds::{AwsProvider, AwsService, SecretKeyRef};
 
+pub use self::kms::protector;
 use self::{
     login::{Ambient, Desk, Login, Origin, Signer, Tie},
     name::{Names, Service},
@@ -43,53 +45,8 @@ pub fn connect(
     place: &Place,
     references: Arc<dyn References>,
 ) -> Result<Arc<dyn Provider>, Failure> {
-    // It becomes a part of the endpoint's host.
-    if !endpoint::is_label(&spec.region) {
-        return Err(bad("it is not the name of a region").at("region"));
-    }
-    let checked = |url: &Option<String>, field: &'static str| match url {
-        Some(url) => place.endpoint(url).map(|it| Some(it.to_string())).map_err(|failure| failure.at(field)),
-        None => Ok(None),
-    };
-    let endpoint = checked(&spec.endpoint, "endpoint")?;
-    let sts_endpoint = checked(&spec.sts_endpoint, "stsEndpoint")?;
-
-    let http = wire::client(&place.rules, trust(spec)?, &references);
-    let base = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new(spec.region.clone()))
-        .app_name(AppName::new("waxwing").expect("it is a token"))
-        .http_client(http)
-        // The client has its own.
-        .timeout_config(TimeoutConfig::disabled())
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .retry_config(RetryConfig::disabled())
-        // The login is kept once for all clients.
-        .identity_cache(IdentityCache::no_cache())
-        .build();
-    let sts = base.to_builder();
-    let sts = match sts_endpoint {
-        Some(url) => sts.endpoint_url(url),
-        None => sts,
-    };
-
-    let (roles, tie) = roles(spec)?;
-    let login = Login::new(Desk {
-        origin: origin(spec, place, &references)?,
-        roles,
-        tie,
-        session_name: session_name(place),
-        sts: sts.build(),
-        references,
-    });
-
-    let client =
-        base.to_builder().credentials_provider(SharedCredentialsProvider::new(Signer(Arc::clone(&login))));
-    let client = match endpoint {
-        Some(url) => client.endpoint_url(url),
-        None => client,
-    };
-    let (client, prefix) = (client.build(), spec.prefix.as_deref());
+    let Access { client, login } = Access::of(spec, place, references)?;
+    let prefix = spec.prefix.as_deref();
     Ok(match spec.service {
         AwsService::ParameterStore => Arc::new(ParameterStore {
             client: aws_sdk_ssm::Client::new(&client),
@@ -105,6 +62,68 @@ pub fn connect(
             no_probes: Abstinence::default(),
         }),
     })
+}
+
+/// How an account is reached, and as whom.
+struct Access {
+    /// What the clients of its services are made of.
+    client: SdkConfig,
+    login: Arc<Login>,
+}
+
+impl Access {
+    fn of(spec: &AwsProvider, place: &Place, references: Arc<dyn References>) -> Result<Self, Failure> {
+        // It becomes a part of the endpoint's host.
+        if !endpoint::is_label(&spec.region) {
+            return Err(bad("it is not the name of a region").at("region"));
+        }
+        let checked = |url: &Option<String>, field: &'static str| match url {
+            Some(url) => {
+                place.endpoint(url).map(|it| Some(it.to_string())).map_err(|failure| failure.at(field))
+            }
+            None => Ok(None),
+        };
+        let endpoint = checked(&spec.endpoint, "endpoint")?;
+        let sts_endpoint = checked(&spec.sts_endpoint, "stsEndpoint")?;
+
+        let http = wire::client(&place.rules, trust(spec)?, &references);
+        let base = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new(spec.region.clone()))
+            .app_name(AppName::new("waxwing").expect("it is a token"))
+            .http_client(http)
+            // The client has its own.
+            .timeout_config(TimeoutConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .retry_config(RetryConfig::disabled())
+            // The login is kept once for all clients.
+            .identity_cache(IdentityCache::no_cache())
+            .build();
+        let sts = base.to_builder();
+        let sts = match sts_endpoint {
+            Some(url) => sts.endpoint_url(url),
+            None => sts,
+        };
+
+        let (roles, tie) = roles(spec)?;
+        let login = Login::new(Desk {
+            origin: origin(spec, place, &references)?,
+            roles,
+            tie,
+            session_name: session_name(place),
+            sts: sts.build(),
+            references,
+        });
+
+        let client = base
+            .to_builder()
+            .credentials_provider(SharedCredentialsProvider::new(Signer(Arc::clone(&login))));
+        let client = match endpoint {
+            Some(url) => client.endpoint_url(url),
+            None => client,
+        };
+        Ok(Self { client: client.build(), login })
+    }
 }
 
 /// Where the first credentials come from.

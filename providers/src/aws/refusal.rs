@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::{DateTime, date_time::Format, error::metadata::ProvideErrorMetadata};
 use waxwing_core::store::{Failure, Kind};
 
+use super::kms;
 use crate::net;
 
 /// Why a request did not get what it asked for.
@@ -76,6 +77,16 @@ fn meaning(code: &str, message: &str) -> Option<(Kind, &'static str)> {
         "ParameterVersionNotFound" => (Kind::EntryMissing, "the parameter has no such version"),
         "InvalidRequestException" if says(&["deletion", "deleted"]) => {
             (Kind::EntryMissing, "the secret is marked for deletion")
+        }
+
+        "NotFoundException" => (Kind::EntryMissing, "there is no such KMS key"),
+        "InvalidCiphertextException" | "IncorrectKeyException" => {
+            (Kind::Rejected, "the KMS key did not wrap this for this ring and recipient")
+        }
+        "InvalidKeyUsageException" => (Kind::Rejected, "the KMS key is not one that encrypts"),
+        "DisabledException" | "KMSInvalidStateException" => (Kind::Forbidden, kms::DISABLED),
+        "DependencyTimeoutException" | "KMSInternalException" | "KeyUnavailableException" => {
+            (Kind::Unavailable, "AWS is in trouble")
         }
 
         "DecryptionFailure" | "DecryptionFailureException" | "InvalidKeyId" | "KMSAccessDeniedException" => {

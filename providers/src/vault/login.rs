@@ -205,7 +205,7 @@ fn seconds(seconds: u64) -> Option<Duration> {
 }
 
 /// A JSON object of these fields; none if a value is no text.
-fn document(fields: &[(&str, Secret)]) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn document(fields: &[(&str, Secret)]) -> Option<Zeroizing<Vec<u8>>> {
     // The largest it can become, for a vector that grows leaves copies: a character is escaped to at most six.
     let size = fields.iter().map(|(name, value)| name.len() + 6 * value.len() + 8).sum::<usize>() + 2;
     let mut document = Zeroizing::new(Vec::with_capacity(size));

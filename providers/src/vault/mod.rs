@@ -12,6 +12,7 @@ mod location;
 mod login;
 mod refusal;
 mod settings;
+mod transit;
 mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +30,7 @@ use waxwing_core::{
 use waxwing_crds::VaultProvider;
 use zeroize::Zeroizing;
 
+pub use self::transit::protector;
 use self::{
     answer::Answer,
     location::Location,
@@ -52,15 +54,7 @@ pub fn connect(
     place: &Place,
     references: Arc<dyn References>,
 ) -> Result<Arc<dyn Provider>, Failure> {
-    let settings = Settings::read(spec, place)?;
-    Ok(Arc::new(Vault {
-        settings,
-        references,
-        rules: place.rules.clone(),
-        wire: tokio::sync::Mutex::default(),
-        sessions: Sessions::default(),
-        index: Mutex::default(),
-    }))
+    Ok(Arc::new(Vault::new(spec, place, references)?))
 }
 
 /// One Vault server, with one way to log in.
@@ -166,6 +160,17 @@ impl Provider for Vault {
 }
 
 impl Vault {
+    fn new(spec: &VaultProvider, place: &Place, references: Arc<dyn References>) -> Result<Self, Failure> {
+        Ok(Self {
+            settings: Settings::read(spec, place)?,
+            references,
+            rules: place.rules.clone(),
+            wire: tokio::sync::Mutex::default(),
+            sessions: Sessions::default(),
+            index: Mutex::default(),
+        })
+    }
+
     async fn read_one(&self, read: &Read) -> Result<Entry, Failure> {
         let result = match self.settings.engine {
             Engine::Dynamic => self.issue(read).await,

@@ -14,6 +14,15 @@ pub(super) fn of_answer(answer: &Answer) -> Failure {
             (Kind::Unavailable, "the mount is being upgraded to KV version 2")
         }
         400 if answer.says("unknown role") => (Kind::Rejected, "the secrets engine knows no such role"),
+        400 if answer.says("encryption key not found") => {
+            (Kind::EntryMissing, "there is no such transit key")
+        }
+        400 if answer.says("message authentication failed") => {
+            (Kind::Rejected, "the transit key did not wrap this for this ring and recipient")
+        }
+        400 if answer.says("disallowed by policy (too old)") => {
+            (Kind::Rejected, "the transit key's min_decryption_version excludes what this was wrapped by")
+        }
         400 => (Kind::Rejected, "Vault rejected the request"),
         401 => (Kind::Unauthenticated, "the credentials were not accepted"),
         403 => (Kind::Forbidden, "the token's policies do not allow it"),

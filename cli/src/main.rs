@@ -11,6 +11,7 @@ mod import;
 mod input;
 mod json;
 mod origin;
+mod parallel;
 mod printer;
 mod protect;
 mod quickstart;
@@ -20,6 +21,7 @@ mod ring;
 mod sealed_file;
 mod stores;
 mod verbs;
+mod work_tree;
 mod write;
 
 fn main() -> std::process::ExitCode {

@@ -4,8 +4,8 @@
 //! standard error. Colour and progress appear on a terminal only, and `NO_COLOR` is honoured.
 
 use std::{
-    cell::Cell,
     io::{self, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub(crate) struct Printer {
     colour_out: bool,
     colour_err: bool,
     /// Whether a progress line stands on the terminal and must be wiped before the next line.
-    progress: Cell<bool>,
+    progress: AtomicBool,
 }
 
 /// `1 file`, `2 files`.
@@ -61,13 +61,18 @@ impl Printer {
             verbose,
             colour_out: wanted && io::stdout().is_terminal(),
             colour_err: wanted && io::stderr().is_terminal(),
-            progress: Cell::new(false),
+            progress: AtomicBool::new(false),
         }
     }
 
     /// Whether standard output is a terminal.
     pub(crate) fn shows_to_a_person(&self) -> bool {
         io::stdout().is_terminal()
+    }
+
+    /// Whether more detail is wanted.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.verbose
     }
 
     /// Bytes of the result, as they are.
@@ -139,7 +144,7 @@ impl Printer {
         if io::stderr().is_terminal() {
             // A progress line that can't be written is no reason to fail.
             let _ = write!(io::stderr().lock(), "\r\x1b[2Kwaxwing: {}", text.as_ref());
-            self.progress.set(true);
+            self.progress.store(true, Ordering::Relaxed);
         }
     }
 
@@ -175,7 +180,7 @@ impl Printer {
     }
 
     fn wipe_progress(&self) {
-        if self.progress.replace(false) {
+        if self.progress.swap(false, Ordering::Relaxed) {
             let _ = write!(io::stderr().lock(), "\r\x1b[2K");
         }
     }

@@ -1,8 +1,10 @@
 //! The repository around a file: its `.waxwing.yaml`, and who the recipients are for what.
 
 use std::{
+    collections::HashMap,
     fs,
     path::{Component, Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use waxwing_core::{
@@ -18,6 +20,29 @@ use crate::{
 
 /// The name of the configuration file.
 pub(crate) const FILE: &str = ".waxwing.yaml";
+
+/// The configurations for many files, each read once.
+#[derive(Default)]
+pub(crate) struct Repositories {
+    by_folder: Mutex<HashMap<PathBuf, Arc<Repository>>>,
+}
+
+impl Repositories {
+    /// As [`Repository::of`].
+    pub(crate) fn of(&self, path: &Path, context: &Context) -> Result<Arc<Repository>> {
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        let known = || self.by_folder.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known().get(&folder) {
+            return Ok(found.clone());
+        }
+        let file = config_path(path, context);
+        // Another folder under the same configuration may have it already.
+        let same = known().values().find(|found| Some(&found.path) == file.as_ref()).cloned();
+        let found = same.map_or_else(|| Repository::of(path, context).map(Arc::new), Ok)?;
+        known().insert(folder, found.clone());
+        Ok(found)
+    }
+}
 
 /// A configuration and the folder that its paths are relative to.
 pub(crate) struct Repository {

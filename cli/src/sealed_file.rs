@@ -23,7 +23,7 @@ use crate::{
     args::Context,
     error::{Explain, Failure, Result},
     json,
-    write::{self, Mode, Prepared},
+    write::{self, Mode, Prepared, Sync},
 };
 
 /// Which of several resources in a file is meant, and where it belongs if it doesn't say.
@@ -230,30 +230,46 @@ impl SealedFile {
         Ok(())
     }
 
-    /// The new file, complete beside the old one; nothing where nothing changed.
-    pub(crate) fn prepare(&self) -> Result<Option<Prepared>> {
-        if !self.is_changed() {
-            return Ok(None);
-        }
-        // A person may have sat at a prompt since it was read.
-        if fs::read(&self.path).at(self.path.display())? != self.before.as_bytes() {
-            return Err(changed_meanwhile(&self.path));
-        }
-        write::prepare(&self.path, self.text.as_bytes(), Mode::Keep).map(Some).at(self.path.display())
-    }
-
     /// Writes the file if it changed.
     pub(crate) fn save(&self) -> Result<()> {
-        match self.prepare()? {
-            Some(prepared) => prepared.commit().at(self.path.display()),
-            None => Ok(()),
+        if !self.is_changed() {
+            return Ok(());
         }
+        prepare(&self.path, &self.before, &self.text, Sync::Each)?.commit().at(self.path.display())
+    }
+
+    /// What is to be written, without the rest; nothing where nothing changed.
+    pub(crate) fn into_change(self) -> Option<Change> {
+        self.is_changed().then_some(Change { path: self.path, before: self.before, after: self.text })
     }
 
     fn titles(&self) -> String {
         let titles = self.items.iter().flatten().map(Item::title).collect::<Vec<_>>();
         titles.join(", ")
     }
+}
+
+/// A changed file that is not written yet.
+pub(crate) struct Change {
+    /// The file.
+    pub(crate) path: PathBuf,
+    before: String,
+    after: String,
+}
+
+impl Change {
+    /// The new file, complete beside the old one.
+    pub(crate) fn prepare(&self, sync: Sync) -> Result<Prepared> {
+        prepare(&self.path, &self.before, &self.after, sync)
+    }
+}
+
+fn prepare(path: &Path, before: &str, after: &str, sync: Sync) -> Result<Prepared> {
+    // A person may have sat at a prompt since it was read.
+    if fs::read(path).at(path.display())? != before.as_bytes() {
+        return Err(changed_meanwhile(path));
+    }
+    write::prepare_with(path, after.as_bytes(), Mode::Keep, sync).at(path.display())
 }
 
 /// `SealedSecret NAMESPACE/NAME`.

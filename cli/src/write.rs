@@ -3,6 +3,7 @@
 //! Two steps, so that a verb over many files prepares them all before it replaces the first. A
 //! crash at any point leaves each file as it was or as it shall be, never in between. Whoever reads
 //! a file to write it again holds a [`Lock`] meanwhile, so that no other writer's change is lost.
+//! Thousands of files are synced together, by their file systems ([`FileSystems`]).
 
 use std::{
     collections::BTreeSet,
@@ -15,6 +16,7 @@ use std::{
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use tempfile::TempPath;
 
@@ -29,11 +31,27 @@ pub(crate) enum Mode {
     Private,
 }
 
+/// When a new file is made to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// Before `prepare` and `commit` return.
+    Each,
+    /// By whoever holds the [`FileSystems`], for many files at once.
+    Together,
+}
+
 /// A file that is complete on disk under a temporary name.
 pub(crate) struct Prepared {
     /// Closed already: a verb may hold more of them than files can be open.
     temporary: TempPath,
     target: PathBuf,
+    sync: Sync,
+}
+
+/// The file systems that many files lie on. Opened before the first of them is written, because what goes wrong with a
+/// write is told to those who had them open then.
+pub(crate) struct FileSystems {
+    open: Vec<File>,
 }
 
 /// Keeps other commands from writing files in some folders, until it is dropped or the process
@@ -54,6 +72,7 @@ impl Lock {
             let folder = follow(path).and_then(|path| existing_folder(&path)).at(path.display())?;
             folders.insert(folder);
         }
+        allow_open(folders.len());
         let mut locked = Vec::new();
         for folder in folders {
             let open = File::open(&folder).at(folder.display())?;
@@ -70,6 +89,46 @@ impl Lock {
     }
 }
 
+impl FileSystems {
+    /// Those of these files; none where they cannot be synced as a whole.
+    pub(crate) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Option<Self> {
+        if cfg!(not(target_os = "linux")) {
+            return None;
+        }
+        let mut seen = BTreeSet::new();
+        let mut open = Vec::new();
+        for path in paths {
+            let path = follow(path).ok()?;
+            let folder = directory(&path);
+            if seen.insert(fs::metadata(folder).ok()?.dev()) {
+                open.push(File::open(folder).ok()?);
+            }
+        }
+        Some(Self { open })
+    }
+
+    /// Waits until everything that was written on them lasts.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        for folder in &self.open {
+            rustix::fs::syncfs(folder)?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks for as many open files as a command over many folders needs, as far as the user may have them. Where that is not
+/// enough, opening fails and says so.
+fn allow_open(files: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    // Besides the folders, what any command has open.
+    let wanted = files as u64 + 256;
+    if limit.current.is_some_and(|current| current < wanted) {
+        let current = limit.maximum.map_or(wanted, |maximum| wanted.min(maximum));
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
+    }
+}
+
 /// The folder of a path, or the nearest one above that exists.
 fn existing_folder(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
@@ -83,6 +142,11 @@ fn existing_folder(path: &Path) -> io::Result<PathBuf> {
 /// # Errors
 /// Nothing stands at `path` that did not stand there before.
 pub(crate) fn prepare(path: &Path, content: &[u8], mode: Mode) -> io::Result<Prepared> {
+    prepare_with(path, content, mode, Sync::Each)
+}
+
+/// As [`prepare`], where the file may be synced with others.
+pub(crate) fn prepare_with(path: &Path, content: &[u8], mode: Mode, sync: Sync) -> io::Result<Prepared> {
     let target = follow(path)?;
     let old = match fs::metadata(&target) {
         Ok(old) if old.is_file() => Some(old),
@@ -104,15 +168,20 @@ pub(crate) fn prepare(path: &Path, content: &[u8], mode: Mode) -> io::Result<Pre
         }
     }
     temporary.write_all(content)?;
-    temporary.as_file().sync_all()?;
-    Ok(Prepared { temporary: temporary.into_temp_path(), target })
+    if sync == Sync::Each {
+        temporary.as_file().sync_all()?;
+    }
+    Ok(Prepared { temporary: temporary.into_temp_path(), target, sync })
 }
 
 impl Prepared {
     /// Puts the new file in the place of the old one, and syncs the directory.
     pub(crate) fn commit(self) -> io::Result<()> {
         self.temporary.persist(&self.target)?;
-        File::open(directory(&self.target))?.sync_all()
+        match self.sync {
+            Sync::Each => File::open(directory(&self.target))?.sync_all(),
+            Sync::Together => Ok(()),
+        }
     }
 
     /// As [`Self::commit`], but never over a file that exists.

@@ -1,6 +1,13 @@
-//! What `rewrap` and `compact` share: the same change to every sealed resource under some paths.
+//! What `rewrap` and `compact` share: the same change to every sealed resource under some paths, on every processor.
+//!
+//! A file is written whole or not at all, and only where something in it changed. All new files are complete beside the
+//! old ones before the first is replaced. Files that Git can bring back are made to last together, by their file system,
+//! once their content is written and once they have their names; any other file is synced by itself.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use serde::Serialize;
 use waxwing_core::{
@@ -11,12 +18,16 @@ use waxwing_core::{
 use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
-    origin,
+    origin, parallel,
     printer::{Format, count},
-    repository::Repository,
-    sealed_file::{self, Item, SealedFile},
-    write::Lock,
+    repository::{Repositories, Repository},
+    sealed_file::{self, Change, Item, SealedFile},
+    work_tree,
+    write::{FileSystems, Lock, Sync},
 };
+
+/// From this number of files on, Git is asked which of them it can bring back.
+const MANY: usize = 32;
 
 /// Options of both verbs.
 #[derive(Debug, clap::Args)]
@@ -34,12 +45,12 @@ pub(super) struct Paths {
 
 /// What was done, for programs.
 #[derive(Serialize)]
-struct Report<'a> {
+struct Report {
     resources: usize,
     changed: usize,
     /// The files that were written, or would be with `--check`.
     files: Vec<String>,
-    failures: &'a [Failed],
+    failures: Vec<Failed>,
 }
 
 #[derive(Serialize)]
@@ -48,69 +59,130 @@ struct Failed {
     message: String,
 }
 
-/// Makes the new sealed part of one resource for its recipients.
-pub(super) type Change<'a> = dyn Fn(&Item, &Repository, &[NamedRecipient]) -> Result<Sealed> + 'a;
+/// Makes the new sealed part of one resource for its recipients. Called from several threads.
+pub(crate) type Make<'a> =
+    dyn Fn(&Item, &Repository, &[NamedRecipient]) -> Result<Sealed> + std::marker::Sync + 'a;
 
-/// What became of the resources.
+/// What became of the resources, in the order of their files.
 #[derive(Default)]
-struct Tally {
-    seen: usize,
-    changed: usize,
-    failures: Vec<Exit>,
-    failed: Vec<Failed>,
+pub(crate) struct Outcome {
+    /// How many sealed resources were looked at.
+    pub(crate) seen: usize,
+    /// Those that changed, or would.
+    pub(crate) changed: Vec<Changed>,
+    /// Those that stay as they are, each with its file and why.
+    pub(crate) failures: Vec<(PathBuf, Failure)>,
+}
+
+/// A resource that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// Its file.
+    pub(crate) file: PathBuf,
+    /// `SealedSecret NAMESPACE/NAME`.
+    pub(crate) resource: String,
+    /// Whom its envelopes named before, each once: `NAME/ID`.
+    pub(crate) from: Vec<String>,
+    /// Whom they name now.
+    pub(crate) to: Vec<String>,
+}
+
+/// Wraps the data keys of every sealed resource under the paths to the recipients of its rule; `check` writes nothing.
+/// What its rule names already is neither opened nor written. A resource that fails stays as it is.
+///
+/// # Errors
+/// The paths can't be looked through, or a file can't be written. Before the first file is replaced, nothing is changed.
+pub(crate) fn rewrap(
+    paths: &[PathBuf],
+    identities: &Identities,
+    check: bool,
+    context: &Context,
+) -> Result<Outcome> {
+    each(paths, check, context, &|item, repository, recipients| {
+        opened(item, identities, repository, context, |sealed| {
+            sealed.rewrap(identities, recipients).map(|_| ())
+        })
+    })
+}
+
+/// Makes a change to every sealed resource under the paths; see [`rewrap`].
+pub(crate) fn each(paths: &[PathBuf], check: bool, context: &Context, make: &Make<'_>) -> Result<Outcome> {
+    let found = sealed_file::files(paths, context)?;
+    let repositories = Repositories::default();
+    let progress = |done: usize, total: usize, what: &str| {
+        // As many lines as a person can see.
+        if done.is_multiple_of(total.div_ceil(200)) || done == total {
+            context.printer.progress(format!("{what} {done} of {}", count(total, "file")));
+        }
+    };
+    let total = found.len();
+    let files = parallel::map(
+        found,
+        |path| one_file(&path, paths.contains(&path), &repositories, context, make),
+        |done| progress(done, total, "looked at"),
+    );
+    let mut outcome = Outcome::default();
+    let mut changes = Vec::new();
+    for file in files {
+        let File { seen, changed, failures, change } = file?;
+        outcome.seen += seen;
+        outcome.changed.extend(changed);
+        outcome.failures.extend(failures);
+        changes.extend(change);
+    }
+    if !check {
+        write(changes, |done, total| progress(done, total, "wrote"))?;
+    }
+    Ok(outcome)
+}
+
+impl Outcome {
+    /// The files with a change, each once.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        let mut files: Vec<&Path> = self.changed.iter().map(|changed| changed.file.as_path()).collect();
+        files.dedup();
+        files
+    }
+
+    /// The exit code of a verb that did this.
+    pub(crate) fn exit(&self, check: bool) -> Exit {
+        let codes: Vec<Exit> = self.failures.iter().map(|(_, failure)| failure.code()).collect();
+        match codes.first() {
+            Some(_) if codes.len() < self.seen => Exit::Partly,
+            Some(first) if codes.iter().all(|code| code == first) => *first,
+            Some(_) => Exit::Error,
+            None if check && !self.changed.is_empty() => Exit::Found,
+            None => Exit::Done,
+        }
+    }
 }
 
 impl Paths {
-    /// Changes every sealed resource under the paths. All files are complete beside the old ones
-    /// before the first is replaced; a resource that fails is named and stays as it is.
-    pub(super) fn each(&self, context: &Context, done: &str, change: &Change<'_>) -> Result {
-        let mut tally = Tally::default();
-        let mut changed = Vec::new();
-        for path in sealed_file::files(&self.paths, context)? {
-            context.printer.progress(path.display().to_string());
-            let Some(mut file) = sealed_file::read_if_sealed(&path, self.paths.contains(&path))? else {
-                continue;
-            };
-            let repository = Repository::of(&path, context);
-            for index in 0..file.items.len() {
-                let result = match &repository {
-                    Ok(repository) => one(&mut file, index, repository, change),
-                    Err(failure) => Err(failure.clone()),
-                };
-                tally.count(result, &file, context);
-            }
-            if file.is_changed() {
-                changed.push(file);
-            }
-        }
-        if !self.check {
-            commit(&changed)?;
+    /// Changes every sealed resource under the paths, and says what was done.
+    pub(super) fn each(&self, context: &Context, done: &str, make: &Make<'_>) -> Result {
+        let outcome = each(&self.paths, self.check, context, make)?;
+        for (file, failure) in &outcome.failures {
+            context.printer.failure(&failure.clone().at(file.display()));
         }
         let would = if self.check { "would be " } else { "" };
-        context.printer.note(format!("{} of {} {would}{done}", tally.changed, count(tally.seen, "resource")));
+        let (changed, seen) = (outcome.changed.len(), count(outcome.seen, "resource"));
+        context.printer.note(format!("{changed} of {seen} {would}{done}"));
         if self.output == Format::Json {
+            let failed =
+                |(file, failure): &(PathBuf, Failure)| Failed { file: text(file), message: failure.to_string() };
             context.printer.json(&Report {
-                resources: tally.seen,
-                changed: tally.changed,
-                files: changed.iter().map(|file| file.path().display().to_string()).collect(),
-                failures: &tally.failed,
+                resources: outcome.seen,
+                changed,
+                files: outcome.files().into_iter().map(text).collect(),
+                failures: outcome.failures.iter().map(failed).collect(),
             })?;
         }
-        Ok(tally.exit(self.check))
+        Ok(outcome.exit(self.check))
     }
 }
 
-/// Writes all files: each is complete beside the old one before the first is replaced.
-fn commit(changed: &[SealedFile]) -> Result<()> {
-    let _lock = Lock::beside(changed.iter().map(SealedFile::path))?;
-    let prepared: Vec<_> =
-        changed.iter().map(|file| Ok((file.path(), file.prepare()?))).collect::<Result<_>>()?;
-    for (path, prepared) in prepared {
-        if let Some(prepared) = prepared {
-            prepared.commit().at(path.display())?;
-        }
-    }
-    Ok(())
+fn text(path: impl AsRef<Path>) -> String {
+    path.as_ref().display().to_string()
 }
 
 /// A change that opens with identities.
@@ -131,37 +203,89 @@ pub(super) fn opened(
     }
 }
 
-fn one(file: &mut SealedFile, index: usize, repository: &Repository, change: &Change<'_>) -> Result<bool> {
-    let item = file.item(index)?;
-    let recipients = repository.recipients(file.path(), &item.sealed.binding().namespace).at(item.title())?;
-    let sealed = change(item, repository, &recipients).at(item.title())?;
-    let changed = sealed != item.sealed;
-    file.update(index, sealed)?;
-    Ok(changed)
+/// What became of one file.
+#[derive(Default)]
+struct File {
+    seen: usize,
+    changed: Vec<Changed>,
+    failures: Vec<(PathBuf, Failure)>,
+    change: Option<Change>,
 }
 
-impl Tally {
-    fn count(&mut self, result: Result<bool>, file: &SealedFile, context: &Context) {
-        self.seen += 1;
+fn one_file(
+    path: &Path,
+    named: bool,
+    repositories: &Repositories,
+    context: &Context,
+    make: &Make<'_>,
+) -> Result<File> {
+    let mut done = File::default();
+    let Some(mut file) = sealed_file::read_if_sealed(path, named)? else { return Ok(done) };
+    let repository = repositories.of(path, context);
+    for index in 0..file.items.len() {
+        let result = match &repository {
+            Ok(repository) => one(&mut file, index, repository, make),
+            Err(failure) => Err(failure.clone()),
+        };
+        done.seen += 1;
         match result {
-            Ok(changed) => self.changed += usize::from(changed),
-            Err(failure) => {
-                let (file, message) = (file.path().display().to_string(), failure.to_string());
-                self.failures.push(failure.code());
-                let failure: Failure = failure.at(&file);
-                self.failed.push(Failed { file, message });
-                context.printer.failure(&failure);
-            }
+            Ok(changed) => done.changed.extend(changed),
+            Err(failure) => done.failures.push((path.to_owned(), failure)),
         }
     }
+    done.change = file.into_change();
+    Ok(done)
+}
 
-    fn exit(&self, check: bool) -> Exit {
-        match self.failures.first() {
-            Some(_) if self.failures.len() < self.seen => Exit::Partly,
-            Some(first) if self.failures.iter().all(|failure| failure == first) => *first,
-            Some(_) => Exit::Error,
-            None if check && self.changed > 0 => Exit::Found,
-            None => Exit::Done,
-        }
+fn one(
+    file: &mut SealedFile,
+    index: usize,
+    repository: &Repository,
+    make: &Make<'_>,
+) -> Result<Option<Changed>> {
+    let item = file.item(index)?;
+    let recipients = repository.recipients(file.path(), &item.sealed.binding().namespace).at(item.title())?;
+    let sealed = make(item, repository, &recipients).at(item.title())?;
+    if sealed == item.sealed {
+        return Ok(None);
     }
+    let changed = Changed {
+        file: file.path().to_owned(),
+        resource: item.title(),
+        from: named(&item.sealed),
+        to: named(&sealed),
+    };
+    file.update(index, sealed)?;
+    Ok(Some(changed))
+}
+
+/// Whom the envelopes name, each once.
+fn named(sealed: &Sealed) -> Vec<String> {
+    let hints = sealed.envelopes().values().flat_map(|envelope| envelope.to());
+    hints.map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Writes all files: each is complete beside the old one before the first is replaced.
+pub(super) fn write(changes: Vec<Change>, mut progress: impl FnMut(usize, usize)) -> Result<()> {
+    let total = changes.len();
+    let paths: Vec<PathBuf> = changes.iter().map(|change| change.path.clone()).collect();
+    let _lock = Lock::beside(paths.iter().map(PathBuf::as_path))?;
+    let kept: BTreeSet<&Path> = match total {
+        0..MANY => BTreeSet::new(),
+        _ => work_tree::committed(paths.iter().map(PathBuf::as_path)),
+    };
+    let together = FileSystems::of(kept.iter().copied()).filter(|_| !kept.is_empty());
+    let prepare = |change: Change| {
+        let together = together.is_some() && kept.contains(change.path.as_path());
+        let prepared = change.prepare(if together { Sync::Together } else { Sync::Each })?;
+        Ok((change.path, prepared))
+    };
+    let prepared =
+        parallel::map(changes, prepare, |done| progress(done, total)).into_iter().collect::<Result<Vec<_>>>()?;
+    let sync = || together.as_ref().map_or(Ok(()), FileSystems::sync).at("the file system");
+    sync()?;
+    for (path, prepared) in prepared {
+        prepared.commit().at(path.display())?;
+    }
+    sync()
 }

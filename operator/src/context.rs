@@ -17,7 +17,7 @@ use crate::{
     inject::{ForAlertmanager, ForGrafana, Inject, OfTeam},
     lease::Leadership,
     memories::Memories,
-    metrics::{Counts, Metrics, SEALED_SECRET},
+    metrics::{Counts, KEY_RING, Metrics, SEALED_SECRET},
     pull::{EXTERNAL_SECRET, Pull},
     queue::{Class, Queue},
     records::{SealedRecord, SecretRecord, Served},
@@ -141,6 +141,7 @@ impl Context {
             (ForAlertmanager::KIND, injections[0], injections[1]),
             (ForGrafana::KIND, grafana[0], grafana[1]),
             (OfTeam::KIND, teams[0], teams[1]),
+            (KEY_RING, i64::from(ring.is_usable()), i64::from(!ring.is_usable())),
         ];
         counts.oldest_refresh = self.pull.memories.oldest(now);
         for (class, waiting) in self.pull.queue.waiting().into_iter().enumerate() {

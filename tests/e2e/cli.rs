@@ -1,69 +1,15 @@
 //! The command line and the operator together: what a developer types, what is committed, what comes out.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 use waxwing_crds::{KeyState, Reason, names};
+use waxwing_tests::folder::Folder;
 use waxwing_tests::ring::{is_serving, keys_in};
-use waxwing_tests::scene::{self, Scene};
-use waxwing_tests::{chart, process, tools, wait};
-
-/// A developer's folder, and nothing else of theirs.
-struct Folder(PathBuf);
-
-impl Folder {
-    /// A new one, with `.waxwing.yaml` made from what the cluster publishes.
-    fn of(scene: &Scene) -> Result<Self> {
-        let folder = Self(process::folder(&format!("work-{}", scene.namespace)));
-        let config = folder.0.join("kubeconfig");
-        std::fs::copy(&scene.plane.admin_kubeconfig, &config)?;
-        folder.run(&["init", "--from-cluster", "test=prod", "--keyring", &scene.ring], "")?;
-        Ok(folder)
-    }
-
-    /// Runs `waxwing` and gives what it prints.
-    fn run(&self, args: &[&str], input: &str) -> Result<String> {
-        let output = self.try_run(args, input)?;
-        anyhow::ensure!(
-            output.status.success(),
-            "waxwing {args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    fn try_run(&self, args: &[&str], input: &str) -> Result<Output> {
-        let mut command = Command::new(tools::cli());
-        command
-            .args(args)
-            .current_dir(&self.0)
-            .env_clear()
-            .env("HOME", &self.0)
-            .env("KUBECONFIG", self.0.join("kubeconfig"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        child.stdin.take().context("a pipe")?.write_all(input.as_bytes())?;
-        Ok(child.wait_with_output()?)
-    }
-
-    fn read(&self, file: &str) -> String {
-        std::fs::read_to_string(self.0.join(file)).unwrap()
-    }
-
-    /// Applies a file as it stands, as a GitOps tool does.
-    async fn apply(&self, scene: &Scene, file: &str) -> Result<()> {
-        for object in chart::objects(&self.read(file))? {
-            chart::apply(&scene.client(), &object).await?;
-        }
-        Ok(())
-    }
-}
+use waxwing_tests::scene;
+use waxwing_tests::wait;
 
 #[test]
 fn what_the_command_line_seals_for_a_cluster_opens_there_and_one_value_changes_one_line() {

@@ -10,6 +10,7 @@ mod alertmanager_files;
 mod alertmanager_routes;
 mod alertmanager_servers;
 mod alertmanager_validator;
+mod alerts;
 mod break_glass;
 mod chart;
 mod check;

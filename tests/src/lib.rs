@@ -12,6 +12,7 @@ pub mod certs;
 pub mod chart;
 pub mod control_plane;
 pub mod faults;
+pub mod folder;
 pub mod grafana;
 pub mod gsm;
 pub mod http;

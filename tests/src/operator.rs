@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use k8s_openapi::api::core::v1::Namespace;
+use kube::api::DeleteParams;
 use kube::{Api, Client};
 use serde_json::Value;
 
@@ -20,6 +21,10 @@ const START: Duration = Duration::from_secs(30);
 pub struct Release {
     /// The cluster that it is installed in.
     pub plane: &'static ControlPlane,
+    /// The release's name.
+    pub name: String,
+    /// What Helm has rendered, but for the definitions.
+    pub objects: Vec<Value>,
     /// The operator's namespace.
     pub namespace: String,
     /// The name of its KeyRing.
@@ -40,8 +45,23 @@ impl Release {
         serves: Option<&[String]>,
         values: &[&str],
     ) -> Result<Self> {
-        let namespace = format!("waxwing-{name}");
-        let ring = if serves.is_some() { name.to_owned() } else { "default".to_owned() };
+        let ring = if serves.is_some() { name } else { "default" };
+        Self::install_as(plane, "waxwing", &format!("waxwing-{name}"), ring, serves, values).await
+    }
+
+    /// Installs the chart as the release `name` into a namespace, which is made when it is not there, with this ring.
+    ///
+    /// # Errors
+    /// When Helm or the API server refuses.
+    pub async fn install_as(
+        plane: &'static ControlPlane,
+        name: &str,
+        namespace: &str,
+        ring: &str,
+        serves: Option<&[String]>,
+        values: &[&str],
+    ) -> Result<Self> {
+        let (namespace, ring) = (namespace.to_owned(), ring.to_owned());
         let mut all = vec![format!("keyring.name={ring}"), "operator.logLevel=trace".to_owned()];
         if let Some(serves) = serves {
             all.extend([
@@ -55,14 +75,14 @@ impl Release {
             plane.create_namespace(&namespace).await?;
         }
         let mut deployment = Value::Null;
-        for object in chart::render("waxwing", &namespace, &all)? {
-            match object["kind"].as_str() {
-                // The control plane has them from its start.
-                Some("CustomResourceDefinition") => continue,
-                Some("Deployment") => deployment = object.clone(),
-                _ => {}
+        let mut objects = chart::render(name, &namespace, &all)?;
+        // The control plane has them from its start.
+        objects.retain(|object| object["kind"] != "CustomResourceDefinition");
+        for object in &objects {
+            if object["kind"] == "Deployment" {
+                deployment = object.clone();
             }
-            chart::apply(&plane.admin, &object).await?;
+            chart::apply(&plane.admin, object).await?;
         }
         let pod = &deployment["spec"]["template"]["spec"];
         let service_account =
@@ -70,7 +90,22 @@ impl Release {
         let args = pod["containers"][0]["args"].as_array().context("a container has arguments")?;
         let args = args.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         let token = plane.token(&namespace, &service_account, &[]).await?;
-        Ok(Self { plane, namespace, ring, service_account, args, token })
+        let name = name.to_owned();
+        Ok(Self { plane, name, objects, namespace, ring, service_account, args, token })
+    }
+
+    /// Deletes what `helm uninstall` does: all but what says that it is to be kept.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn uninstall(&self) -> Result<()> {
+        for object in &self.objects {
+            if object["metadata"]["annotations"]["helm.sh/resource-policy"] != "keep" {
+                let (api, name) = chart::api_of(&self.plane.admin, object)?;
+                api.delete(&name, &DeleteParams::default()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Starts an operator of this release.
@@ -86,7 +121,7 @@ impl Release {
     /// # Errors
     /// When the binary can't be started.
     pub fn start_at(&self, replica: &str, url: &str, more: &[&str]) -> Result<Operator> {
-        let dir = process::folder(&format!("{}-{replica}", self.namespace));
+        let dir = process::folder(&format!("{}-{}-{replica}", self.namespace, self.name));
         let kubeconfig = dir.join("kubeconfig");
         std::fs::write(&kubeconfig, self.plane.kubeconfig(url, &self.token, &self.namespace))?;
         let port = process::free_port();
@@ -115,7 +150,7 @@ impl Release {
     /// # Errors
     /// When its configuration can't be written.
     pub async fn client(&self) -> Result<Client> {
-        let path = self.plane.dir().join(format!("{}.kubeconfig", self.namespace));
+        let path = self.plane.dir().join(format!("{}-{}.kubeconfig", self.namespace, self.name));
         std::fs::write(&path, self.plane.kubeconfig(&self.plane.url, &self.token, &self.namespace))?;
         control_plane::client(&path).await
     }

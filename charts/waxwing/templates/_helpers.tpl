@@ -120,3 +120,14 @@ write the spec of a SealedSecret.
   resources: [applications]
   verbs: [get]
 {{- end }}
+
+{{/* The seconds of a duration such as `30d` or `1h30m`. */}}
+{{- define "waxwing.seconds" -}}
+{{- $sum := 0 }}
+{{- range $unit, $seconds := dict "d" 86400 "h" 3600 "m" 60 "s" 1 }}
+{{- with regexFind (printf "[0-9]+%s" $unit) $ }}
+{{- $sum = add $sum (mul (trimSuffix $unit . | int64) $seconds) }}
+{{- end }}
+{{- end }}
+{{- $sum }}
+{{- end }}

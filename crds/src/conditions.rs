@@ -22,12 +22,21 @@ pub enum ConditionType {
     ConfigValid,
     /// Every endpoint has loaded what is published.
     Loaded,
+    /// Every value opens with the ring's active key.
+    Converged,
 }
 
 impl ConditionType {
     /// Every type, in the order of documents.
-    pub const ALL: [Self; 6] =
-        [Self::Ready, Self::Reconciling, Self::Stalled, Self::Degraded, Self::ConfigValid, Self::Loaded];
+    pub const ALL: [Self; 7] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Degraded,
+        Self::ConfigValid,
+        Self::Loaded,
+        Self::Converged,
+    ];
 
     /// The word in the status.
     #[must_use]
@@ -39,6 +48,7 @@ impl ConditionType {
             Self::Degraded => "Degraded",
             Self::ConfigValid => "ConfigValid",
             Self::Loaded => "Loaded",
+            Self::Converged => "Converged",
         }
     }
 
@@ -54,6 +64,7 @@ impl ConditionType {
             Self::Degraded => "In effect, and something about it deserves attention.",
             Self::ConfigValid => "The configuration of an injection is one that its server takes.",
             Self::Loaded => "Every endpoint of an injection has loaded what is published.",
+            Self::Converged => "Every value that is sealed for a ring opens with the ring's active key.",
         }
     }
 }

@@ -64,6 +64,10 @@ pub struct KeyRingSpec {
     /// The recipients of restored or imported identities that the operator may use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted: Vec<String>,
+    /// The recipients of identities that are no longer used. Taken out of this list, a key opens again as long as its
+    /// Secret is there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<String>,
     /// The recipients of identities that a person has backed up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backed_up: Vec<String>,
@@ -88,6 +92,21 @@ impl KeyRingSpec {
     /// When `rotation.every` is no duration of the form `30d`, `12h`, `45m`.
     pub fn rotation_every(&self) -> Result<Duration, DurationError> {
         self.rotation.as_ref().map_or(Ok(Self::DEFAULT_ROTATION), |rotation| duration::parse(&rotation.every))
+    }
+
+    /// For how long a new key is listed before it becomes active.
+    ///
+    /// # Errors
+    /// When `rotation.announce` is no duration.
+    pub fn announced_for(&self) -> Result<Duration, DurationError> {
+        let announce = self.rotation.as_ref().and_then(|rotation| rotation.announce.as_deref());
+        announce.map_or(Ok(Duration::ZERO), duration::parse)
+    }
+
+    /// The ring whose rotation this one waits for.
+    #[must_use]
+    pub fn rotates_after(&self) -> Option<&RotatesAfter> {
+        self.rotation.as_ref()?.after.as_ref()
     }
 
     /// Whether a new key waits for its backup before it becomes active.
@@ -122,6 +141,70 @@ impl KeyRingSpec {
 pub struct Rotation {
     /// The age at which the active key is replaced, such as `30d`, `12h` or `45m`.
     pub every: String,
+    /// For how long a new key is listed as `Pending`, and opens already, before it becomes active: time to have it in
+    /// `.waxwing.yaml` everywhere. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announce: Option<String>,
+    /// Another cluster's ring, which rotates first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<RotatesAfter>,
+}
+
+/// Another cluster's ring, which rotates first: a rotation that is due here waits until that ring has made a key in this
+/// round and every value there opens with it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::rotates_after)]
+#[serde(rename_all = "camelCase")]
+pub struct RotatesAfter {
+    /// A kubeconfig for that cluster, in a Secret of the operator's namespace. It needs the right to `get` the one
+    /// KeyRing, which holds public keys only.
+    pub kubeconfig: KubeconfigKey,
+    /// The name of the ring there. Default `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_ring: Option<String>,
+    /// How long a rotation waits at most, such as `7d`, which is the default: a cluster that is gone must not keep this
+    /// one from rotating for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<String>,
+}
+
+impl RotatesAfter {
+    /// How long a rotation waits when the spec says nothing.
+    pub const DEFAULT_AT_MOST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+    /// The name of the other ring.
+    #[must_use]
+    pub fn ring(&self) -> &str {
+        self.key_ring.as_deref().unwrap_or("default")
+    }
+
+    /// How long a rotation waits.
+    ///
+    /// # Errors
+    /// When `atMost` is no duration.
+    pub fn waits_at_most(&self) -> Result<Duration, DurationError> {
+        self.at_most.as_deref().map_or(Ok(Self::DEFAULT_AT_MOST), duration::parse)
+    }
+}
+
+/// Where a kubeconfig is.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[schemars(transform = schema::kubeconfig_key)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeconfigKey {
+    /// The Secret.
+    pub name: String,
+    /// The key in it. Default `kubeconfig`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+impl KubeconfigKey {
+    /// The key in the Secret.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or("kubeconfig")
+    }
 }
 
 /// A recipient that new seals are made for besides the ring's own active key.
@@ -180,7 +263,7 @@ pub struct KeyRingStatus {
     /// The generation that the rest of this status speaks of.
     #[serde(deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Reconciling`, `Stalled` and, where it applies, `Degraded`.
+    /// `Ready`, `Reconciling`, `Stalled`, `Converged` and, where it applies, `Degraded`.
     #[serde(deserialize_with = "lenient::list", skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// Every identity that the ring has made, by its recipient. Those that the spec trusts are not copied here.
@@ -206,6 +289,9 @@ pub struct RingKey {
     /// When it was made.
     #[serde(default, deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Time>,
+    /// How its Secret is wrapped. Absent: `None`.
+    #[serde(default, deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
+    pub protection: Option<ProtectionKind>,
 }
 
 /// What a key of the ring is used for, in the order that a key goes through.
@@ -218,8 +304,10 @@ pub enum KeyState {
     Active,
     /// Opens what was sealed for it, and is no longer published.
     OpenOnly,
-    /// Not used at all. The private key stays: the operator never deletes one.
+    /// Not used at all: `spec.retired` names it. The private key stays, because the operator never deletes one.
     Retired,
+    /// Retired, and its private key is gone from the cluster.
+    Destroyed,
 }
 
 impl KeyState {
@@ -231,6 +319,7 @@ impl KeyState {
             Self::Active => "Active",
             Self::OpenOnly => "OpenOnly",
             Self::Retired => "Retired",
+            Self::Destroyed => "Destroyed",
         }
     }
 

@@ -23,9 +23,9 @@ pub use injection::*;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 pub use key_ring::{
     ClusterScopePolicy, KeyRing, KeyRingSpec, KeyRingStatus, KeyState, RingKey, RingPolicy, RingRecipient,
-    RollbackPolicy, Rotation,
+    RollbackPolicy, Rotation, KubeconfigKey, RotatesAfter,
 };
-pub use protection::{AwsKms, Protection, ProtectionKind, VaultTransit};
+pub use protection::{AwsKms, Protection, ProtectionKind, VaultTransit, WrappedBy};
 pub use reasons::{Reason, Retry, Who};
 pub use sealed_secret::{
     Applied, EnvelopeSpec, KeySeq, ProposedEnvelopes, SealedSecret, SealedSecretSpec, SealedSecretStatus,

@@ -51,12 +51,6 @@ impl ProtectionKind {
             Self::AwsKms => "AwsKms",
         }
     }
-
-    /// Whether this version can do it.
-    #[must_use]
-    pub fn is_supported(self) -> bool {
-        self == Self::None
-    }
 }
 
 /// A key of Vault's transit engine, which never leaves Vault.

@@ -367,9 +367,9 @@ reasons! {
     RingNotServed moving OnChange Platform
         "Another KeyRing is the one that this operator serves."
         "Delete this KeyRing, or start an operator with `--keyring` for it."
-    ProtectionUnsupported stalled OnChange Platform
-        "This kind of protection is not supported yet by this version."
-        "Set `protection.kind` to `None`."
+    ProtectionUnavailable moving Backoff Platform
+        "What wraps the identities at rest cannot be asked, or refuses; nothing else is done in its place."
+        "Look at the server of `protection`, and at the rights of the operator there."
     UntrustedIdentities stalled OnChange Platform
         "Identities exist and none of them is trusted, so no key is made and none is used."
         "Check where they come from, then name their recipients in the KeyRing's `spec.trusted`."
@@ -384,16 +384,25 @@ reasons! {
         "Restore the Secret from the backup."
     KeyCreated moving OnChange Waxwing
         "A new identity was made."
-        "Copy its Secret to a safe place, then name its recipient in the KeyRing's `spec.backedUp`."
+        "Run `waxwing keys backup`, which names its recipient in the KeyRing's `spec.backedUp`."
     KeyActivated moving OnChange Waxwing
         "A new key is published for new seals; the older ones open only."
         "Run `waxwing recipients diff` and commit the new recipient to `.waxwing.yaml`."
     KeyRetired moving OnChange Platform
         "A key is no longer used. Its private half stays until it is destroyed."
-        "Delete its Secret only when no commit, branch or backup needs it any more."
+        "Run `waxwing keys destroy` only when no commit, branch or backup needs it any more."
+    KeyDestroyed moving OnChange Platform
+        "The private half of a retired key is gone from the cluster."
+        "Nothing, if that was meant. Else restore it from the backup with `waxwing keys restore`."
+    OlderKeysInUse moving OnChange Author
+        "Values are still sealed for older keys of the ring, which go on opening them."
+        "Run `waxwing rewrap` where they are kept, and commit the result; `waxwing keys status` names them."
+    RequiredRecipientMissing moving OnChange Author
+        "An envelope does not name a recipient that the KeyRing requires, such as the offline recovery key."
+        "Add the recipient to `.waxwing.yaml`, run `waxwing rewrap` and commit the result."
     BackupAwaited moving OnChange Platform
         "A new key waits for its backup before it becomes active."
-        "Copy its Secret to a safe place, then name its recipient in the KeyRing's `spec.backedUp`."
+        "Run `waxwing keys backup`, which names its recipient in the KeyRing's `spec.backedUp`."
     RecipientsChanged moving OnChange Platform
         "The list of recipients that new seals are made for has changed."
         "Make sure that this was meant: whoever is on the list can read new seals."

@@ -293,7 +293,7 @@ fn a_key_ring_that_says_nothing_rotates_monthly_warns_of_rollback_and_denies_clu
 #[test]
 fn a_key_ring_that_says_something_is_heard() {
     let spec = KeyRingSpec {
-        rotation: Some(Rotation { every: "12h".to_owned() }),
+        rotation: Some(Rotation { every: "12h".to_owned(), ..Rotation::default() }),
         activate_after_backup: Some(true),
         protection: Some(Protection { kind: ProtectionKind::AwsKms, ..Protection::default() }),
         policy: Some(RingPolicy {
@@ -306,7 +306,6 @@ fn a_key_ring_that_says_something_is_heard() {
     assert_eq!(spec.rollback(), RollbackPolicy::Deny);
     assert_eq!(spec.cluster_scope(), ClusterScopePolicy::Allow);
     assert_eq!(spec.protection_kind(), ProtectionKind::AwsKms);
-    assert!(!spec.protection_kind().is_supported());
     assert!(spec.waits_for_backup());
 }
 

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use waxwing_core::{keys::Recipient, store::endpoint::Allowed};
 
@@ -50,6 +50,11 @@ pub struct Flags {
         value_delimiter = ','
     )]
     pub allow_endpoints: Vec<Allowed>,
+
+    /// Whether ClusterSecretStores are served. Of several operators in a cluster one does: each looks for what a store
+    /// refers to in a namespace of its own, and says in the store's status what it has found.
+    #[arg(long, env = "WAXWING_CLUSTER_STORES", value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
+    pub cluster_stores: bool,
 
     /// How log lines are written.
     #[arg(long, env = "WAXWING_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
@@ -140,6 +145,7 @@ mod tests {
         assert_eq!(flags.scopes(), [None]);
         assert!(flags.serves("anything"));
         assert_eq!(flags.concurrency, 32);
+        assert!(flags.cluster_stores && !parse(&["--cluster-stores=false"]).unwrap().cluster_stores);
         assert_eq!(flags.listen.to_string(), "0.0.0.0:8080");
     }
 
@@ -160,6 +166,7 @@ mod tests {
             "--concurrency=0",
             "--listen=8080",
             "--log-level=loud",
+            "--cluster-stores=no",
             "--rewrap-recipient=age1nope",
         ] {
             let error = parse(&[bad]).expect_err(bad);

@@ -1,4 +1,5 @@
-//! Identities as Secrets: created once, read, and never changed or deleted by the operator.
+//! Identities as Secrets: created once, read, and never changed or deleted by the operator. A Secret holds an identity
+//! as it is, or wrapped by a key of Vault's or AWS's; those are opened in [`crate::protection`].
 //!
 //! Private keys pass through the client's buffers on their way; those are not wiped. What is kept is.
 
@@ -12,8 +13,12 @@ use kube::{
     api::{ListParams, PostParams},
 };
 use serde::{Deserialize, Deserializer};
-use waxwing_core::{Secret, keys::Identity, plan::key_ring};
-use waxwing_crds::names;
+use waxwing_core::{
+    Secret,
+    keys::{Identity, Recipient},
+    plan::key_ring::{self, Found},
+};
+use waxwing_crds::{ProtectionKind, WrappedBy, names};
 use zeroize::Zeroizing;
 
 /// Picks the Secrets that may hold identities.
@@ -25,10 +30,82 @@ pub(crate) fn selector() -> String {
 #[derive(Clone)]
 pub(crate) struct IdentitySecret {
     pub(crate) name: String,
+    /// Tells this state of this Secret from all others.
+    pub(crate) version: Version,
     /// The ring that its label names.
     pub(crate) ring: Option<String>,
-    /// `None` when it is malformed.
+    /// `None` when it is malformed, or wrapped and not opened.
     pub(crate) identity: Option<Identity>,
+    /// How it is wrapped, where it is.
+    pub(crate) wrapped: Option<WrappedIdentity>,
+}
+
+/// A wrapped identity as its Secret has it. Nothing of it is believed until it was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WrappedIdentity {
+    /// Whose private half it is said to be.
+    pub(crate) recipient: Recipient,
+    pub(crate) by: WrappedBy,
+    pub(crate) text: String,
+}
+
+/// One state of one Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Version {
+    pub(crate) uid: String,
+    pub(crate) resource_version: String,
+}
+
+impl IdentitySecret {
+    /// The recipient: derived from the private key, or what a wrapped one that was not opened says of itself.
+    pub(crate) fn recipient(&self) -> Option<&Recipient> {
+        let said = || self.wrapped.as_ref().map(|wrapped| &wrapped.recipient);
+        self.identity.as_ref().map(Identity::recipient).or_else(said)
+    }
+
+    /// For the plan of the ring.
+    pub(crate) fn found(&self) -> Found {
+        Found {
+            secret: self.name.clone(),
+            recipient: self.recipient().cloned(),
+            protection: self.wrapped.as_ref().map(|wrapped| wrapped.by.kind).unwrap_or_default(),
+            locked: self.wrapped.is_some() && self.identity.is_none(),
+        }
+    }
+}
+
+/// A new identity, and what its Secret is to hold.
+pub(crate) struct NewIdentity {
+    pub(crate) recipient: Recipient,
+    pub(crate) protection: ProtectionKind,
+    data: BTreeMap<String, ByteString>,
+}
+
+impl NewIdentity {
+    /// One that is stored as it is.
+    pub(crate) fn clear(identity: &Identity) -> Self {
+        // Why exposed: this is the one place where a private key is stored.
+        let key = ByteString(identity.to_text().expose().to_vec());
+        Self {
+            recipient: identity.recipient().clone(),
+            protection: ProtectionKind::None,
+            data: [(names::IDENTITY_KEY.to_owned(), key)].into(),
+        }
+    }
+
+    /// One that is stored wrapped.
+    pub(crate) fn wrapped(wrapped: WrappedIdentity) -> Self {
+        let WrappedIdentity { recipient, by, text } = wrapped;
+        let protection = by.kind;
+        let by = serde_json::to_vec(&by).expect("three texts can be written as JSON");
+        let data = [
+            (names::IDENTITY_WRAPPED, text.into_bytes()),
+            (names::IDENTITY_RECIPIENT, recipient.to_string().into_bytes()),
+            (names::IDENTITY_PROTECTION, by),
+        ];
+        let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value))).collect();
+        Self { recipient, protection, data }
+    }
 }
 
 /// The Secrets of the identity type in the operator's namespace, as they are now.
@@ -43,22 +120,20 @@ pub(crate) async fn create(
     client: &Client,
     namespace: &str,
     ring: &str,
-    identity: &Identity,
+    identity: &NewIdentity,
 ) -> kube::Result<()> {
     let api: Api<ApiSecret> = Api::namespaced(client.clone(), namespace);
-    // Why exposed: this is the one place where a private key is stored.
-    let key = ByteString(identity.to_text().expose().to_vec());
     let labels = [(names::KEY_RING, ring), (names::MANAGED_BY, names::MANAGER)];
     let secret = ApiSecret {
         metadata: ObjectMeta {
-            name: Some(key_ring::secret_name(ring, identity.recipient())),
+            name: Some(key_ring::secret_name(ring, &identity.recipient)),
             labels: Some(
                 labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             ),
             ..ObjectMeta::default()
         },
         type_: Some(names::IDENTITY_TYPE.to_owned()),
-        data: Some([(names::IDENTITY_KEY.to_owned(), key)].into()),
+        data: Some(identity.data.clone()),
         immutable: Some(true),
         ..ApiSecret::default()
     };
@@ -70,19 +145,44 @@ pub(crate) async fn create(
 #[derive(Clone)]
 struct IncomingIdentity {
     meta: ObjectMeta,
+    /// Of [`names::IDENTITY_KEY`].
     key: Option<Secret>,
+    /// Of the three keys of a wrapped one.
+    wrapped: [Option<ByteString>; 3],
 }
 
 impl IncomingIdentity {
     fn read(self) -> IdentitySecret {
         // Why exposed: to be parsed.
         let text = self.key.as_ref().and_then(|key| std::str::from_utf8(key.expose()).ok());
+        let identity = text.and_then(|text| Identity::parse(text).ok());
+        // One that is both is neither: nobody can say which of the two was meant.
+        let [text, recipient, by] = &self.wrapped;
+        let is_both = self.key.is_some() && text.is_some();
+        let wrapped = match (text, recipient, by) {
+            (Some(text), Some(recipient), Some(by)) => read_wrapped(&text.0, &recipient.0, &by.0),
+            _ => None,
+        };
         IdentitySecret {
             name: self.name_any(),
+            version: Version {
+                uid: self.meta.uid.clone().unwrap_or_default(),
+                resource_version: self.meta.resource_version.clone().unwrap_or_default(),
+            },
             ring: self.labels().get(names::KEY_RING).cloned(),
-            identity: text.and_then(|text| Identity::parse(text).ok()),
+            identity: identity.filter(|_| !is_both),
+            wrapped: wrapped.filter(|_| !is_both),
         }
     }
+}
+
+/// A wrapped identity, when all of it has its form.
+fn read_wrapped(text: &[u8], recipient: &[u8], by: &[u8]) -> Option<WrappedIdentity> {
+    let text = std::str::from_utf8(text).ok().filter(|text| !text.is_empty())?;
+    let recipient = std::str::from_utf8(recipient).ok()?.parse().ok()?;
+    let by: WrappedBy = serde_json::from_slice(by).ok()?;
+    let is_wrapped = by.kind != ProtectionKind::None;
+    is_wrapped.then(|| WrappedIdentity { recipient, by, text: text.to_owned() })
 }
 
 impl std::fmt::Debug for IncomingIdentity {
@@ -101,22 +201,36 @@ impl<'de> Deserialize<'de> for IncomingIdentity {
             data: Option<Data>,
         }
         #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
         struct Meta {
             name: String,
             #[serde(default)]
+            uid: Option<String>,
+            #[serde(default)]
+            resource_version: Option<String>,
+            #[serde(default)]
             labels: Option<BTreeMap<String, String>>,
         }
-        #[derive(Deserialize)]
+        /// Named as in [`names`].
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
         struct Data {
-            /// Of [`names::IDENTITY_KEY`].
-            #[serde(default)]
             identity: Option<ByteString>,
+            wrapped: Option<ByteString>,
+            recipient: Option<ByteString>,
+            protection: Option<ByteString>,
         }
-        let wire = Wire::deserialize(deserializer)?;
-        let meta =
-            ObjectMeta { name: Some(wire.metadata.name), labels: wire.metadata.labels, ..Default::default() };
-        let key = wire.data.and_then(|data| data.identity).map(|bytes| Secret::from(Zeroizing::new(bytes.0)));
-        Ok(Self { meta, key })
+        let Wire { metadata, data } = Wire::deserialize(deserializer)?;
+        let meta = ObjectMeta {
+            name: Some(metadata.name),
+            uid: metadata.uid,
+            resource_version: metadata.resource_version,
+            labels: metadata.labels,
+            ..Default::default()
+        };
+        let Data { identity, wrapped, recipient, protection } = data.unwrap_or_default();
+        let key = identity.map(|bytes| Secret::from(Zeroizing::new(bytes.0)));
+        Ok(Self { meta, key, wrapped: [wrapped, recipient, protection] })
     }
 }
 
@@ -184,5 +298,66 @@ mod tests {
             assert!(found.identity.is_none(), "{data}");
         }
         assert!(read(json!({"metadata": {"name": "broken"}})).identity.is_none());
+    }
+
+    /// What a Secret is to hold, as the API server gives it back.
+    fn stored(identity: &NewIdentity) -> serde_json::Value {
+        json!({"metadata": {"name": "x", "uid": "u", "resourceVersion": "7"}, "data": identity.data})
+    }
+
+    fn wrapped() -> WrappedIdentity {
+        WrappedIdentity {
+            recipient: Identity::generate().recipient().clone(),
+            by: WrappedBy {
+                kind: ProtectionKind::VaultTransit,
+                key: "waxwing".to_owned(),
+                ring: "default".to_owned(),
+            },
+            text: "vault:v1:canary".to_owned(),
+        }
+    }
+
+    /// K29. Guard: `NewIdentity::wrapped` has no key `identity`.
+    #[test]
+    fn a_wrapped_identity_can_be_read_and_is_locked_until_it_was_opened() {
+        let wrapped = wrapped();
+        let stored = stored(&NewIdentity::wrapped(wrapped.clone()));
+        assert!(stored["data"].get(names::IDENTITY_KEY).is_none());
+        let found = read(stored);
+        assert_eq!(found.wrapped.as_ref(), Some(&wrapped));
+        assert_eq!(found.version, Version { uid: "u".to_owned(), resource_version: "7".to_owned() });
+        let Found { recipient, protection, locked, .. } = found.found();
+        assert_eq!(
+            (recipient, protection, locked),
+            (Some(wrapped.recipient), ProtectionKind::VaultTransit, true)
+        );
+    }
+
+    /// K30. Guard: `IncomingIdentity::read` takes nothing of a Secret that is both, and all three parts of one that is
+    /// wrapped.
+    #[test]
+    fn what_is_half_wrapped_or_both_is_malformed() {
+        let whole = stored(&NewIdentity::wrapped(wrapped()));
+        let clear = stored(&NewIdentity::clear(&Identity::generate()));
+        let with = |key: &str, value: serde_json::Value| {
+            let mut secret = whole.clone();
+            secret["data"][key] = value;
+            secret
+        };
+        let encoded = |text: &str| serde_json::to_value(ByteString(text.as_bytes().to_vec())).unwrap();
+        for broken in [
+            with("wrapped", json!(null)),
+            with("wrapped", encoded("")),
+            with("recipient", json!(null)),
+            with("recipient", encoded("age1nope")),
+            with("protection", json!(null)),
+            with("protection", encoded("{}")),
+            with("protection", encoded(r#"{"kind":"None","key":"k","ring":"r"}"#)),
+            with("protection", encoded(r#"{"kind":"Other","key":"k","ring":"r"}"#)),
+            with("identity", clear["data"]["identity"].clone()),
+        ] {
+            let found = read(broken.clone()).found();
+            assert_eq!((found.recipient, found.locked), (None, false), "{broken}");
+        }
     }
 }

@@ -13,22 +13,28 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 use waxwing_core::{
-    keys::{Identities, Identity, NamedRecipient, Recipient},
-    plan::key_ring::{self, Found, MAKE_WITHIN, Observed, RingPlan},
+    keys::{Identities, NamedRecipient, Recipient},
+    plan::key_ring::{self, InUse, MAKE_WITHIN, Observed, RingPlan, Wave},
 };
-use waxwing_crds::{KeyRing, KeyState, Reason};
+use waxwing_crds::{ConditionType, KeyRing, KeyState, Reason, RotatesAfter, conditions};
+use waxwing_providers::{Place, kubernetes};
 
 use crate::{
     api_error,
     context::{Context, unix_now},
-    identities::{self, IdentitySecret},
+    identities::{self, IdentitySecret, NewIdentity},
     metrics::KEY_RING,
+    protection::Safe,
+    pull::references::InNamespace,
     queue::jittered,
     ring::{Policy, Ring},
+    watch::Synced,
 };
 
 /// How often the ring is read without a cause.
 const LOOK: Duration = Duration::from_secs(300);
+/// The same while values are still opened by older keys, so that it is soon known when none is.
+const LOOK_WHILE_OLD: Duration = Duration::from_secs(30);
 /// The longest delay after an error, and the first one.
 const CEILING: Duration = Duration::from_secs(30);
 const FIRST: Duration = Duration::from_millis(500);
@@ -42,6 +48,10 @@ pub(crate) struct KeyRingLoop {
     ring: watch::Sender<Arc<Ring>>,
     /// Rung when the KeyRing, an identity or the leadership has changed.
     wake: Arc<Notify>,
+    /// Whether the caches know every object.
+    synced: Synced,
+    /// Wraps new identities, and opens those that are wrapped.
+    safe: Safe,
     /// The listed keys that had no Secret when they were looked at, and since when.
     waiting: Option<(BTreeSet<String>, Instant)>,
 }
@@ -86,8 +96,16 @@ impl From<kube::Error> for Failure {
 
 impl KeyRingLoop {
     /// Keeps the ring that the flags name.
-    pub(crate) fn new(context: Arc<Context>, ring: watch::Sender<Arc<Ring>>, wake: Arc<Notify>) -> Self {
-        Self { context, ring, wake, waiting: None }
+    pub(crate) fn new(
+        context: Arc<Context>,
+        ring: watch::Sender<Arc<Ring>>,
+        wake: Arc<Notify>,
+        synced: Synced,
+    ) -> Self {
+        let flags = &context.flags;
+        let references = InNamespace::new(context.client.clone(), &flags.operator_namespace);
+        let safe = Safe::new(&flags.keyring, context.pull.rules.clone(), Arc::new(references));
+        Self { context, ring, wake, synced, safe, waiting: None }
     }
 
     /// Runs until it is dropped. Dropping it between two steps is as safe as a crash.
@@ -124,16 +142,19 @@ impl KeyRingLoop {
         for _ in 0..STEPS {
             let key_ring = self.read_key_ring().await?;
             let found = self.read_identities(&key_ring).await?;
-            let plan = self.plan(&key_ring, &found);
+            let (plan, new) = self.prepare(&key_ring, &found).await;
             let steady = !plan.make && key_ring.status.as_ref() == Some(&plan.status);
             if steady || !self.context.leadership.is_held() {
-                self.tell_retired(&key_ring, &plan).await;
                 self.publish(&key_ring, &found, &plan);
                 let again =
                     plan.again.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-                return Ok(again.map_or(LOOK, |again| again.clamp(Duration::from_secs(1), LOOK)));
+                let has_old = conditions::get(&plan.status.conditions, ConditionType::Converged)
+                    .is_none_or(|converged| converged.status != "True");
+                let longest = if has_old { LOOK_WHILE_OLD } else { LOOK };
+                let again = again.into_iter().chain(self.safe.again()).min();
+                return Ok(again.map_or(longest, |again| again.clamp(Duration::from_secs(1), longest)));
             }
-            match self.step(&key_ring, plan.clone()).await {
+            match self.step(&key_ring, plan.clone(), new).await {
                 Ok(()) => {}
                 // Somebody else was faster: read again.
                 Err(error) if api_error::is_conflict(&error) => {}
@@ -160,7 +181,7 @@ impl KeyRingLoop {
 
     /// The identities that could be this ring's: those that are labelled for another ring are passed over, unless
     /// this one knows them.
-    async fn read_identities(&self, key_ring: &KeyRing) -> Result<Vec<IdentitySecret>, Failure> {
+    async fn read_identities(&mut self, key_ring: &KeyRing) -> Result<Vec<IdentitySecret>, Failure> {
         let known: BTreeSet<&str> = key_ring
             .status
             .iter()
@@ -170,56 +191,118 @@ impl KeyRingLoop {
             .collect();
         let flags = &self.context.flags;
         let mut found = identities::read_all(&self.context.client, &flags.operator_namespace).await?;
+        let is_known = |recipient: &Recipient| known.contains(recipient.as_str());
         found.retain(|secret| {
-            let is_known =
-                secret.identity.as_ref().is_some_and(|own| known.contains(own.recipient().as_str()));
-            is_known || secret.ring.as_ref().is_none_or(|ring| *ring == flags.keyring)
+            secret.recipient().is_some_and(is_known)
+                || secret.ring.as_ref().is_none_or(|ring| *ring == flags.keyring)
         });
+        let is_used =
+            |recipient: &Recipient| is_known(recipient) && !key_ring.spec.retired.contains(&recipient.to_string());
+        self.safe.follow(key_ring.spec.protection.as_ref());
+        self.safe.open(&mut found, is_used).await;
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
     }
 
-    fn plan(&mut self, key_ring: &KeyRing, found: &[IdentitySecret]) -> RingPlan {
-        let found: Vec<_> = found
-            .iter()
-            .map(|secret| Found {
-                secret: secret.name.clone(),
-                recipient: secret.identity.as_ref().map(|identity| identity.recipient().clone()),
-            })
-            .collect();
-        let status = key_ring.status.clone().unwrap_or_default();
-        let present: BTreeSet<_> =
-            found.iter().filter_map(|found| found.recipient.as_ref()).map(ToString::to_string).collect();
-        let without_secret: BTreeSet<_> = status
-            .keys
-            .iter()
-            .filter(|key| key.state == KeyState::Pending && !present.contains(&key.recipient))
-            .map(|key| key.recipient.clone())
-            .collect();
-        let waited = match &self.waiting {
-            Some((known, since)) if *known == without_secret => since.elapsed(),
-            _ => {
-                self.waiting = Some((without_secret, Instant::now()));
-                Duration::ZERO
+    /// Plans, and makes the identity that the plan asks for: before it is listed, because wrapping it can take a while,
+    /// or not be possible. Then there is none, whatever the plan asks for.
+    async fn prepare(
+        &mut self,
+        key_ring: &KeyRing,
+        found: &[IdentitySecret],
+    ) -> (RingPlan, Option<NewIdentity>) {
+        let plan = self.plan(key_ring, found, None).await;
+        if !plan.make {
+            self.safe.rest();
+        }
+        if !plan.make || !self.context.leadership.is_held() {
+            return (plan, None);
+        }
+        match self.safe.make().await {
+            Ok(new) => (plan, Some(new)),
+            Err(failure) => {
+                let plan = self.plan(key_ring, found, Some(&failure.to_string())).await;
+                (RingPlan { make: false, ..plan }, None)
             }
-        };
-        let observed = Observed {
+        }
+    }
+
+    /// Plans, and asks the ring that rotates first where that matters.
+    async fn plan(
+        &mut self,
+        key_ring: &KeyRing,
+        found: &[IdentitySecret],
+        trouble: Option<&str>,
+    ) -> RingPlan {
+        let status = key_ring.status.clone().unwrap_or_default();
+        let found: Vec<_> = found.iter().map(IdentitySecret::found).collect();
+        let refused = self.safe.refused();
+        let mut observed = Observed {
             ring: &self.context.flags.keyring,
             spec: &key_ring.spec,
             status: &status,
             generation: key_ring.metadata.generation,
             found: &found,
-            waited: i64::try_from(waited.as_secs()).unwrap_or(i64::MAX),
+            waited: 0,
+            wave: Wave::Unknown,
+            in_use: self.in_use(&status),
+            trouble,
+            refused: refused.as_deref(),
         };
-        key_ring::plan(&observed, unix_now())
+        observed.waited = waited(&mut self.waiting, &observed);
+        let plan = key_ring::plan(&observed, unix_now());
+        match key_ring.spec.rotates_after().filter(|_| plan.asks_wave && self.context.leadership.is_held()) {
+            Some(after) => {
+                observed.wave = match self.ask(after).await {
+                    Ok(other) => key_ring::judge(&observed, &other, unix_now()),
+                    Err(failure) => Wave::Waiting(format!("the other cluster's ring cannot be read: {failure}")),
+                };
+                key_ring::plan(&observed, unix_now())
+            }
+            None => plan,
+        }
+    }
+
+    /// The ring that rotates first.
+    async fn ask(&self, after: &RotatesAfter) -> Result<KeyRing, waxwing_core::store::Failure> {
+        let context = &self.context;
+        let references = InNamespace::new(context.client.clone(), &context.flags.operator_namespace);
+        let place = Place {
+            // As of a ClusterSecretStore: whoever writes KeyRings runs the cluster.
+            namespace: None,
+            store: format!("KeyRing {}", context.flags.keyring),
+            ambient: true,
+            rules: context.pull.rules.clone(),
+        };
+        kubernetes::key_ring(&after.kubeconfig, after.ring(), &place, &references).await
+    }
+
+    /// Which keys the live values need, by what the last openings said, once every object is known.
+    fn in_use(&self, status: &waxwing_crds::KeyRingStatus) -> Option<InUse> {
+        if !self.synced.is_done() {
+            return None;
+        }
+        let active = status.keys.iter().filter(|key| key.state == KeyState::Active);
+        let active: Vec<_> =
+            active.filter_map(|key| Some(key.recipient.parse::<Recipient>().ok()?.id())).collect();
+        let mut in_use = InUse::default();
+        self.context.sealed_secrets.each(|_, record| {
+            in_use.unseen += u64::from(!record.is_seen());
+            in_use.by_older += record.opened_by().iter().filter(|id| !active.contains(id)).count() as u64;
+        });
+        Some(in_use)
     }
 
     /// Writes one step: the status, and after it the Secret of a key that it lists.
-    async fn step(&self, key_ring: &KeyRing, mut plan: RingPlan) -> kube::Result<()> {
+    async fn step(
+        &self,
+        key_ring: &KeyRing,
+        mut plan: RingPlan,
+        identity: Option<NewIdentity>,
+    ) -> kube::Result<()> {
         let begun = Instant::now();
-        let identity = plan.make.then(Identity::generate);
         if let Some(identity) = &identity {
-            plan.list(identity.recipient(), unix_now());
+            plan.list(&identity.recipient, identity.protection, unix_now());
         }
         let object = KeyRing {
             metadata: ObjectMeta {
@@ -254,7 +337,7 @@ impl KeyRingLoop {
     }
 
     /// Creates the Secret of a key that was just listed: soon, or not at all, because others wait for it only so long.
-    async fn make(&self, key_ring: &KeyRing, identity: &Identity, begun: Instant) -> kube::Result<()> {
+    async fn make(&self, key_ring: &KeyRing, identity: &NewIdentity, begun: Instant) -> kube::Result<()> {
         let flags = &self.context.flags;
         let deadline = begun + Duration::from_secs(MAKE_WITHIN.unsigned_abs());
         let mut result = Ok(());
@@ -264,7 +347,7 @@ impl KeyRingLoop {
                 identities::create(&self.context.client, &flags.operator_namespace, &flags.keyring, identity);
             result = match timeout(left, create).await {
                 Ok(Ok(())) => {
-                    let id = identity.id();
+                    let id = identity.recipient.id();
                     info!(key = %id, "a key was made");
                     let about = key_ring.object_ref(&());
                     self.context
@@ -283,20 +366,6 @@ impl KeyRingLoop {
         result
     }
 
-    /// Somebody has retired a key since the last snapshot.
-    async fn tell_retired(&self, key_ring: &KeyRing, plan: &RingPlan) {
-        let before = self.context.ring();
-        for key in plan.status.keys.iter().filter(|key| key.state == KeyState::Retired) {
-            let known =
-                key.recipient.parse().ok().and_then(|recipient| before.states.get(&recipient).copied());
-            if known.is_some_and(|state| state != KeyState::Retired) && self.context.leadership.is_held() {
-                let note = format!("key {} is no longer used", key.key_id);
-                info!(reason = Reason::KeyRetired.as_str(), "{note}");
-                self.context.events.normal(&key_ring.object_ref(&()), Reason::KeyRetired, &note).await;
-            }
-        }
-    }
-
     /// Sends a snapshot to the workers.
     fn publish(&self, key_ring: &KeyRing, found: &[IdentitySecret], plan: &RingPlan) {
         let flags = &self.context.flags;
@@ -310,8 +379,12 @@ impl KeyRingLoop {
         let keys = &plan.status.keys;
         let made = |key: &waxwing_crds::RingKey| key.created_at.as_ref().map(|time| time.0.as_second());
         let saved = |recipient: &String| key_ring.spec.backed_up.contains(recipient);
+        let required = key_ring.spec.recipients.iter().filter(|other| other.required == Some(true));
+        let required = required
+            .filter_map(|other| NamedRecipient::new(&other.name, other.recipient.parse().ok()?).ok());
         self.send(Ring {
             name: flags.keyring.clone(),
+            required: required.collect(),
             active: plan.active.clone(),
             states: keys.iter().filter_map(|key| Some((key.recipient.parse().ok()?, key.state))).collect(),
             published: plan.published.clone(),
@@ -371,6 +444,23 @@ impl Failure {
             Self::Restless => Reason::ApiConflict,
         }
     }
+}
+
+/// For how many seconds the listed keys without a Secret have been so.
+fn waited(waiting: &mut Option<(BTreeSet<String>, Instant)>, observed: &Observed<'_>) -> i64 {
+    let present: BTreeSet<_> =
+        observed.found.iter().filter_map(|found| found.recipient.as_ref()).map(ToString::to_string).collect();
+    let pending = observed.status.keys.iter().filter(|key| key.state == KeyState::Pending);
+    let without_secret: BTreeSet<_> =
+        pending.map(|key| key.recipient.clone()).filter(|recipient| !present.contains(recipient)).collect();
+    let waited = match waiting {
+        Some((known, since)) if *known == without_secret => since.elapsed(),
+        _ => {
+            *waiting = Some((without_secret, Instant::now()));
+            Duration::ZERO
+        }
+    };
+    i64::try_from(waited.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// To whom an existing data key may be wrapped again: the ring's own active keys and those of the operator's flag, each

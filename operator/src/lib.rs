@@ -18,6 +18,7 @@ mod logs;
 pub mod memories;
 pub mod metrics;
 mod outcome;
+mod protection;
 pub mod pull;
 pub mod queue;
 pub mod records;

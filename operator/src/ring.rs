@@ -24,6 +24,8 @@ pub struct Ring {
     /// Who an existing data key may be wrapped to again: the active keys, and the operator's own flag. Never the
     /// recipients of the spec, because whoever can write the KeyRing could add one.
     pub rewrap_to: Vec<NamedRecipient>,
+    /// Who has to be able to open every seal, by the spec: the offline recovery key.
+    pub required: Vec<NamedRecipient>,
     /// What the ring allows sealed objects.
     pub policy: Policy,
     /// When the active key was made, in Unix seconds.
@@ -68,6 +70,7 @@ impl Ring {
         self.policy != older.policy
             || self.is_usable() != older.is_usable()
             || self.rewrap_to != older.rewrap_to
+            || self.required != older.required
             || self.states != older.states
             || keys(self) != keys(older)
     }

@@ -95,7 +95,7 @@ async fn run(flags: Flags) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     let synced = watches::start(&context, &clients.watches, &ring_changed, &mut tasks);
     tasks.spawn(http::serve(listener, Arc::new(Health { context: context.clone(), synced: synced.clone() })));
-    tasks.spawn(KeyRingLoop::new(context.clone(), ring_sender, ring_changed).run());
+    tasks.spawn(KeyRingLoop::new(context.clone(), ring_sender, ring_changed, synced.clone()).run());
     tasks.spawn(look_again_when_the_ring_changes(context.clone()));
     tasks.spawn(external_secret::end_leases(context.clone()));
     tasks.spawn(external_secret::keep_logins(context.clone()));

@@ -90,7 +90,7 @@ pub(crate) fn start(
 ) -> Synced {
     let flags = &context.flags;
     let scopes = flags.scopes();
-    let synced = Synced::new(scopes.len() * 7 + 1 + usize::from(flags.namespaces.is_empty()));
+    let synced = Synced::new(scopes.len() * 7 + usize::from(flags.cluster_stores) + usize::from(flags.namespaces.is_empty()));
     for scope in scopes {
         let sealed = SealedSecrets { context: context.clone() };
         let api = served(client, scope.as_deref());
@@ -121,9 +121,11 @@ pub(crate) fn start(
         let cache = Cache::new(scope, &synced, pull::SecretStores(context.clone()));
         tasks.spawn(follow(api, page(), "secretstores", context.clone(), cache));
     }
-    let cache = Cache::new(None, &synced, pull::ClusterStores(context.clone()));
-    let api = Api::all(client.clone());
-    tasks.spawn(follow(api, page(), "clustersecretstores", context.clone(), cache));
+    if flags.cluster_stores {
+        let cache = Cache::new(None, &synced, pull::ClusterStores(context.clone()));
+        let api = Api::all(client.clone());
+        tasks.spawn(follow(api, page(), "clustersecretstores", context.clone(), cache));
+    }
     if flags.namespaces.is_empty() {
         // In a list of namespaces nothing is known of the others, so there is nothing to select from.
         let cache = Cache::new(None, &synced, pull::ClusterExternalSecrets(context.clone()));

@@ -142,6 +142,7 @@ impl Renderer {
             ring: Ring {
                 identities,
                 rewrap_to: &[],
+                required: &[],
                 rollback: self.job.rollback,
                 cluster_scope: self.job.cluster_scope,
                 unusable: identities.is_empty().then_some(Reason::KeyRingNotReady),

@@ -6,7 +6,11 @@
 //!
 //! 1. its recipient is listed as `Pending`: from here on, and only by this, the ring knows that it made the key;
 //! 2. its Secret is created, under a name that derives from the recipient;
-//! 3. both were read again and fit each other: `Active`, and only now published.
+//! 3. both were read again and fit each other: it opens, and after the time of its announcement, and its backup where
+//!    that is asked for, it is `Active`, and only now published for new seals.
+//!
+//! The key before it becomes `OpenOnly`. `spec.retired` ends the use of a key (`Retired`); once its Secret is gone
+//! it is `Destroyed`. Both go by the spec alone, so taking a key out of the list takes it up again.
 //!
 //! # Guarantees
 //! - A recipient is published only after its private key was read back from the API server.
@@ -22,11 +26,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
-use waxwing_crds::{KeyRingSpec, KeyRingStatus, KeyState, Reason, RingKey, conditions};
+use waxwing_crds::{KeyRingSpec, KeyRingStatus, KeyState, ProtectionKind, Reason, RingKey, conditions};
 
 use crate::keys::{NamedRecipient, Recipient, is_recipient_name};
 
 mod report;
+mod wave;
+
+pub use wave::{Wave, judge};
 
 /// Seconds after which a listed key without a Secret is given up. Whoever lists a key creates its Secret within
 /// [`MAKE_WITHIN`] or not at all.
@@ -51,6 +58,23 @@ pub struct Observed<'a> {
     pub found: &'a [Found],
     /// For how many seconds this process has seen the present `Pending` entries without their Secrets.
     pub waited: i64,
+    /// What is known of the ring that rotates first, where the spec names one.
+    pub wave: Wave,
+    /// Which keys the live values need; `None` while not every object was looked at yet.
+    pub in_use: Option<InUse>,
+    /// Why a new identity could not be wrapped, when that was tried last.
+    pub trouble: Option<&'a str>,
+    /// Why one that is locked could not be unwrapped.
+    pub refused: Option<&'a str>,
+}
+
+/// Which keys the live values need, as the last openings found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// Values that were opened by another key than the active one.
+    pub by_older: u64,
+    /// Objects that were not looked at since they changed.
+    pub unseen: u64,
 }
 
 /// One Secret of type `waxwing.dev/identity`.
@@ -58,8 +82,13 @@ pub struct Observed<'a> {
 pub struct Found {
     /// The Secret's name.
     pub secret: String,
-    /// The recipient that was derived from its private key; `None` when it holds no identity.
+    /// The recipient that was derived from its private key; `None` when it holds no identity. Of a locked one it is
+    /// what the Secret says.
     pub recipient: Option<Recipient>,
+    /// How it is wrapped.
+    pub protection: ProtectionKind,
+    /// Whether the identity could not be unwrapped: it is there, and cannot be used now.
+    pub locked: bool,
 }
 
 /// What to do, and what is known.
@@ -69,6 +98,8 @@ pub struct RingPlan {
     pub status: KeyRingStatus,
     /// Whether a key is to be made: add it to the status with [`RingPlan::list`], write that, then create its Secret.
     pub make: bool,
+    /// Whether a rotation is due and the ring that rotates first is to be asked.
+    pub asks_wave: bool,
     /// The identities that may be tried.
     pub usable: Vec<Recipient>,
     /// The ring's own keys that new seals are made for.
@@ -98,12 +129,13 @@ pub struct RingEvent {
 
 impl RingPlan {
     /// Lists a key that is about to be made.
-    pub fn list(&mut self, recipient: &Recipient, now: i64) {
+    pub fn list(&mut self, recipient: &Recipient, protection: ProtectionKind, now: i64) {
         self.status.keys.push(RingKey {
             recipient: recipient.to_string(),
             key_id: recipient.id().to_string(),
             state: KeyState::Pending,
             created_at: Some(conditions::time(now)),
+            protection: Some(protection).filter(|kind| *kind != ProtectionKind::None),
         });
     }
 }
@@ -123,39 +155,39 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
             key.key_id = recipient.id().to_string();
         }
         key.created_at.get_or_insert_with(|| conditions::time(now));
+        if let Some(found) = facts.protection(&key.recipient) {
+            key.protection = Some(found).filter(|kind| *kind != ProtectionKind::None);
+        }
     }
-    activate(&mut keys, &facts, &mut events);
+    retire(&mut keys, &facts, &mut events);
+    activate(&mut keys, observed, &facts, now, &mut events);
     if !facts.all_missing(&keys) {
         keep_one_active(&mut keys, &facts);
     }
     let lost = observed.waited >= GRACE;
     keys.retain(|key| key.state != KeyState::Pending || !lost || facts.has(&key.recipient));
 
-    let pending = keys.iter().any(|key| key.state == KeyState::Pending);
-    let active_since =
-        keys.iter().filter(|key| key.state == KeyState::Active).map(|key| created_at(key, now)).max();
-    let due_in = match (active_since, observed.spec.rotation_every()) {
-        (None, _) => Some(0),
-        (Some(_), Err(_)) => None,
-        (Some(since), Ok(every)) => {
-            Some((since + i64::try_from(every.as_secs()).unwrap_or(i64::MAX / 2) - now).max(0))
-        }
-    };
+    let pending = keys.iter().filter(|key| key.state == KeyState::Pending);
+    let announced = pending.clone().filter(|key| facts.has(&key.recipient));
+    let announced = announced.map(|key| announced_until(key, observed.spec, now) - now).min();
+    let pending = pending.count() > 0;
+    let due_in = due_in(&keys, observed.spec, now);
     let full = keys.len() >= KEY_LIMIT;
-    let allowed = observed.spec.protection_kind().is_supported()
-        && !facts.all_untrusted(&keys)
-        && !facts.all_missing(&keys)
-        && !full;
-    let make = allowed && !pending && due_in == Some(0);
+    let allowed = !facts.all_untrusted(&keys) && !facts.all_missing(&keys) && !full;
+    let wanted = allowed && !pending && due_in == Some(0);
+    let held = wanted.then(|| wave::held(&keys, observed, now)).flatten();
+    let make = wanted && held.is_none();
 
-    let listed = |wanted: fn(KeyState) -> bool| -> BTreeSet<&str> {
-        keys.iter().filter(|key| wanted(key.state)).map(|key| key.recipient.as_str()).collect()
+    let listed = |wanted: &dyn Fn(&RingKey) -> bool| -> BTreeSet<&str> {
+        keys.iter().filter(|key| wanted(key)).map(|key| key.recipient.as_str()).collect()
     };
-    let (opening, retired, published) =
-        (listed(KeyState::opens), listed(is_retired), listed(|state| state == KeyState::Active));
+    // A key that waits to become active opens already: somebody may have sealed for it since it was listed.
+    let opening = listed(&|key| key.state.opens() || key.state == KeyState::Pending);
+    let published = listed(&|key| key.state == KeyState::Active);
     let usable = facts.present.iter().filter(|recipient| {
         let text = recipient.as_str();
-        !retired.contains(text) && (opening.contains(text) || facts.trusted.contains(text))
+        let is_known = opening.contains(text) || facts.trusted.contains(text);
+        is_known && !facts.retired.contains(text) && !facts.locked.contains(text)
     });
     let usable: Vec<_> = usable.cloned().collect();
     let active: Vec<_> =
@@ -178,12 +210,19 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
         keys,
         recipients_digest: if active.is_empty() { old_digest.cloned() } else { Some(digest) },
     };
-    report::conditions(&mut status, observed, &facts, make, full, now, &mut events);
+    let seen = report::Seen { observed, facts: &facts, make, full, held: held.as_deref() };
+    report::conditions(&mut status, &seen, now, &mut events);
+    let again = match (pending, &held) {
+        (true, _) => Some(announced.filter(|left| *left > 0).map_or(GRACE, |left| left.min(GRACE))),
+        (false, Some(_)) => Some(wave::ASK),
+        (false, None) => due_in.filter(|_| allowed),
+    };
     RingPlan {
         unusable: usable.is_empty().then(|| report::why_unusable(&status)),
-        again: if pending { Some(GRACE) } else { due_in.filter(|_| allowed) },
+        again,
         status,
         make,
+        asks_wave: held.is_some(),
         usable,
         active,
         published,
@@ -192,22 +231,67 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
     }
 }
 
-fn is_retired(state: KeyState) -> bool {
-    state == KeyState::Retired
+/// Seconds until a key is to be made: at once where none is active or the active one is not wrapped as the spec says.
+/// `None` where the spec does not say when.
+fn due_in(keys: &[RingKey], spec: &KeyRingSpec, now: i64) -> Option<i64> {
+    let Some(active) = newest_active(keys, now) else { return Some(0) };
+    if active.protection.unwrap_or_default() != spec.protection_kind() {
+        return Some(0);
+    }
+    let every = i64::try_from(spec.rotation_every().ok()?.as_secs()).unwrap_or(i64::MAX / 2);
+    Some((created_at(active, now) + every - now).max(0))
+}
+
+fn newest_active(keys: &[RingKey], now: i64) -> Option<&RingKey> {
+    keys.iter().filter(|key| key.state == KeyState::Active).max_by_key(|key| created_at(key, now))
+}
+
+/// Ends the use of keys that the spec retires, takes up those that it does not name any more, and notes which of them
+/// are gone.
+fn retire(keys: &mut Vec<RingKey>, facts: &Facts<'_>, events: &mut Vec<RingEvent>) {
+    for key in keys.iter_mut() {
+        let before = key.state;
+        let is_ended = matches!(before, KeyState::Retired | KeyState::Destroyed);
+        key.state = match (facts.retired.contains(&*key.recipient), facts.has(&key.recipient)) {
+            (true, true) => KeyState::Retired,
+            // Every key may be out of sight because this is not their namespace: that destroys nothing.
+            (true, false) if before == KeyState::Retired && !facts.sees_nothing() => KeyState::Destroyed,
+            (true, false) if is_ended => before,
+            (true, false) => KeyState::Retired,
+            (false, true) if is_ended => KeyState::OpenOnly,
+            (false, _) => before,
+        };
+        let (reason, message) = match key.state {
+            state if state == before => continue,
+            KeyState::Retired => (Reason::KeyRetired, format!("key {} is no longer used", key.key_id)),
+            KeyState::Destroyed => {
+                (Reason::KeyDestroyed, format!("the private half of the retired key {} is gone", key.key_id))
+            }
+            _ => continue,
+        };
+        events.push(RingEvent { reason, message, warning: false });
+    }
+    keys.retain(|key| {
+        key.state != KeyState::Destroyed || facts.retired.contains(&*key.recipient)
+    });
 }
 
 /// What was found, sorted out.
 struct Facts<'a> {
     /// The recipients whose private keys were read.
     present: BTreeSet<Recipient>,
+    /// Those of them that could not be unwrapped.
+    locked: BTreeSet<&'a str>,
     /// Those that an administrator trusts.
     trusted: BTreeSet<&'a str>,
+    /// Those that are not to be used.
+    retired: BTreeSet<&'a str>,
     /// Those that somebody has backed up, when that is waited for.
     backed_up: Option<BTreeSet<&'a str>>,
     /// The names of the Secrets that hold no identity.
     malformed: Vec<&'a str>,
-    /// The names of the Secrets by recipient.
-    secrets: BTreeMap<&'a str, &'a str>,
+    /// The Secrets by recipient.
+    secrets: BTreeMap<&'a str, &'a Found>,
 }
 
 impl<'a> Facts<'a> {
@@ -215,7 +299,9 @@ impl<'a> Facts<'a> {
         let set = |list: &'a [String]| list.iter().map(String::as_str).collect();
         let mut facts = Self {
             present: BTreeSet::new(),
+            locked: BTreeSet::new(),
             trusted: set(&observed.spec.trusted),
+            retired: set(&observed.spec.retired),
             backed_up: observed.spec.waits_for_backup().then(|| set(&observed.spec.backed_up)),
             malformed: Vec::new(),
             secrets: BTreeMap::new(),
@@ -223,7 +309,17 @@ impl<'a> Facts<'a> {
         for found in observed.found {
             match &found.recipient {
                 Some(recipient) => {
-                    facts.secrets.insert(recipient.as_str(), &found.secret);
+                    let text = recipient.as_str();
+                    // A readable Secret of a recipient wins over a locked one that only says to be of it.
+                    if found.locked && facts.secrets.get(text).is_some_and(|other| !other.locked) {
+                        continue;
+                    }
+                    if found.locked {
+                        facts.locked.insert(text);
+                    } else {
+                        facts.locked.remove(text);
+                    }
+                    facts.secrets.insert(text, found);
                     facts.present.insert(recipient.clone());
                 }
                 None => facts.malformed.push(&found.secret),
@@ -236,15 +332,33 @@ impl<'a> Facts<'a> {
         self.secrets.contains_key(recipient)
     }
 
+    fn protection(&self, recipient: &str) -> Option<ProtectionKind> {
+        self.secrets.get(recipient).map(|found| found.protection)
+    }
+
+    /// The Secrets that would be used if they could be unwrapped.
+    fn shut(&self, keys: &[RingKey]) -> Vec<&'a Found> {
+        let untrusted = self.untrusted(keys);
+        let is_wanted = |text: &&&str| !self.retired.contains(**text) && !untrusted.contains(*text);
+        self.locked.iter().filter(is_wanted).filter_map(|text| self.secrets.get(text).copied()).collect()
+    }
+
+    /// Whether no identity at all is there.
+    fn sees_nothing(&self) -> bool {
+        self.present.is_empty()
+    }
+
     /// Whether its backup, if one is asked for, was made.
     fn is_saved(&self, recipient: &str) -> bool {
         self.backed_up.as_ref().is_none_or(|saved| saved.contains(recipient))
     }
 
-    /// The recipients that neither the ring made nor an administrator trusts.
+    /// The recipients that neither the ring made nor an administrator names.
     fn untrusted(&self, keys: &[RingKey]) -> Vec<&'a str> {
         let known = |recipient: &str| {
-            self.trusted.contains(recipient) || keys.iter().any(|key| key.recipient == recipient)
+            self.trusted.contains(recipient)
+                || self.retired.contains(recipient)
+                || keys.iter().any(|key| key.recipient == recipient)
         };
         self.secrets.keys().copied().filter(|recipient| !known(recipient)).collect()
     }
@@ -262,10 +376,23 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Publishes the first pending key whose private key was read back and whose backup, if asked for, was made.
-fn activate(keys: &mut [RingKey], facts: &Facts<'_>, events: &mut Vec<RingEvent>) {
+/// Publishes the first pending key whose private key was read back, whose announcement is over, and whose backup, if
+/// asked for, was made.
+fn activate(
+    keys: &mut [RingKey],
+    observed: &Observed<'_>,
+    facts: &Facts<'_>,
+    now: i64,
+    events: &mut Vec<RingEvent>,
+) {
+    // The first key has nobody to be announced to, and nothing else could be sealed for meanwhile.
+    let is_first = keys.iter().all(|key| key.state != KeyState::Active);
     let ready = |key: &RingKey| {
-        key.state == KeyState::Pending && facts.has(&key.recipient) && facts.is_saved(&key.recipient)
+        key.state == KeyState::Pending
+            && facts.has(&key.recipient)
+            && !facts.locked.contains(&*key.recipient)
+            && facts.is_saved(&key.recipient)
+            && (is_first || announced_until(key, observed.spec, now) <= now)
     };
     let Some(new) = keys.iter().position(ready) else { return };
     for (place, key) in keys.iter_mut().enumerate() {
@@ -280,6 +407,12 @@ fn activate(keys: &mut [RingKey], facts: &Facts<'_>, events: &mut Vec<RingEvent>
             key.state = KeyState::OpenOnly;
         }
     }
+}
+
+/// When a pending key has been listed for as long as the spec says.
+fn announced_until(key: &RingKey, spec: &KeyRingSpec, now: i64) -> i64 {
+    let announced = spec.announced_for().map_or(0, |announced| announced.as_secs());
+    created_at(key, now).saturating_add(i64::try_from(announced).unwrap_or(i64::MAX / 2))
 }
 
 /// Of the active keys only the newest one whose private key is there stays active: nothing may be sealed for a key

@@ -154,6 +154,8 @@ pub struct Ring<'a> {
     pub identities: &'a Identities,
     /// To whom an existing data key may be wrapped again.
     pub rewrap_to: &'a [NamedRecipient],
+    /// Who has to be able to open every seal.
+    pub required: &'a [NamedRecipient],
     /// What happens to a value that is older than one already seen.
     pub rollback: RollbackPolicy,
     /// Whether values of scope `cluster` are opened.
@@ -325,6 +327,8 @@ pub struct Good {
     pub keys: Vec<KeySeq>,
     /// The keys whose value is older than one already seen, where the policy is to report that.
     pub rolled_back: Vec<DataKey>,
+    /// Required recipients that an envelope in use does not name.
+    pub lacking: Vec<String>,
     /// Envelopes for the ring's present recipients, where somebody asked.
     pub proposed: Option<ProposedEnvelopes>,
     /// Whether they were made just now, or could not be.
@@ -402,6 +406,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
     };
     let keys = floor::keys(&opened, &floor);
     let (proposed, answer) = propose::propose(input, &checked.sealed, touched);
+    let lacking = propose::lacking(&checked.sealed, input.ring.required);
     let ownership =
         if claim.is_adopted() { Ownership::Adopted } else { Ownership::Owned { uid: object.uid.to_owned() } };
     let produced = produce(&checked, opened, ownership, &floor::annotation(&keys))
@@ -415,7 +420,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
         },
     };
     let adopts = claim == Claim::Adoptable;
-    let good = Good { keys, rolled_back, proposed, answer, adopts, touched, in_sync: None };
+    let good = Good { keys, rolled_back, lacking, proposed, answer, adopts, touched, in_sync: None };
     Ok(Plan { write, finding: Finding::Good(Box::new(good)) })
 }
 
@@ -447,6 +452,7 @@ fn in_sync(input: &Input<'_>, spec: &Spec) -> Plan {
     Plan::without_write(Finding::Good(Box::new(Good {
         keys: status.keys.clone(),
         rolled_back,
+        lacking: propose::lacking(&spec.sealed, input.ring.required),
         proposed,
         answer,
         adopts: false,

@@ -94,14 +94,28 @@ const NONCE_CHARACTERS: usize = 256;
 /// The envelopes in use whose hints name other keys than these recipients', or not all that can open them. The names in the hints are the
 /// repository's business, and their order too.
 fn outdated(sealed: &Sealed, recipients: &[NamedRecipient]) -> impl Iterator<Item = EnvelopeId> {
-    let used: BTreeSet<EnvelopeId> = sealed.tokens().values().map(Token::envelope).collect();
     let ids: BTreeSet<KeyId> = recipients.iter().map(|named| named.recipient().id()).collect();
     let names_others = move |envelope: &Envelope| {
         let named: BTreeSet<KeyId> = envelope.to().iter().map(|hint| hint.id).collect();
         named != ids || envelope.readers() != ids.len()
     };
-    let envelopes = sealed.envelopes().iter().filter(move |(id, _)| used.contains(id));
-    envelopes.filter(move |(_, envelope)| names_others(envelope)).map(|(id, _)| *id)
+    in_use(sealed).filter(move |(_, envelope)| names_others(envelope)).map(|(id, _)| *id)
+}
+
+/// The envelopes that a token points to.
+fn in_use(sealed: &Sealed) -> impl Iterator<Item = (&EnvelopeId, &Envelope)> {
+    let used: BTreeSet<EnvelopeId> = sealed.tokens().values().map(Token::envelope).collect();
+    sealed.envelopes().iter().filter(move |(id, _)| used.contains(id))
+}
+
+/// The required recipients, as hints, that an envelope in use does not name. That is all that can be seen without their
+/// private keys: a hint may lie, and whoever writes it can leave a recipient out and name it all the same.
+pub(super) fn lacking(sealed: &Sealed, required: &[NamedRecipient]) -> Vec<String> {
+    let is_named = |envelope: &Envelope, id| envelope.to().iter().any(|hint| hint.id == id);
+    let lacks = |named: &&NamedRecipient| {
+        in_use(sealed).any(|(_, envelope)| !is_named(envelope, named.recipient().id()))
+    };
+    required.iter().filter(lacks).map(NamedRecipient::hint).collect()
 }
 
 /// A digest of the full recipient strings, in their order.

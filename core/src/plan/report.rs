@@ -281,24 +281,17 @@ fn succeeded(
             say(true, *reason, &format!("no envelopes are proposed: {}", with_advice(message, *reason)));
         }
     }
-    if good.rolled_back.is_empty() {
-        conditions::remove(&mut status.conditions, ConditionType::Degraded);
-    } else {
-        let note = with_advice(&super::older_values(&good.rolled_back), Reason::RolledBack);
-        let known = conditions::get(&object.status.conditions, ConditionType::Degraded);
-        if known.is_none_or(|known| known.status != "True" || known.message != note) {
-            say(true, Reason::RolledBack, &note);
+    let attention = attention(good);
+    match &attention {
+        None => conditions::remove(&mut status.conditions, ConditionType::Degraded),
+        Some((reason, note)) => {
+            let known = conditions::get(&object.status.conditions, ConditionType::Degraded);
+            if known.is_none_or(|known| known.status != "True" || known.message != *note) {
+                say(true, *reason, note);
+            }
+            let (type_, list) = (ConditionType::Degraded, &mut status.conditions);
+            conditions::set(list, type_, true, *reason, note, object.generation, input.now);
         }
-        let (reason, generation) = (Reason::RolledBack, object.generation);
-        conditions::set(
-            &mut status.conditions,
-            ConditionType::Degraded,
-            true,
-            reason,
-            &note,
-            generation,
-            input.now,
-        );
     }
     status.keys.clone_from(&good.keys);
     status.proposed_envelopes.clone_from(&good.proposed);
@@ -316,6 +309,22 @@ fn succeeded(
         rolled_back: Some(good.rolled_back.len()),
         ..Report::quiet(Next::OnChange, memory)
     }
+}
+
+/// What is in effect and deserves attention all the same. The most serious thing gives the reason, the message has all.
+fn attention(good: &Good) -> Option<(Reason, String)> {
+    let mut found = Vec::new();
+    if !good.rolled_back.is_empty() {
+        let what = super::older_values(&good.rolled_back);
+        found.push((Reason::RolledBack, with_advice(&what, Reason::RolledBack)));
+    }
+    if !good.lacking.is_empty() {
+        let what = format!("an envelope is not for {}, whom the KeyRing requires", good.lacking.join(", "));
+        let reason = Reason::RequiredRecipientMissing;
+        found.push((reason, with_advice(&what, reason)));
+    }
+    let reason = found.first()?.0;
+    Some((reason, found.into_iter().map(|(_, note)| note).collect::<Vec<_>>().join("; ")))
 }
 
 /// The commit of a new generation; of the same one, what was found when it was new.

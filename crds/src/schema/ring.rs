@@ -20,7 +20,7 @@ pub(crate) fn key_ring_spec(schema: &mut Schema) {
     strip_defaults(schema);
     set(schema, "recipients", json!({"maxItems": MAX_RECIPIENTS}));
     map_list(schema, "recipients", "name");
-    for property in ["trusted", "backedUp"] {
+    for property in ["trusted", "retired", "backedUp"] {
         set(schema, property, json!({"maxItems": MAX_RING_KEYS, "x-kubernetes-list-type": "set"}));
         set_items(schema, property, "items", json!({"pattern": RECIPIENT, "maxLength": 62}));
     }
@@ -28,7 +28,21 @@ pub(crate) fn key_ring_spec(schema: &mut Schema) {
 
 /// Rules of a rotation.
 pub(crate) fn rotation(schema: &mut Schema) {
-    set(schema, "every", json!({"pattern": DURATION, "minLength": 2, "maxLength": 32}));
+    for property in ["every", "announce"] {
+        set(schema, property, json!({"pattern": DURATION, "minLength": 2, "maxLength": 32}));
+    }
+}
+
+/// Rules of a ring that rotates first.
+pub(crate) fn rotates_after(schema: &mut Schema) {
+    set(schema, "keyRing", json!({"minLength": 1, "maxLength": 63}));
+    set(schema, "atMost", json!({"pattern": DURATION, "minLength": 2, "maxLength": 32}));
+}
+
+/// Rules of a reference to a kubeconfig.
+pub(crate) fn kubeconfig_key(schema: &mut Schema) {
+    set(schema, "name", json!({"minLength": 1, "maxLength": 253}));
+    set(schema, "key", json!({"pattern": "^[-._a-zA-Z0-9]+$", "maxLength": 253}));
 }
 
 /// Rules of a recipient.

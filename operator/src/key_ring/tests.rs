@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
+use waxwing_core::keys::Identity;
 use waxwing_crds::names;
 
 use super::*;
@@ -78,7 +79,7 @@ fn keeper(
     let (mut context, leader) = testing::context(client, &[]);
     let (sender, ring) = watch::channel(Arc::new(Ring::unread("default")));
     Arc::get_mut(&mut context).unwrap().ring = ring.clone();
-    (KeyRingLoop::new(context, sender, Arc::default()), ring, leader)
+    (KeyRingLoop::new(context, sender, Arc::default(), Synced::new(1)), ring, leader)
 }
 
 fn lead(leader: &watch::Sender<Option<Instant>>) {
@@ -131,9 +132,10 @@ async fn a_key_that_a_person_retires_is_told_of_once_and_by_the_replica_that_lea
     assert_eq!(told(), 0);
     let retired = {
         let mut server = server.lock().unwrap();
-        let key = &mut server.key_ring.as_mut().unwrap()["status"]["keys"][0];
-        key["state"] = json!("Retired");
-        key["recipient"].as_str().unwrap().to_owned()
+        let ring = server.key_ring.as_mut().unwrap();
+        let recipient = ring["status"]["keys"][0]["recipient"].as_str().unwrap().to_owned();
+        ring["spec"]["retired"] = json!([recipient]);
+        recipient
     };
     assert!(waiting.settle().await.is_ok());
     assert_eq!(told(), 0, "whoever does not lead says nothing");

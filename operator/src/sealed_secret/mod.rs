@@ -98,6 +98,7 @@ async fn look(
         ring: Ring {
             identities: &ring.identities,
             rewrap_to: &ring.rewrap_to,
+            required: &ring.required,
             rollback: ring.policy.rollback,
             cluster_scope: ring.policy.cluster_scope,
             unusable: ring.unusable,

@@ -6,6 +6,7 @@
 
 mod answer;
 mod kubeconfig;
+mod ring;
 mod settings;
 mod wire;
 
@@ -18,6 +19,7 @@ use waxwing_core::{
 };
 use waxwing_crds::KubernetesProvider;
 
+pub use self::ring::key_ring;
 use self::{
     answer::{Metadata, Page},
     settings::{Name, Settings},

@@ -2,34 +2,45 @@
 
 use waxwing_crds::{ConditionType, KeyRingStatus, KeyState, Reason, conditions};
 
-use super::{Facts, KEY_LIMIT, Observed, RingEvent};
+use super::{Facts, InUse, KEY_LIMIT, Observed, RingEvent};
 use crate::keys::{NamedRecipient, Recipient};
 
 /// Names that a message lists before it only counts.
 const NAMES: usize = 5;
 
+/// What a plan has found, besides the keys.
+pub(super) struct Seen<'a> {
+    pub(super) observed: &'a Observed<'a>,
+    pub(super) facts: &'a Facts<'a>,
+    /// Whether a key is to be made.
+    pub(super) make: bool,
+    /// Whether the ring takes no more keys.
+    pub(super) full: bool,
+    /// Why a rotation that is due waits.
+    pub(super) held: Option<&'a str>,
+}
+
 /// Sets all conditions, and adds an event when what deserves attention has changed.
 pub(super) fn conditions(
     status: &mut KeyRingStatus,
-    observed: &Observed<'_>,
-    facts: &Facts<'_>,
-    make: bool,
-    full: bool,
+    seen: &Seen<'_>,
     now: i64,
     events: &mut Vec<RingEvent>,
 ) {
+    let Seen { observed, facts, make, full, held } = *seen;
     let generation = observed.generation;
     let before = status.conditions.clone();
+    converged(status, observed, now);
     match obstacle(status, observed, facts, make) {
         Some((reason, message)) => {
             conditions::failing(&mut status.conditions, reason, &message, generation, now)
         }
         None => {
-            let message = summary(status);
+            let message = summary(status, held);
             conditions::ready(&mut status.conditions, Reason::Synced, &message, generation, now);
         }
     }
-    match attention(status, facts, full) {
+    match attention(status, observed, facts, full) {
         Some((reason, message)) => {
             let type_ = ConditionType::Degraded;
             conditions::set(&mut status.conditions, type_, true, reason, &message, generation, now);
@@ -51,7 +62,7 @@ pub(super) fn conditions(
 /// The reason for objects when no identity can be used.
 pub(super) fn why_unusable(status: &KeyRingStatus) -> Reason {
     match reason_of(status, ConditionType::Ready) {
-        Some(Reason::UntrustedIdentities) => Reason::UntrustedIdentities,
+        Some(reason @ (Reason::UntrustedIdentities | Reason::ProtectionUnavailable)) => reason,
         _ => Reason::KeyRingNotReady,
     }
 }
@@ -68,16 +79,11 @@ fn obstacle(
     facts: &Facts<'_>,
     make: bool,
 ) -> Option<(Reason, String)> {
-    let protection = observed.spec.protection_kind();
-    if !protection.is_supported() {
-        let message = format!("protection.kind {} is not supported yet by this version", protection.as_str());
-        return Some((Reason::ProtectionUnsupported, message));
-    }
     if let Some(message) = malformed_spec(observed) {
         return Some((Reason::InvalidSpec, message));
     }
     if facts.all_untrusted(&status.keys) {
-        let names = names(facts.secrets.values().copied());
+        let names = names(facts.secrets.values().map(|found| &*found.secret));
         return Some((
             Reason::UntrustedIdentities,
             format!("identities exist and none is trusted, so no key is made: {names}"),
@@ -85,11 +91,20 @@ fn obstacle(
     }
     if facts.all_missing(&status.keys) {
         let message =
-            "the Secrets of all listed keys are gone: restore them, or delete the KeyRing and create it anew";
+            "the Secrets of all listed keys are gone: restore them (waxwing keys restore), or retire the keys";
         return Some((Reason::IdentityMissing, message.to_owned()));
+    }
+    let mut active = status.keys.iter().filter(|key| key.state == KeyState::Active);
+    if let Some(message) = shut(status, observed, facts)
+        && active.any(|key| facts.locked.contains(&*key.recipient))
+    {
+        return Some((Reason::ProtectionUnavailable, message));
     }
     if status.keys.iter().any(|key| key.state == KeyState::Active) {
         return None;
+    }
+    if let Some(trouble) = observed.trouble {
+        return Some((Reason::ProtectionUnavailable, format!("a new identity could not be wrapped: {trouble}")));
     }
     let waiting = status.keys.iter().find(|key| key.state == KeyState::Pending && facts.has(&key.recipient));
     Some(match waiting {
@@ -113,7 +128,14 @@ fn malformed_spec(observed: &Observed<'_>) -> Option<String> {
             return Some(format!("spec.recipients[{place}]: {error}"));
         }
     }
-    for (field, list) in [("trusted", &spec.trusted), ("backedUp", &spec.backed_up)] {
+    if let Err(error) = spec.announced_for() {
+        return Some(format!("spec.rotation.announce is {error}"));
+    }
+    if let Some(Err(error)) = spec.rotates_after().map(waxwing_crds::RotatesAfter::waits_at_most) {
+        return Some(format!("spec.rotation.after.atMost is {error}"));
+    }
+    let lists = [("trusted", &spec.trusted), ("retired", &spec.retired), ("backedUp", &spec.backed_up)];
+    for (field, list) in lists {
         for (place, text) in list.iter().enumerate() {
             if let Err(error) = text.parse::<Recipient>() {
                 return Some(format!("spec.{field}[{place}]: {error}"));
@@ -124,9 +146,18 @@ fn malformed_spec(observed: &Observed<'_>) -> Option<String> {
 }
 
 /// What works and deserves attention all the same. The most serious thing gives the reason, the message has all.
-fn attention(status: &KeyRingStatus, facts: &Facts<'_>, full: bool) -> Option<(Reason, String)> {
+fn attention(
+    status: &KeyRingStatus,
+    observed: &Observed<'_>,
+    facts: &Facts<'_>,
+    full: bool,
+) -> Option<(Reason, String)> {
     let mut found: Vec<(Reason, String)> = Vec::new();
     let keys = &status.keys;
+    if let Some(trouble) = observed.trouble {
+        found.push((Reason::ProtectionUnavailable, format!("a new identity could not be wrapped: {trouble}")));
+    }
+    found.extend(shut(status, observed, facts).map(|message| (Reason::ProtectionUnavailable, message)));
     let missing: Vec<_> = keys
         .iter()
         .filter(|key| key.state.opens() && !facts.has(&key.recipient))
@@ -147,7 +178,8 @@ fn attention(status: &KeyRingStatus, facts: &Facts<'_>, full: bool) -> Option<(R
     let untrusted: Vec<_> = facts
         .untrusted(keys)
         .into_iter()
-        .filter_map(|recipient| facts.secrets.get(recipient).copied())
+        .filter_map(|recipient| facts.secrets.get(recipient))
+        .map(|found| &*found.secret)
         .collect();
     if !untrusted.is_empty() && !facts.all_untrusted(keys) {
         let names = names(untrusted.iter().copied());
@@ -155,24 +187,56 @@ fn attention(status: &KeyRingStatus, facts: &Facts<'_>, full: bool) -> Option<(R
         found.push((Reason::UntrustedIdentity, message));
     }
     let has_active = keys.iter().any(|key| key.state == KeyState::Active);
-    let waiting = keys.iter().find(|key| key.state == KeyState::Pending && facts.has(&key.recipient));
+    let waiting = keys.iter().find(|key| {
+        key.state == KeyState::Pending && facts.has(&key.recipient) && !facts.is_saved(&key.recipient)
+    });
     if let Some(key) = waiting.filter(|_| has_active) {
         found.push((Reason::BackupAwaited, format!("key {} waits until spec.backedUp names it", key.key_id)));
     }
     if full {
-        let message = format!("the ring lists {KEY_LIMIT} keys and makes no more: destroy retired ones");
+        let message = format!(
+            "the ring lists {KEY_LIMIT} keys and makes no more: destroy retired ones, and take them out of spec.retired"
+        );
         found.push((Reason::LimitExceeded, message));
     }
     let reason = found.first()?.0;
     Some((reason, found.into_iter().map(|(_, message)| message).collect::<Vec<_>>().join("; ")))
 }
 
+/// Which identities cannot be used because they could not be unwrapped, and why.
+fn shut(status: &KeyRingStatus, observed: &Observed<'_>, facts: &Facts<'_>) -> Option<String> {
+    let shut = facts.shut(&status.keys);
+    let why = observed.refused.map(|why| format!(" ({why})")).unwrap_or_default();
+    let names = names(shut.iter().map(|found| &*found.secret));
+    (!shut.is_empty()).then(|| format!("{} identities could not be unwrapped: {names}{why}", shut.len()))
+}
+
+/// Whether every live value opens with the active key. Left as it was while that is not known.
+fn converged(status: &mut KeyRingStatus, observed: &Observed<'_>, now: i64) {
+    let Some(in_use) = observed.in_use else { return };
+    let is_active = status.keys.iter().any(|key| key.state == KeyState::Active);
+    let (is_so, reason, message) = match in_use {
+        _ if !is_active => (false, Reason::KeyRingNotReady, "no key is active".to_owned()),
+        InUse { unseen: 1.., .. } => {
+            (false, Reason::Progressing, "not every object was looked at yet".to_owned())
+        }
+        InUse { by_older: 0, .. } => (true, Reason::Synced, "every live value opens with the active key".to_owned()),
+        // No number: it would be a write for each value that is sealed anew. The metric has it.
+        InUse { .. } => (false, Reason::OlderKeysInUse, "live values are still opened by older keys".to_owned()),
+    };
+    let type_ = ConditionType::Converged;
+    conditions::set(&mut status.conditions, type_, is_so, reason, &message, observed.generation, now);
+}
+
 /// What a ring in order is made of.
-fn summary(status: &KeyRingStatus) -> String {
+fn summary(status: &KeyRingStatus, held: Option<&str>) -> String {
     let active =
         status.keys.iter().find(|key| key.state == KeyState::Active).map_or("none", |key| &key.key_id);
     let older = status.keys.iter().filter(|key| key.state == KeyState::OpenOnly).count();
-    format!("active key {active}; {older} older keys open only")
+    let waits = held.map(|why| format!("; a rotation is due and waits: {why}")).unwrap_or_default();
+    let next = status.keys.iter().find(|key| key.state == KeyState::Pending);
+    let next = next.map(|key| format!("; key {} is the next one", key.key_id)).unwrap_or_default();
+    format!("active key {active}; {older} older keys open only{next}{waits}")
 }
 
 /// A few names, and how many more there are.

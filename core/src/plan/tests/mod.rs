@@ -39,6 +39,7 @@ struct World {
     rollback: RollbackPolicy,
     cluster_scope: ClusterScopePolicy,
     rewrap_to: Vec<NamedRecipient>,
+    required: Vec<NamedRecipient>,
     unusable: Option<Reason>,
     terminating: bool,
     source: Option<Source>,
@@ -72,6 +73,7 @@ impl World {
             rollback: RollbackPolicy::Warn,
             cluster_scope: ClusterScopePolicy::Deny,
             rewrap_to: Vec::new(),
+            required: Vec::new(),
             unusable: None,
             terminating: false,
             source: None,
@@ -158,6 +160,7 @@ impl World {
             ring: Ring {
                 identities: &self.identities,
                 rewrap_to: &self.rewrap_to,
+                required: &self.required,
                 rollback: self.rollback,
                 cluster_scope: self.cluster_scope,
                 unusable: self.unusable,

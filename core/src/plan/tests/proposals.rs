@@ -149,3 +149,29 @@ fn a_proposal_that_can_not_be_made_is_told_once() {
         [(false, "run `waxwing rewrap --from-cluster` and commit the result".to_owned())]
     );
 }
+
+/// Guard: `propose::lacking`.
+#[test]
+fn an_envelope_that_does_not_name_a_required_recipient_is_applied_and_reported_until_it_does() {
+    let mut world = World::settled();
+    let recovery = Identity::generate();
+    world.required.push(NamedRecipient::new("recovery", recovery.recipient().clone()).unwrap());
+    let report = world.look();
+    let degraded = |world: &World| {
+        let status = world.object.status.clone().unwrap_or_default();
+        conditions::get(&status.conditions, ConditionType::Degraded).map(|found| found.message.clone())
+    };
+    assert_eq!(world.ready(), ("True", "Synced"), "the last good Secret stays in effect");
+    let message = degraded(&world).unwrap();
+    assert!(message.contains(&format!("not for recovery/{}", recovery.id())), "{message}");
+    assert_eq!(report.report.events.len(), 1);
+    assert!(world.look().report.events.is_empty(), "told once");
+    // Whatever the repository calls it, the key counts.
+    let mut sealed = world.sealed();
+    let both = [world.recipients(), vec![NamedRecipient::new("vault", recovery.recipient().clone()).unwrap()]];
+    sealed.rewrap(&world.identities, &both.concat()).unwrap();
+    sealed.write_into(&mut world.object.spec);
+    world.commit();
+    world.look();
+    assert_eq!(degraded(&world), None);
+}

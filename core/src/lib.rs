@@ -4,6 +4,7 @@
 //! `now`. The one exception is OS randomness, in [`random`]; `clippy.toml` holds that.
 
 pub mod alertmanager;
+pub mod backup;
 pub mod config;
 pub mod external;
 pub mod grafana;

@@ -1,11 +1,15 @@
-//! The few things that the command reads from a cluster: KeyRings, and Secrets that the user
-//! allows to be compared. It writes nothing there; the quickstart does, in a namespace of its own.
+//! The few things that the command reads from a cluster: KeyRings, sealed resources, and Secrets that the user allows to
+//! be compared. What it writes there is in [`keys`], for `waxwing keys`, and in the quickstart, which has a namespace of its
+//! own.
+
+pub(crate) mod keys;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Config, Resource,
+    api::ListParams,
     config::{KubeConfigOptions, Kubeconfig},
 };
 use serde::de::DeserializeOwned;
@@ -16,6 +20,9 @@ use waxwing_core::{
 use waxwing_crds::{KeyRing, SealedSecret, names};
 
 use crate::error::{Explain, Failure, Result};
+
+/// Objects in one answer.
+const PAGE: u32 = 500;
 
 /// A connection, by a context of the user's kubeconfig.
 pub(crate) struct Cluster {
@@ -48,10 +55,15 @@ impl Cluster {
 
     /// A KeyRing.
     pub(crate) fn key_ring(&self, name: &str) -> Result<KeyRing> {
-        self.found(Api::<KeyRing>::all(self.client.clone()), name)?.ok_or_else(|| {
+        self.key_ring_if_any(name)?.ok_or_else(|| {
             Failure::new(format!("there is no KeyRing {name} in the cluster of context {}", self.context))
                 .hint("install the operator first, or name another ring with --keyring")
         })
+    }
+
+    /// A KeyRing, if it exists.
+    pub(crate) fn key_ring_if_any(&self, name: &str) -> Result<Option<KeyRing>> {
+        self.found(Api::<KeyRing>::all(self.client.clone()), name)
     }
 
     fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>> {
@@ -91,6 +103,31 @@ impl Cluster {
     /// A SealedSecret, if it exists.
     pub(crate) fn sealed_secret(&self, namespace: &str, name: &str) -> Result<Option<SealedSecret>> {
         self.found(Api::namespaced(self.client.clone(), namespace), name)
+    }
+
+    /// Every SealedSecret, or those of some namespaces.
+    pub(crate) fn sealed_secrets(&self, namespaces: &[String]) -> Result<Vec<SealedSecret>> {
+        let apis: Vec<Api<SealedSecret>> = match namespaces {
+            [] => vec![Api::all(self.client.clone())],
+            some => some.iter().map(|name| Api::namespaced(self.client.clone(), name)).collect(),
+        };
+        let mut all = Vec::new();
+        for api in apis {
+            let mut page = ListParams::default().limit(PAGE);
+            loop {
+                let list = self
+                    .runtime
+                    .block_on(api.list(&page))
+                    .at(format!("SealedSecrets in the cluster of context {}", self.context))?;
+                let next = list.metadata.continue_.clone().filter(|token| !token.is_empty());
+                all.extend(list.items);
+                match next {
+                    Some(token) => page = page.continue_token(&token),
+                    None => break,
+                }
+            }
+        }
+        Ok(all)
     }
 
     fn found<K>(&self, api: Api<K>, name: &str) -> Result<Option<K>>

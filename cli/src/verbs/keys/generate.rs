@@ -1,37 +1,22 @@
-//! `waxwing keys`: makes and lists identities on this machine. Those of a cluster are made by its
-//! operator and never leave it.
+//! `waxwing keys generate`: an identity on this machine.
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
-use serde::Serialize;
 use waxwing_core::keys::{Identity, is_recipient_name};
 use zeroize::Zeroizing;
 
+use super::list::Row;
 use crate::{
     args::Context,
     error::{Exit, Failure, Result},
-    identities::{self, Options},
+    identities,
     printer::Format,
     write::{self, Mode},
 };
 
-/// Make and list identities (private keys) on this machine.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Debug, Subcommand)]
-enum What {
-    Generate(Generate),
-    List(List),
-}
-
 /// Make an identity, and print its recipient (public key).
 #[derive(Debug, clap::Args)]
-struct Generate {
+pub(crate) struct Generate {
     /// Name of the identity: the file is NAME.txt in the configuration folder's identities/
     #[arg(required_unless_present = "file")]
     name: Option<String>,
@@ -46,24 +31,7 @@ struct Generate {
     output: Format,
 }
 
-/// List the identities at hand: which would be tried, and where they lie.
-#[derive(Debug, clap::Args)]
-struct List {
-    #[command(flatten)]
-    identities: Options,
-    /// Form of the output
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
-    output: Format,
-}
-
-pub(crate) fn run(args: Args, context: &Context) -> Result {
-    match args.what {
-        What::Generate(args) => generate(args, context),
-        What::List(args) => list(args, context),
-    }
-}
-
-fn generate(args: Generate, context: &Context) -> Result {
+pub(super) fn run(args: Generate, context: &Context) -> Result {
     let path = match (args.file, args.name) {
         (Some(file), _) => file,
         (None, Some(name)) if is_recipient_name(&name) => identities::folder()
@@ -120,38 +88,4 @@ pub(crate) fn work_tree(path: &Path) -> Option<PathBuf> {
     // The folder may be reached by a symbolic link, or not exist yet.
     let nearest = path.ancestors().skip(1).find_map(|folder| folder.canonicalize().ok())?;
     nearest.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_owned)
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Row {
-    key_id: String,
-    recipient: String,
-    file: String,
-}
-
-impl Row {
-    fn of(identity: &Identity, path: &Path) -> Self {
-        Self {
-            key_id: identity.id().to_string(),
-            recipient: identity.recipient().to_string(),
-            file: path.display().to_string(),
-        }
-    }
-}
-
-fn list(args: List, context: &Context) -> Result {
-    let found = args.identities.find(context)?;
-    let rows: Vec<Row> = found.iter().map(|found| Row::of(&found.identity, &found.path)).collect();
-    if args.output == Format::Json {
-        context.printer.json(&rows)?;
-    } else {
-        for row in &rows {
-            context.printer.line(format!("{}  {}  {}", row.key_id, row.recipient, row.file))?;
-        }
-        if rows.is_empty() {
-            context.printer.note("there is no identity at hand");
-        }
-    }
-    Ok(Exit::Done)
 }

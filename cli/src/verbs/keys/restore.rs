@@ -1,0 +1,374 @@
+//! `waxwing keys restore`: the private keys of a backup go back into a cluster, and its ring is told to trust them.
+//!
+//! age does not say who wrote a file, and the recovery recipient is public: anybody can make a backup that the recovery key
+//! opens. So a key is trusted only if the KeyRing or `.waxwing.yaml` names it by its full recipient, if it opens what lies in
+//! the repository at hand, or if a person says so. Nothing that is there is ever written over, so a restore can be done in
+//! waves and again.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use serde_json::json;
+use waxwing_core::{
+    backup::{Backup, Saved},
+    keys::{Identities, KeyId, Recipient},
+};
+use waxwing_crds::{KeyRing, KeyRingSpec, KeyState};
+
+use super::{ask, ring_keys, survey::Survey, target::operator_namespace};
+use crate::{
+    args::Context,
+    cluster::{Cluster, keys::Created},
+    error::{Exit, Explain, Failure, Result},
+    identities::Options,
+    input,
+    printer::{Format, count},
+    repository::{self, Repository},
+};
+
+/// Put the private keys of a backup back into a cluster, and trust them; can be done again and in waves.
+///
+/// Anybody who knows the recovery recipient can make a backup. A key is taken if the KeyRing or .waxwing.yaml names it, or
+/// if it opens what is sealed under the paths; any other needs --trust, or an answer on the terminal.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The backup
+    file: PathBuf,
+    /// Files, and folders with files: a key that opens something in them is known
+    #[arg(default_value = ".")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    identities: Options,
+    /// Only this key: its short id, or its recipient; may be repeated
+    #[arg(long, value_name = "KEY")]
+    only: Vec<String>,
+    /// Trust this key (age1…), which nothing at hand knows; may be repeated
+    #[arg(long, value_name = "RECIPIENT")]
+    trust: Vec<String>,
+    /// The kubeconfig context. Default: the current one
+    #[arg(long, value_name = "CONTEXT")]
+    context: Option<String>,
+    /// Name of the KeyRing. Default: the one that the backup is of
+    #[arg(long, value_name = "NAME")]
+    keyring: Option<String>,
+    /// The operator's namespace. Default: the one that has identity Secrets of the ring, else the backup's
+    #[arg(long, short, value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Make the KeyRing if there is none
+    #[arg(long)]
+    create_ring: bool,
+    /// Write nothing; exit with 3 if something would be written
+    #[arg(long)]
+    check: bool,
+    /// Only say what the backup holds; talks to no cluster
+    #[arg(long, conflicts_with_all = ["check", "create_ring", "trust"])]
+    list: bool,
+    /// Form of the output
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+/// One key of the backup, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    key_id: String,
+    recipient: String,
+    /// Its state when the backup was made, as the backup says.
+    state: String,
+    created_at: String,
+    /// Who knows it besides the backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    done: Option<&'static str>,
+    /// Whether it is not used, because `spec.retired` names it.
+    retired: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report<'a> {
+    key_ring: &'a str,
+    /// Of the backup.
+    cluster: &'a str,
+    /// Of the backup.
+    created_at: &'a str,
+    keys: Vec<Row>,
+}
+
+pub(super) fn run(args: Args, context: &Context) -> Result {
+    let identities = args.identities.load(context)?;
+    let file = input::read(&args.file)?;
+    // Why exposed: it is encrypted.
+    let backup = Backup::open(file.expose(), &identities).map_err(|error| {
+        let failure = Failure::from(error).at(args.file.display());
+        match error {
+            waxwing_core::backup::BackupError::NoMatchingKey => failure.exit(Exit::CannotOpen),
+            _ => failure,
+        }
+    })?;
+    let chosen = chosen(&backup, &args.only)?;
+    context.printer.note(format!(
+        "a backup of KeyRing {}, made {}, in the cluster {}: {}",
+        backup.of.ring,
+        backup.of.created_at,
+        if backup.of.cluster.is_empty() { "unknown" } else { &backup.of.cluster },
+        count(backup.keys.len(), "key")
+    ));
+    if args.list {
+        let rows = chosen.iter().map(|key| Row::of(key)).collect();
+        return report(&backup, rows, args.output, Exit::Done, context);
+    }
+    let name = args.keyring.clone().unwrap_or_else(|| backup.of.ring.clone());
+    let cluster = Cluster::connect(args.context.as_deref())?;
+    let ring = cluster.key_ring_if_any(&name).hint("the chart installs the definitions of Waxwing's resources")?;
+    if ring.is_none() && !args.create_ring {
+        return Err(Failure::new(format!("there is no KeyRing {name} in the cluster of context {}", cluster.context()))
+            .hint("install the chart, which makes one, or say --create-ring"));
+    }
+    if cluster.uid().is_some_and(|uid| uid != backup.of.cluster) {
+        context.printer.note("this is another cluster than the one in which the backup was made");
+    }
+    let namespace = match operator_namespace(&cluster, &name, args.namespace.as_deref()) {
+        Ok(namespace) => namespace,
+        Err(_) if !backup.of.namespace.is_empty() => backup.of.namespace.clone(),
+        Err(failure) => return Err(failure),
+    };
+    if !cluster.has_namespace(&namespace) {
+        return Err(Failure::new(format!("there is no namespace {namespace}"))
+            .hint("install the chart first, or name the operator's namespace with --namespace"));
+    }
+    let known = known(&chosen, ring.as_ref(), &args, context)?;
+    let (taken, left) = trusted(&chosen, &known, &args, &name, context)?;
+    let mut rows = Vec::new();
+    let mut is_new = false;
+    let there = cluster.identity_secrets(&namespace)?;
+    for key in &taken {
+        let recipient = key.identity.recipient();
+        // It may lie there under a name that a person gave.
+        let is_there = there.iter().any(|secret| secret.recipient() == Some(recipient));
+        let done = if is_there {
+            "its Secret was there"
+        } else if args.check {
+            is_new = true;
+            "its Secret would be made"
+        } else if cluster.create_identity(&namespace, &name, &key.identity)? == Created::New {
+            "its Secret was made"
+        } else {
+            "its Secret was there"
+        };
+        let known_by = known.get(recipient).cloned().or_else(|| Some("you".to_owned()));
+        rows.push(Row { known_by, done: Some(done), retired: is_retired(ring.as_ref(), key), ..Row::of(key) });
+    }
+    // After the Secrets: a ring that finds none of the keys that it trusts goes on without them.
+    let changes = trust(&cluster, &name, ring.as_ref(), &taken, args.check)?;
+    is_new |= changes;
+    rows.extend(left.iter().map(|key| Row { done: Some("left out: nothing here knows it"), ..Row::of(key) }));
+    let exit = match (left.is_empty(), args.check && is_new) {
+        (_, true) => Exit::Found,
+        (false, _) => Exit::Partly,
+        (true, _) => Exit::Done,
+    };
+    report(&backup, rows, args.output, exit, context)?;
+    for key in &left {
+        context.printer.hint(format!(
+            "key {} is known to nobody here. If you know it: --trust {}",
+            key.identity.id(),
+            key.identity.recipient()
+        ));
+    }
+    let what = match (args.check, changes) {
+        (true, true) => "KeyRing would be changed",
+        (true, false) | (false, false) => "KeyRing trusts them already",
+        (false, true) => "KeyRing trusts them now",
+    };
+    context.printer.note(format!("{} into namespace {namespace}; {what}", count(taken.len(), "key")));
+    Ok(exit)
+}
+
+impl Row {
+    fn of(key: &Saved) -> Self {
+        Self {
+            key_id: key.identity.id().to_string(),
+            recipient: key.identity.recipient().to_string(),
+            state: key.state.clone(),
+            created_at: key.created_at.clone(),
+            known_by: None,
+            done: None,
+            retired: was_retired(key),
+        }
+    }
+}
+
+fn report(backup: &Backup, rows: Vec<Row>, output: Format, exit: Exit, context: &Context) -> Result {
+    if output == Format::Json {
+        let of = &backup.of;
+        context.printer.json(&Report {
+            key_ring: &of.ring,
+            cluster: &of.cluster,
+            created_at: &of.created_at,
+            keys: rows,
+        })?;
+        return Ok(exit);
+    }
+    for row in rows {
+        let mut line = format!("{}  {}  {}", row.key_id, row.recipient, row.state);
+        if let Some(known_by) = row.known_by {
+            line.push_str(&format!("  known by {known_by}"));
+        }
+        if let Some(done) = row.done {
+            line.push_str(&format!("  {done}"));
+        }
+        if row.retired && row.done.is_some() {
+            line.push_str("; it stays retired");
+        }
+        context.printer.line(line)?;
+    }
+    Ok(exit)
+}
+
+fn was_retired(key: &Saved) -> bool {
+    key.state == KeyState::Retired.as_str()
+}
+
+/// The keys that are meant.
+fn chosen<'a>(backup: &'a Backup, only: &[String]) -> Result<Vec<&'a Saved>> {
+    for wanted in only {
+        let fits = backup.keys.iter().filter(|key| is_meant(key, wanted)).count();
+        if fits != 1 {
+            let message = if fits == 0 { "the backup has no such key" } else { "two keys of the backup have this id" };
+            return Err(Failure::usage(message).hint("waxwing keys restore --list FILE -i FILE shows what it has"));
+        }
+    }
+    let is_chosen = |key: &&Saved| only.is_empty() || only.iter().any(|wanted| is_meant(key, wanted));
+    Ok(backup.keys.iter().filter(is_chosen).collect())
+}
+
+fn is_meant(key: &Saved, wanted: &str) -> bool {
+    key.identity.recipient().as_str() == wanted || wanted.parse::<KeyId>().is_ok_and(|id| key.identity.id() == id)
+}
+
+/// The keys of the backup that are known from elsewhere, and from where. Always by the full recipient or by opening: four
+/// bytes can be made to collide.
+fn known(
+    chosen: &[&Saved],
+    ring: Option<&KeyRing>,
+    args: &Args,
+    context: &Context,
+) -> Result<BTreeMap<Recipient, String>> {
+    let mut known = BTreeMap::new();
+    let identities: Identities = chosen.iter().map(|key| key.identity.clone()).collect();
+    let survey = Survey::of_files(&args.paths, &identities, context)?;
+    for key in chosen {
+        let recipient = key.identity.recipient();
+        let values: usize =
+            survey.uses.iter().filter(|one| one.proven.contains(recipient)).map(|one| one.values.len()).sum();
+        if values > 0 {
+            known.insert(recipient.clone(), format!("{} that it opens here", count(values, "value")));
+        }
+    }
+    let here = args.paths.first().map_or(Path::new("."), PathBuf::as_path);
+    if repository::config_path(here, context).is_some() {
+        for member in Repository::of(here, context)?.config().members() {
+            let name = format!(".waxwing.yaml as {}", member.recipient.name());
+            known.insert(member.recipient.recipient().clone(), name);
+        }
+    }
+    if let Some(ring) = ring {
+        let listed = ring_keys::of(ring).into_iter().map(|key| key.recipient);
+        let saved = ring.spec.backed_up.iter().filter_map(|text| text.parse::<Recipient>().ok());
+        known.extend(listed.chain(saved).map(|recipient| (recipient, "the KeyRing".to_owned())));
+    }
+    Ok(known)
+}
+
+/// The keys that are taken, and those that are left out because nobody knows them.
+fn trusted<'a>(
+    chosen: &[&'a Saved],
+    known: &BTreeMap<Recipient, String>,
+    args: &Args,
+    name: &str,
+    context: &Context,
+) -> Result<(Vec<&'a Saved>, Vec<&'a Saved>)> {
+    let mut named: Vec<Recipient> = Vec::new();
+    for text in &args.trust {
+        named.push(text.parse().at("--trust").hint("say the whole public key (age1…): a short id can be made to collide")?);
+    }
+    let (mut taken, mut left): (Vec<&Saved>, Vec<&Saved>) = chosen.iter().copied().partition(|key| {
+        let recipient = key.identity.recipient();
+        known.contains_key(recipient) || named.contains(recipient)
+    });
+    if !left.is_empty() && !args.check && std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        for key in &left {
+            context.printer.warning(format!("nothing here knows {} ({})", key.identity.recipient(), key.state));
+        }
+        let what = format!("KeyRing {name} would open values with {}", count(left.len(), "unknown key"));
+        ask::to_type(&what, "trust", None, context)?;
+        taken.append(&mut left);
+    }
+    Ok((taken, left))
+}
+
+/// Whether it is not used after the restore: because the ring says so, or because it was so and the ring does not know it.
+fn is_retired(ring: Option<&KeyRing>, key: &Saved) -> bool {
+    let recipient = key.identity.recipient();
+    let known = ring.map(ring_keys::of).unwrap_or_default();
+    match known.iter().find(|known| known.recipient == *recipient) {
+        Some(known) => !known.state.opens(),
+        None => was_retired(key),
+    }
+}
+
+/// Has the ring trust the keys, and says whether that was a change. A key that the ring lists itself needs no trust.
+fn trust(cluster: &Cluster, name: &str, ring: Option<&KeyRing>, taken: &[&Saved], check: bool) -> Result<bool> {
+    if taken.is_empty() {
+        return Ok(false);
+    }
+    let Some(ring) = ring else {
+        if !check {
+            let texts = |keys: &mut dyn Iterator<Item = &&Saved>| -> Vec<String> {
+                keys.map(|key| key.identity.recipient().to_string()).collect()
+            };
+            let spec = KeyRingSpec {
+                trusted: texts(&mut taken.iter()),
+                retired: texts(&mut taken.iter().filter(|key| was_retired(key))),
+                ..KeyRingSpec::default()
+            };
+            cluster.create_ring(&KeyRing::new(name, spec))?;
+        }
+        return Ok(true);
+    };
+    let missing = |ring: &KeyRing| -> Vec<&Saved> {
+        let listed = |key: &&Saved| {
+            let recipient = key.identity.recipient().as_str();
+            ring.spec.trusted.iter().any(|text| text == recipient)
+                || ring.status.iter().flat_map(|status| &status.keys).any(|key| key.recipient == recipient)
+        };
+        taken.iter().copied().filter(|key| !listed(key)).collect()
+    };
+    if missing(ring).is_empty() {
+        return Ok(false);
+    }
+    if !check {
+        cluster.change_ring(name, &|ring| {
+            let missing = missing(ring);
+            if missing.is_empty() {
+                return Ok(None);
+            }
+            let (mut trusted, mut retired) = (ring.spec.trusted.clone(), ring.spec.retired.clone());
+            for key in missing {
+                let recipient = key.identity.recipient().to_string();
+                if was_retired(key) && !retired.contains(&recipient) {
+                    retired.push(recipient.clone());
+                }
+                trusted.push(recipient);
+            }
+            Ok(Some(json!({"trusted": trusted, "retired": retired})))
+        })?;
+    }
+    Ok(true)
+}

@@ -1,0 +1,193 @@
+//! The keys of a ring as its KeyRing lists them, and how one of them is named on the command line.
+
+use std::collections::BTreeSet;
+
+use waxwing_core::keys::{KeyId, Recipient};
+use waxwing_crds::{ConditionType, KeyRing, KeyState, Reason, conditions};
+
+use crate::error::{Failure, Result};
+
+/// One key that a KeyRing names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RingKey {
+    /// Its public half.
+    pub(super) recipient: Recipient,
+    /// What it is used for.
+    pub(super) state: State,
+    /// When it was made, in Unix seconds, where the ring made it.
+    pub(super) created_at: Option<i64>,
+    /// Whether somebody has said that it is backed up.
+    pub(super) backed_up: bool,
+}
+
+/// What a key of a ring is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The ring made it.
+    Made(KeyState),
+    /// `spec.trusted` names it: it opens.
+    Trusted,
+    /// `spec.retired` names it, and the status does not say yet what became of it.
+    Retired,
+}
+
+impl State {
+    /// The word for people.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Made(state) => state.as_str(),
+            Self::Retired => KeyState::Retired.as_str(),
+            Self::Trusted => "Trusted",
+        }
+    }
+
+    /// Whether there is a private key that values may be opened with.
+    pub(super) fn opens(self) -> bool {
+        match self {
+            Self::Made(state) => state.opens(),
+            Self::Trusted => true,
+            Self::Retired => false,
+        }
+    }
+}
+
+/// Every key that a ring names, in the order of its status. One that `spec.retired` names counts as retired, whether the
+/// operator has seen that or not.
+pub(super) fn of(ring: &KeyRing) -> Vec<RingKey> {
+    let spec = &ring.spec;
+    let backed_up = |recipient: &Recipient| spec.backed_up.iter().any(|text| text == recipient.as_str());
+    let is_retired = |recipient: &Recipient| spec.retired.iter().any(|text| text == recipient.as_str());
+    let mut all: Vec<RingKey> = Vec::new();
+    let mut add = |text: &str, state: State, created_at: Option<i64>| {
+        let Ok(recipient) = text.parse::<Recipient>() else { return };
+        if all.iter().any(|key| key.recipient == recipient) {
+            return;
+        }
+        let state = if is_retired(&recipient) && state.opens() { State::Retired } else { state };
+        let backed_up = backed_up(&recipient);
+        all.push(RingKey { recipient, state, created_at, backed_up });
+    };
+    for key in ring.status.iter().flat_map(|status| &status.keys) {
+        let created_at = key.created_at.as_ref().map(|time| time.0.as_second());
+        add(&key.recipient, State::Made(key.state), created_at);
+    }
+    for text in &spec.trusted {
+        add(text, State::Trusted, None);
+    }
+    for text in &spec.retired {
+        add(text, State::Retired, None);
+    }
+    all
+}
+
+#[cfg(feature = "cluster")]
+/// The key that is meant by a short id or by its full recipient.
+pub(super) fn find<'a>(keys: &'a [RingKey], wanted: &str, ring: &str) -> Result<&'a RingKey> {
+    let fits = |key: &&RingKey| {
+        key.recipient.as_str() == wanted || wanted.parse::<KeyId>().is_ok_and(|id| key.recipient.id() == id)
+    };
+    let found: Vec<&RingKey> = keys.iter().filter(fits).collect();
+    match found.as_slice() {
+        [one] => Ok(one),
+        [] => {
+            let known: Vec<String> = keys.iter().map(|key| key.recipient.id().to_string()).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Err(Failure::new(format!("KeyRing {ring} has no key {}", shown(wanted)))
+                .hint(format!("its keys are: {known}; waxwing keys status lists them")))
+        }
+        several => {
+            let full: Vec<&str> = several.iter().map(|key| key.recipient.as_str()).collect();
+            Err(Failure::usage(format!("{} keys have the short id {}", several.len(), shown(wanted)))
+                .hint(format!("say which by its recipient: {}", full.join(", "))))
+        }
+    }
+}
+
+#[cfg(feature = "cluster")]
+/// What was typed, if it can be a key at all: it may be anything.
+fn shown(wanted: &str) -> &str {
+    let is_key = wanted.len() <= 62 && wanted.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if is_key { wanted } else { "of that name" }
+}
+
+#[cfg(feature = "cluster")]
+/// The ids by which a hint can mean another key than `key` that opens. Where the ring misses Secrets of listed keys, only
+/// the active one counts: it is the one that the operator has read back.
+pub(super) fn others(ring: &KeyRing, keys: &[RingKey], key: &Recipient) -> BTreeSet<KeyId> {
+    let incomplete = [ConditionType::Ready, ConditionType::Degraded].into_iter().any(|type_| {
+        let all = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+        // A reason may hide behind a more serious one in the same condition.
+        conditions::get(all, type_).is_some_and(|condition| {
+            condition.reason == Reason::IdentityMissing.as_str() || type_ == ConditionType::Degraded
+        })
+    });
+    let counts = |state: State| match state {
+        State::Made(KeyState::Active) => true,
+        State::Made(KeyState::OpenOnly) => !incomplete,
+        // Nothing says whether its private key is there.
+        _ => false,
+    };
+    keys.iter()
+        .filter(|other| counts(other.state) && other.recipient != *key)
+        .map(|other| other.recipient.id())
+        // The same id would say nothing.
+        .filter(|id| *id != key.id())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use waxwing_core::keys::Identity;
+
+    use super::*;
+
+    fn ring(keys: &[(&Recipient, &str)], spec: serde_json::Value) -> KeyRing {
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|(key, state)| json!({"recipient": key.to_string(), "keyId": "", "state": state}))
+            .collect();
+        serde_json::from_value(json!({
+            "apiVersion": "waxwing.dev/v1alpha1", "kind": "KeyRing", "metadata": {"name": "default"},
+            "spec": spec, "status": {"keys": keys},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_key_is_found_by_its_id_or_its_recipient_and_retired_as_soon_as_the_spec_says_so() {
+        let (a, b, c) = (Identity::generate(), Identity::generate(), Identity::generate());
+        let [a, b, c] = [&a, &b, &c].map(|identity| identity.recipient());
+        let spec =
+            json!({"trusted": [c.to_string()], "retired": [b.to_string()], "backedUp": [a.to_string()]});
+        let keys = of(&ring(&[(a, "Active"), (b, "OpenOnly")], spec));
+        let states: Vec<_> = keys.iter().map(|key| (key.state.as_str(), key.backed_up)).collect();
+        assert_eq!(states, [("Active", true), ("Retired", false), ("Trusted", false)]);
+        assert_eq!(find(&keys, b.as_str(), "default").unwrap().recipient, *b);
+        assert_eq!(find(&keys, &c.id().to_string(), "default").unwrap().recipient, *c);
+        let error = find(&keys, "AGE-SECRET-KEY-1NOT-A-NAME", "default").unwrap_err();
+        assert!(!error.to_string().contains("AGE-SECRET"), "{error}");
+    }
+
+    /// K34. Guard: `others` counts only keys whose private half the operator has read back.
+    #[test]
+    fn a_key_that_may_be_gone_is_no_other_reader() {
+        let (a, b, c) = (Identity::generate(), Identity::generate(), Identity::generate());
+        let [a, b, c] = [&a, &b, &c].map(|identity| identity.recipient());
+        let whole = ring(&[(a, "Active"), (b, "OpenOnly"), (c, "OpenOnly")], json!({}));
+        assert_eq!(others(&whole, &of(&whole), c), BTreeSet::from([a.id(), b.id()]));
+        let mut broken = whole;
+        let status = broken.status.as_mut().unwrap();
+        let message = "the Secrets of 1 listed keys are gone";
+        conditions::set(
+            &mut status.conditions,
+            ConditionType::Degraded,
+            true,
+            Reason::IdentityMissing,
+            message,
+            None,
+            0,
+        );
+        assert_eq!(others(&broken, &of(&broken), c), BTreeSet::from([a.id()]));
+    }
+}

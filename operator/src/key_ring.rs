@@ -196,8 +196,9 @@ impl KeyRingLoop {
             secret.recipient().is_some_and(is_known)
                 || secret.ring.as_ref().is_none_or(|ring| *ring == flags.keyring)
         });
-        let is_used =
-            |recipient: &Recipient| is_known(recipient) && !key_ring.spec.retired.contains(&recipient.to_string());
+        let is_used = |recipient: &Recipient| {
+            is_known(recipient) && !key_ring.spec.retired.contains(&recipient.to_string())
+        };
         self.safe.follow(key_ring.spec.protection.as_ref());
         self.safe.open(&mut found, is_used).await;
         found.sort_by(|a, b| a.name.cmp(&b.name));
@@ -255,7 +256,9 @@ impl KeyRingLoop {
             Some(after) => {
                 observed.wave = match self.ask(after).await {
                     Ok(other) => key_ring::judge(&observed, &other, unix_now()),
-                    Err(failure) => Wave::Waiting(format!("the other cluster's ring cannot be read: {failure}")),
+                    Err(failure) => {
+                        Wave::Waiting(format!("the other cluster's ring cannot be read: {failure}"))
+                    }
                 };
                 key_ring::plan(&observed, unix_now())
             }
@@ -380,8 +383,8 @@ impl KeyRingLoop {
         let made = |key: &waxwing_crds::RingKey| key.created_at.as_ref().map(|time| time.0.as_second());
         let saved = |recipient: &String| key_ring.spec.backed_up.contains(recipient);
         let required = key_ring.spec.recipients.iter().filter(|other| other.required == Some(true));
-        let required = required
-            .filter_map(|other| NamedRecipient::new(&other.name, other.recipient.parse().ok()?).ok());
+        let required =
+            required.filter_map(|other| NamedRecipient::new(&other.name, other.recipient.parse().ok()?).ok());
         self.send(Ring {
             name: flags.keyring.clone(),
             required: required.collect(),

@@ -84,7 +84,10 @@ impl Safe {
 
     fn with(
         ring: &str,
-        connect: impl Fn(&Protection, ProtectionKind) -> Result<Arc<dyn Protector>, Failure> + Send + Sync + 'static,
+        connect: impl Fn(&Protection, ProtectionKind) -> Result<Arc<dyn Protector>, Failure>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         Self {
             ring: ring.to_owned(),
@@ -109,11 +112,7 @@ impl Safe {
     }
 
     /// Opens those that are wanted and were not opened yet. What is not what it says becomes malformed.
-    pub(crate) async fn open(
-        &mut self,
-        secrets: &mut [IdentitySecret],
-        wanted: impl Fn(&Recipient) -> bool,
-    ) {
+    pub(crate) async fn open(&mut self, secrets: &mut [IdentitySecret], wanted: impl Fn(&Recipient) -> bool) {
         let is_there = |version: &Version| secrets.iter().any(|secret| secret.version == *version);
         self.known.retain(|version, _| is_there(version));
 

@@ -90,7 +90,9 @@ pub(crate) fn start(
 ) -> Synced {
     let flags = &context.flags;
     let scopes = flags.scopes();
-    let synced = Synced::new(scopes.len() * 7 + usize::from(flags.cluster_stores) + usize::from(flags.namespaces.is_empty()));
+    let synced = Synced::new(
+        scopes.len() * 7 + usize::from(flags.cluster_stores) + usize::from(flags.namespaces.is_empty()),
+    );
     for scope in scopes {
         let sealed = SealedSecrets { context: context.clone() };
         let api = served(client, scope.as_deref());

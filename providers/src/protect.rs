@@ -111,10 +111,13 @@ pub(crate) async fn asked<T, F>(call: impl Fn() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, begun) = (FIRST_PAUSE, tokio::time::Instant::now());
     for _ in 1..TRIES {
         match call().await {
-            Err(failure) if matches!(failure.kind, Kind::Unavailable | Kind::Throttled) => {
+            Err(failure)
+                if matches!(failure.kind, Kind::Unavailable | Kind::Throttled)
+                    && begun.elapsed() < LONGEST =>
+            {
                 let wanted = failure.retry_after.unwrap_or(pause);
                 if wanted > LONGEST_PAUSE {
                     return Err(failure);
@@ -140,6 +143,8 @@ const RECIPIENT: &str = "waxwing.dev/recipient";
 
 /// How often a request is tried at most.
 const TRIES: u32 = 3;
+/// After how long a request is not tried again.
+const LONGEST: Duration = Duration::from_secs(5);
 /// How long is waited before the second try, and at most before any.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

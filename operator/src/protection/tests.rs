@@ -158,8 +158,7 @@ async fn a_wrapped_identity_is_of_no_use_under_another_name_or_in_another_ring()
     assert_eq!(table.requests(), 0);
     // Wrapped for that recipient by somebody who may use the key, and something else.
     let liar = Identity::generate();
-    table.wrapped.lock().unwrap()[0] =
-        (bond("default", &recipient(&secrets[0])), liar.to_text());
+    table.wrapped.lock().unwrap()[0] = (bond("default", &recipient(&secrets[0])), liar.to_text());
     assert_eq!(look(&mut safe, &secrets).await, (1, 0, 1));
 }
 

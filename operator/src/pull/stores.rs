@@ -90,7 +90,9 @@ pub(crate) fn describe(ctx: &Context, namespace: &str, store: &StoreRef) -> Resu
             descriptions.of(&key, &*record, |decoded| Ok((decoded.spec.map_err(malformed)?.provider, None)))
         }
         StoreKind::ClusterSecretStore if !ctx.flags.cluster_stores => {
-            let what = format!("{store} is not served here: this operator was told to leave stores of the cluster to another one");
+            let what = format!(
+                "{store} is not served here: this operator was told to leave stores of the cluster to another one"
+            );
             Err(Refused::new(Reason::StoreNotFound, what))
         }
         StoreKind::ClusterSecretStore => {

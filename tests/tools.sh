@@ -9,8 +9,8 @@
 #
 # The cache is ${XDG_CACHE_HOME:-~/.cache}/waxwing/tools. Delete it at any time.
 # If KUBEBUILDER_ASSETS names a folder with etcd and kube-apiserver, those are used.
-# slapd, postgres and promtool are unpacked from Debian's packages; where there are none, set
-# WAXWING_TEST_SLAPD, WAXWING_TEST_POSTGRES and WAXWING_TEST_PROMTOOL to the programs.
+# slapd, postgres, promtool, lighttpd and sshd are unpacked from Debian's packages; where there are
+# none, set WAXWING_TEST_SLAPD and so on to the programs.
 # How to add a tool or take a newer one: tests/servers/README.md.
 
 set -euo pipefail
@@ -21,8 +21,8 @@ set -euo pipefail
 # What the last column means depends on the kind:
 #   go     the main package, built in a wrapper module      cargo  crate@version
 #   crds   resources whose CRDs the modules bring           venv   the program in the venv
-#   deb    the package of a Debian-like system, and the program if it is called otherwise;
-#          it is unpacked, nothing is installed or started
+#   deb    packages of a Debian-like system, joined by +, and the program if it is called otherwise;
+#          they are unpacked, nothing is installed or started
 table='
 etcd                       always  go     etcd                  go.etcd.io/etcd/server/v3
 kube-apiserver             always  go     kubernetes            k8s.io/kubernetes/cmd/kube-apiserver
@@ -36,6 +36,8 @@ kustomize-controller       always  go     kustomize-controller  github.com/fluxc
 vault                      always  go     vault                 github.com/hashicorp/vault
 slapd                      always  deb    -                     slapd
 postgres                   always  deb    -                     postgresql
+lighttpd                   always  deb    -                     lighttpd+lighttpd-mod-openssl
+sshd                       always  deb    -                     openssh-server+openssh-client+libnss-wrapper:sshd
 flux-crds                  always  crds   flux-crds             kustomizations,gitrepositories,ocirepositories,buckets,externalartifacts
 alertmanager               always  go     alertmanager          github.com/prometheus/alertmanager/cmd/alertmanager
 amtool                     always  go     amtool                github.com/prometheus/alertmanager/cmd/amtool
@@ -381,9 +383,10 @@ build_deb() {
   use_apt
   name=${package[$tool]%:*}
   [[ ${package[$tool]} != *:* ]] || program=${package[$tool]#*:}
+  names=(${name//+/ })
+  name=${names[0]}
   # A package such as postgresql stands for the ones of the system's version.
   version=$(apt-cache "${apt[@]}" depends "$name" | sed -n "s/^ *Depends: $name-\([0-9]*\)$/\1/p")
-  names=("$name")
   if [[ -n $version ]]; then names=("$name-$version" "$name-client-$version"); fi
   mkdir "$work/deb"
   cd "$work/deb"

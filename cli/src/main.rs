@@ -6,10 +6,15 @@ mod check;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod error;
+#[cfg(feature = "git")]
+mod forge;
+#[cfg(feature = "git")]
+mod git;
 mod identities;
 mod import;
 mod input;
 mod json;
+mod merge;
 mod origin;
 mod parallel;
 mod printer;

@@ -158,6 +158,18 @@ impl Outcome {
 }
 
 impl Paths {
+    /// Whether nothing is to be written.
+    #[cfg(feature = "git")]
+    pub(super) fn is_check(&self) -> bool {
+        self.check
+    }
+
+    /// The form of the output.
+    #[cfg(feature = "git")]
+    pub(super) fn output(&self) -> Format {
+        self.output
+    }
+
     /// Changes every sealed resource under the paths, and says what was done.
     pub(super) fn each(&self, context: &Context, done: &str, make: &Make<'_>) -> Result {
         let outcome = each(&self.paths, self.check, context, make)?;
@@ -168,8 +180,10 @@ impl Paths {
         let (changed, seen) = (outcome.changed.len(), count(outcome.seen, "resource"));
         context.printer.note(format!("{changed} of {seen} {would}{done}"));
         if self.output == Format::Json {
-            let failed =
-                |(file, failure): &(PathBuf, Failure)| Failed { file: text(file), message: failure.to_string() };
+            let failed = |(file, failure): &(PathBuf, Failure)| Failed {
+                file: text(file),
+                message: failure.to_string(),
+            };
             context.printer.json(&Report {
                 resources: outcome.seen,
                 changed,
@@ -280,8 +294,9 @@ pub(super) fn write(changes: Vec<Change>, mut progress: impl FnMut(usize, usize)
         let prepared = change.prepare(if together { Sync::Together } else { Sync::Each })?;
         Ok((change.path, prepared))
     };
-    let prepared =
-        parallel::map(changes, prepare, |done| progress(done, total)).into_iter().collect::<Result<Vec<_>>>()?;
+    let prepared = parallel::map(changes, prepare, |done| progress(done, total))
+        .into_iter()
+        .collect::<Result<Vec<_>>>()?;
     let sync = || together.as_ref().map_or(Ok(()), FileSystems::sync).at("the file system");
     sync()?;
     for (path, prepared) in prepared {

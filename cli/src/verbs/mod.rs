@@ -1,12 +1,13 @@
 //! One file a verb.
 
-mod bulk;
+pub(crate) mod bulk;
 pub(crate) mod check;
 pub(crate) mod compact;
 pub(crate) mod completion;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod keys;
+pub(crate) mod merge_driver;
 pub(crate) mod open;
 #[cfg(feature = "cluster")]
 mod proposal;
@@ -19,5 +20,6 @@ pub(crate) mod route;
 pub(crate) mod seal;
 pub(crate) mod set;
 pub(crate) mod store;
+pub(crate) mod textconv;
 pub(crate) mod unset;
 pub(crate) mod verify;

@@ -21,12 +21,18 @@ pub(crate) struct Args {
     from_cluster: Option<String>,
     #[command(flatten)]
     identities: Options,
+    #[cfg(feature = "git")]
+    #[command(flatten)]
+    git: crate::git::Options,
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
+    #[cfg(feature = "git")]
+    if args.git.is_given() {
+        return in_git(&args, context);
+    }
     #[cfg(feature = "cluster")]
-    if let Some(name) = &args.from_cluster {
-        let cluster = crate::cluster::Cluster::connect(Some(name.as_str()).filter(|name| !name.is_empty()))?;
+    if let Some(cluster) = args.cluster()? {
         return args
             .paths
             .each(context, "rewrapped", &|item, _, recipients| proposed(item, &cluster, recipients));
@@ -37,6 +43,47 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             sealed.rewrap(&identities, recipients).map(|_| ())
         })
     })
+}
+
+#[cfg(feature = "cluster")]
+impl Args {
+    /// The cluster whose proposals are to be taken, if any.
+    fn cluster(&self) -> Result<Option<crate::cluster::Cluster>> {
+        let context = self.from_cluster.as_deref();
+        context
+            .map(|name| crate::cluster::Cluster::connect(Some(name).filter(|name| !name.is_empty())))
+            .transpose()
+    }
+}
+
+/// The same on a clone.
+#[cfg(feature = "git")]
+fn in_git(args: &Args, context: &Context) -> Result {
+    // Not before the job begins: until then it may be run again, and what comes by standard input comes once.
+    let identities = std::cell::OnceCell::new();
+    #[cfg(feature = "cluster")]
+    let cluster = std::cell::OnceCell::new();
+    let rewrap = |folder: &std::path::Path, check: bool| {
+        let folder = [folder.to_owned()];
+        #[cfg(feature = "cluster")]
+        {
+            if cluster.get().is_none() {
+                // Nobody else fills it.
+                let _ = cluster.set(args.cluster()?);
+            }
+            if let Some(Some(cluster)) = cluster.get() {
+                return bulk::each(&folder, check, context, &|item, _, recipients| {
+                    proposed(item, cluster, recipients)
+                });
+            }
+        }
+        if identities.get().is_none() {
+            let _ = identities.set(args.identities.load(context)?);
+        }
+        let identities = identities.get().expect("it was filled just now");
+        bulk::rewrap(&folder, identities, check, context)
+    };
+    args.git.run(args.paths.is_check(), args.paths.output(), &rewrap, context)
 }
 
 /// The operator's proposal for one resource, if it needs one.

@@ -1,0 +1,379 @@
+//! `waxwing rewrap --git`: clone, rewrap, commit, push a branch, ask for its merge. To be run again and again.
+//!
+//! # Flow
+//! Fetch the default branch and ours; refuse if somebody else's commits are on ours. If ours holds the default branch and
+//! nothing is due on it, only the request is made sure of. Else the default branch's files are rewrapped, and one commit on
+//! top of it becomes our branch, by a push that says where the branch must be (a lease).
+//!
+//! # Guarantees
+//! - Only the one branch below the prefix is ever written ([`branch::Branch::guard`]), and no commit of somebody else is lost.
+//! - The rules are those of the default branch's `.waxwing.yaml`, whatever another branch says.
+//! - Killed at any point, the next run does what is missing: all that counts is on the server.
+
+mod branch;
+mod credentials;
+mod environment;
+mod message;
+mod place;
+mod server;
+mod work;
+
+use std::path::{Path, PathBuf};
+
+use git2::{Commit, Oid, Signature, Time};
+use serde::Serialize;
+
+use self::{
+    branch::Branch,
+    credentials::Credentials,
+    environment::Home,
+    message::{Change, Left},
+    place::Place,
+    server::{Heads, Pushed, Server, plain},
+    work::{Tree, Work},
+};
+use crate::{
+    args::Context,
+    error::{Exit, Failure, Result},
+    forge::{self, Forge, Wanted},
+    printer::{Format, count},
+    verbs::bulk::Outcome,
+};
+
+/// How often another try is made when the server's branches moved meanwhile.
+const TRIES: usize = 5;
+
+/// Options of a job on a repository.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+#[command(next_help_heading = "With a Git server (cargo feature `git`)")]
+pub(crate) struct Options {
+    /// Rewrap the default branch of this repository, and push the result to a branch of its own:
+    /// https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH, or the path of a bare repository
+    #[arg(long, value_name = "URL|PATH", conflicts_with = "paths")]
+    git: Option<String>,
+    /// Folder with the files username and password, or bearerToken, and ca.crt for https; identity
+    /// and known_hosts for ssh
+    #[arg(long, value_name = "DIR", requires = "git")]
+    git_credentials: Option<PathBuf>,
+    /// Folder that keeps the clone for the next run. Default: a temporary one
+    #[arg(long, value_name = "DIR", requires = "git")]
+    work_dir: Option<PathBuf>,
+    /// Beginning of every branch that may be pushed
+    #[arg(long, value_name = "PREFIX", requires = "git", default_value = "waxwing/")]
+    branch_prefix: String,
+    /// The branch to push, without the prefix
+    #[arg(long, value_name = "NAME", requires = "git", default_value = "rewrap")]
+    branch: String,
+    /// Author of the commit
+    #[arg(
+        long,
+        value_name = "NAME <MAIL>",
+        requires = "git",
+        default_value = "waxwing <noreply@waxwing.dev>"
+    )]
+    author: String,
+    #[command(flatten)]
+    forge: forge::Options,
+}
+
+/// Rewraps the files of a folder; the flag is for writing nothing.
+pub(crate) type Rewrap<'a> = dyn Fn(&Path, bool) -> Result<Outcome> + 'a;
+
+/// What was done, for programs.
+#[derive(Serialize)]
+struct Report {
+    repository: String,
+    branch: String,
+    base: Base,
+    state: State,
+    /// The commit on the branch.
+    commit: Option<String>,
+    resources: usize,
+    changed: Vec<Change>,
+    failures: Vec<Left>,
+    /// The pull or merge request.
+    request: Option<forge::Request>,
+}
+
+#[derive(Serialize)]
+struct Base {
+    branch: String,
+    commit: String,
+}
+
+/// What became of the branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+enum State {
+    /// Something would be pushed; it was not, by `--check`.
+    Due,
+    /// Every resource has the recipients of its rule.
+    NothingDue,
+    /// The branch had it already.
+    Current,
+    /// The branch was pushed.
+    Pushed,
+}
+
+impl Options {
+    /// Whether a repository was named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.git.is_some()
+    }
+
+    /// The whole job.
+    pub(crate) fn run(&self, check: bool, output: Format, rewrap: &Rewrap<'_>, context: &Context) -> Result {
+        if context.config.is_some() {
+            return Err(Failure::usage(
+                "--config does not go with --git: the rules are those of the default branch",
+            ));
+        }
+        let place = Place::parse(self.git.as_deref().unwrap_or_default())?;
+        let branch = Branch::new(&self.branch_prefix, &self.branch)?;
+        let author = author(&self.author, context.now)?;
+        let credentials = Credentials::read(self.git_credentials.as_deref())?;
+        credentials.check(&place)?;
+        let forge =
+            self.forge.forge(place.host().as_deref(), place.project(), credentials.authority.as_ref())?;
+        let home = Home::settle(&place, &credentials)?;
+        let work = Work::open(&self.work_dir.clone().unwrap_or_else(|| home.path.join("work")))?;
+        let server =
+            Server { repository: &work.repository, place: &place, credentials: &credentials, context };
+        let job = Job { check, work: &work, server, branch, author, rewrap };
+        for _ in 0..TRIES {
+            if let Some(done) = job.once()? {
+                return job.finish(done, forge.as_ref(), output);
+            }
+            context.printer.note("the branches on the server have moved meanwhile; once more");
+        }
+        Err(Failure::new(format!("the branches moved {TRIES} times while this ran; nothing was pushed"))
+            .at(&place)
+            .hint("run it again when less is going on there"))
+    }
+}
+
+struct Job<'a> {
+    check: bool,
+    work: &'a Work,
+    server: Server<'a>,
+    branch: Branch,
+    author: Signature<'static>,
+    rewrap: &'a Rewrap<'a>,
+}
+
+/// What one try came to.
+struct Done {
+    heads: Heads,
+    state: State,
+    commit: Option<Oid>,
+    rewrapped: Rewrapped,
+}
+
+/// What rewrapping the files of a commit came to, with paths as the repository has them.
+struct Rewrapped {
+    exit: Exit,
+    seen: usize,
+    files: Vec<PathBuf>,
+    changes: Vec<Change>,
+    failures: Vec<(String, Failure)>,
+}
+
+impl Job<'_> {
+    /// One try; nothing if the server's branches have moved meanwhile.
+    fn once(&self) -> Result<Option<Done>> {
+        let heads = self.server.fetch(&self.branch)?;
+        self.branch.guard(&self.branch.reference(), &heads.default)?;
+        let base = self.commit(heads.base)?;
+        if let Some(tip) = heads.tip {
+            self.refuse_others(tip, heads.base)?;
+            let holds = self.work.repository.graph_descendant_of(tip, heads.base)?;
+            if holds {
+                let (_, rewrapped) = self.rewrapped(&self.commit(tip)?, &base, true)?;
+                if rewrapped.changes.is_empty() {
+                    return Ok(Some(Done { heads, state: State::Current, commit: Some(tip), rewrapped }));
+                }
+            }
+        }
+        let (tree, rewrapped) = self.rewrapped(&base, &base, self.check)?;
+        let state = if rewrapped.changes.is_empty() { State::NothingDue } else { State::Due };
+        if state == State::NothingDue || self.check {
+            return Ok(Some(Done { heads, state, commit: None, rewrapped }));
+        }
+        let commit = self.make(&tree, &base, &rewrapped)?;
+        match self.server.push(&heads, &self.branch, commit)? {
+            Pushed::Done => Ok(Some(Done { heads, state: State::Pushed, commit: Some(commit), rewrapped })),
+            Pushed::Moved => Ok(None),
+        }
+    }
+
+    /// The files of one commit by the rules of another, rewrapped on disk.
+    fn rewrapped(&self, content: &Commit<'_>, rules: &Commit<'_>, check: bool) -> Result<(Tree, Rewrapped)> {
+        let tree = self.work.export(content, rules)?;
+        let outcome = (self.rewrap)(&tree.root, check).map_err(|failure| tree.told(&failure))?;
+        let change = |changed: &crate::verbs::bulk::Changed| Change {
+            file: tree.inside(&changed.file),
+            resource: changed.resource.clone(),
+            from: changed.from.clone(),
+            to: changed.to.clone(),
+        };
+        let rewrapped = Rewrapped {
+            exit: outcome.exit(check),
+            seen: outcome.seen,
+            files: outcome.files().into_iter().map(Path::to_owned).collect(),
+            changes: outcome.changed.iter().map(change).collect(),
+            failures: outcome
+                .failures
+                .iter()
+                .map(|(file, failure)| (tree.inside(file), tree.told(failure)))
+                .collect(),
+        };
+        Ok((tree, rewrapped))
+    }
+
+    fn make(&self, tree: &Tree, base: &Commit<'_>, rewrapped: &Rewrapped) -> Result<Oid> {
+        let repository = &self.work.repository;
+        let id = tree.with(repository, base, rewrapped.files.iter().map(PathBuf::as_path))?;
+        let message = message::commit(&rewrapped.changes, &left(rewrapped));
+        Ok(repository.commit(
+            None,
+            &self.author,
+            &self.author,
+            &message,
+            &repository.find_tree(id)?,
+            &[base],
+        )?)
+    }
+
+    /// Refuses to replace a branch with commits that no job made.
+    fn refuse_others(&self, tip: Oid, base: Oid) -> Result<()> {
+        let mut walk = self.work.repository.revwalk()?;
+        walk.push(tip)?;
+        walk.hide(base)?;
+        let mut others = Vec::new();
+        for id in walk {
+            let commit = self.commit(id?)?;
+            if !is_ours(&commit) {
+                let who = plain(&String::from_utf8_lossy(commit.author().name_bytes()));
+                let id = commit.id().to_string();
+                others.push(format!("{} by {who}", &id[..12]));
+            }
+        }
+        if others.is_empty() {
+            return Ok(());
+        }
+        let shown = others.iter().take(10).map(String::as_str).collect::<Vec<_>>().join(", ");
+        Err(Failure::new(format!(
+            "{} of somebody else on the branch {}: {shown}",
+            count(others.len(), "commit"),
+            self.branch.name()
+        ))
+        .at(self.server.place)
+        .hint("merge or delete the branch, or name another with --branch; nothing was pushed"))
+    }
+
+    fn commit(&self, id: Oid) -> Result<Commit<'_>> {
+        self.work.repository.find_commit(id).map_err(|_| {
+            Failure::new(format!("the commit {id} did not come along"))
+                .at(self.server.place)
+                .hint("run it again")
+        })
+    }
+
+    /// Says what was done.
+    fn finish(&self, done: Done, forge: Option<&Forge>, output: Format) -> Result {
+        let printer = &self.server.context.printer;
+        let Done { heads, state, commit, rewrapped } = done;
+        for (file, failure) in &rewrapped.failures {
+            printer.failure(&failure.clone().at(file));
+        }
+        let (changed, seen) = (rewrapped.changes.len(), count(rewrapped.seen, "resource"));
+        let branch = self.branch.name();
+        printer.note(match state {
+            State::Due => format!("{changed} of {seen} would be rewrapped"),
+            State::NothingDue => format!("nothing to do: {seen}, none rewrapped"),
+            State::Current => format!("nothing to do: {branch} has it already"),
+            State::Pushed => format!("{changed} of {seen} rewrapped and pushed to {branch}"),
+        });
+        let mut exit = rewrapped.exit;
+        let request = match (forge, commit) {
+            (Some(forge), Some(commit)) if !self.check => {
+                match self.ask(forge, &heads, commit, state == State::Pushed) {
+                    Ok(request) => Some(request),
+                    Err(failure) => {
+                        printer.failure(
+                            &failure
+                                .hint(format!("the branch {branch} is pushed; only the request is missing")),
+                        );
+                        exit = Exit::Partly;
+                        None
+                    }
+                }
+            }
+            _ => None,
+        };
+        if output == Format::Json {
+            printer.json(&Report {
+                repository: self.server.place.to_string(),
+                branch: branch.to_owned(),
+                base: Base {
+                    branch: heads.default.trim_start_matches(branch::HEADS).to_owned(),
+                    commit: heads.base.to_string(),
+                },
+                state,
+                commit: commit.map(|id| id.to_string()),
+                resources: rewrapped.seen,
+                failures: left(&rewrapped),
+                changed: rewrapped.changes,
+                request,
+            })?;
+        }
+        Ok(exit)
+    }
+}
+
+impl Job<'_> {
+    /// Makes sure that a request is open for what is on the branch.
+    fn ask(&self, forge: &Forge, heads: &Heads, commit: Oid, pushed: bool) -> Result<forge::Request> {
+        let commit = self.commit(commit)?;
+        let (title, body) = message::request(commit.message().unwrap_or_default());
+        let base = heads.default.trim_start_matches(branch::HEADS);
+        let wanted = Wanted { branch: self.branch.name(), base, title: &title, body: &body };
+        let request = forge.ensure(&wanted, pushed, self.server.context)?;
+        self.server.context.printer.note(format!(
+            "request {} {}: {}",
+            request.number,
+            match request.state {
+                forge::State::Kept => "is open",
+                forge::State::Opened => "opened",
+                forge::State::Updated => "updated",
+            },
+            plain(&request.url)
+        ));
+        Ok(request)
+    }
+}
+
+fn left(rewrapped: &Rewrapped) -> Vec<Left> {
+    let left = |(file, failure): &(String, Failure)| Left { file: file.clone(), why: failure.to_string() };
+    rewrapped.failures.iter().map(left).collect()
+}
+
+/// Whether a job made it, and nobody amended it.
+fn is_ours(commit: &Commit<'_>) -> bool {
+    let (author, committer) = (commit.author(), commit.committer());
+    let same = author.name_bytes() == committer.name_bytes()
+        && author.email_bytes() == committer.email_bytes()
+        && author.when() == committer.when();
+    same && commit.parent_count() == 1 && commit.message().is_ok_and(message::is_ours)
+}
+
+/// `Name <mail>`.
+fn author(text: &str, now: i64) -> Result<Signature<'static>> {
+    let wrong = || Failure::usage("--author is not of the form NAME <MAIL>");
+    let (name, mail) = text.strip_suffix('>').and_then(|text| text.split_once('<')).ok_or_else(wrong)?;
+    let (name, mail) = (name.trim(), mail.trim());
+    if mail.is_empty() || text.contains(|letter: char| letter.is_control()) {
+        return Err(wrong());
+    }
+    Signature::new(name, mail, &Time::new(now, 0)).map_err(|_| wrong())
+}

@@ -1,0 +1,206 @@
+//! The folder of a job: a bare clone that is kept if the folder is, and the files of one commit.
+//!
+//! Nothing is checked out by Git: only YAML and JSON files with sealed resources, and `.waxwing.yaml`, are written, as the
+//! bytes that the commit has. So no link, no filter and no attribute of the repository can lead a write elsewhere.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use git2::{Commit, ObjectType, Oid, Repository, build::TreeUpdateBuilder};
+use rustix::fs::{FlockOperation, flock};
+use waxwing_crds::names;
+
+use crate::{
+    error::{Explain, Failure, Result},
+    repository,
+    sealed_file::contains,
+};
+
+/// Files of one commit that are looked at, at most: a commit of a few kilobytes can name more of them than any disk holds.
+const MOST_FILES: usize = 2_000_000;
+
+/// A larger file holds no resources that an API server would take.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+
+/// The folder, for this process alone.
+pub(super) struct Work {
+    folder: PathBuf,
+    /// The clone.
+    pub(super) repository: Repository,
+    _lock: File,
+}
+
+impl Work {
+    /// Makes or opens it.
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(folder).at(folder.display())?;
+        let folder = folder.canonicalize().at(folder.display())?;
+        // It would say who the recipients are wherever the repository itself does not.
+        if let Some(above) =
+            folder.ancestors().map(|folder| folder.join(repository::FILE)).find(|file| file.exists())
+        {
+            return Err(Failure::new(format!(
+                "{} lies above the folder of the job, and would count for the repository",
+                above.display()
+            ))
+            .hint("name another folder with --work-dir, or another place for temporary files with $TMPDIR"));
+        }
+        let path = folder.join("lock");
+        let lock = File::options().create(true).append(true).open(&path).at(path.display())?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            rustix::io::Errno::WOULDBLOCK => Failure::new("another job is at work in it")
+                .at(folder.display())
+                .hint("wait for it, or name another --work-dir"),
+            error => Failure::from(error).at(path.display()),
+        })?;
+        let clone = folder.join("repository.git");
+        // It holds nothing that the server does not have: what a crash left half-made goes.
+        let repository = match Repository::open_bare(&clone) {
+            Ok(repository) => repository,
+            Err(_) => {
+                remove(&clone)?;
+                Repository::init_bare(&clone).at(clone.display())?
+            }
+        };
+        Ok(Self { folder, repository, _lock: lock })
+    }
+
+    /// Writes the files of `content`, with the rules of `rules`, to a new folder.
+    pub(super) fn export(&self, content: &Commit<'_>, rules: &Commit<'_>) -> Result<Tree> {
+        let root = self.folder.join("tree");
+        remove(&root)?;
+        fs::create_dir(&root).at(root.display())?;
+        let mut files = BTreeMap::new();
+        self.each(content, |path, id, mode| {
+            let end = Path::new(path).extension().and_then(|end| end.to_str());
+            let hidden = path.split('/').any(|part| part.starts_with('.'));
+            if !hidden && matches!(end, Some("yaml" | "yml" | "json")) && self.write(&root, path, id, true)? {
+                files.insert(path.to_owned(), (id, mode));
+            }
+            Ok(())
+        })?;
+        self.each(rules, |path, id, _| {
+            if path.rsplit('/').next() == Some(repository::FILE) {
+                self.write(&root, path, id, false)?;
+            }
+            Ok(())
+        })?;
+        if !root.join(repository::FILE).exists() {
+            return Err(Failure::new(format!(
+                "there is no {} at the root of the default branch",
+                repository::FILE
+            ))
+            .hint("waxwing init makes one; it says who can open what is sealed"));
+        }
+        Ok(Tree { root, files })
+    }
+
+    /// Every regular file of a commit.
+    fn each(&self, commit: &Commit<'_>, mut found: impl FnMut(&str, Oid, i32) -> Result<()>) -> Result<()> {
+        let mut folders = vec![(String::new(), commit.tree_id())];
+        let mut seen = 0;
+        while let Some((folder, id)) = folders.pop() {
+            let tree = self.repository.find_tree(id)?;
+            for entry in &tree {
+                seen += 1;
+                if seen > MOST_FILES {
+                    return Err(Failure::new(format!("the repository has more than {MOST_FILES} files")));
+                }
+                // Such a file can't be named in a rule.
+                let Ok(name) = entry.name() else { continue };
+                if name.is_empty()
+                    || name == "."
+                    || name == ".."
+                    || name.contains('/')
+                    || name.eq_ignore_ascii_case(".git")
+                {
+                    return Err(Failure::new("the repository has a file whose name no file can have"));
+                }
+                let path = format!("{folder}{name}");
+                match (entry.kind(), entry.filemode()) {
+                    (Some(ObjectType::Tree), _) => folders.push((format!("{path}/"), entry.id())),
+                    // Neither links nor submodules.
+                    (Some(ObjectType::Blob), mode @ (0o100_644 | 0o100_755 | 0o100_664)) => {
+                        found(&path, entry.id(), mode)?
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes one file; with `sealed` only if it could hold a sealed resource.
+    fn write(&self, root: &Path, path: &str, id: Oid, sealed: bool) -> Result<bool> {
+        let (size, _) = self.repository.odb()?.read_header(id)?;
+        if size > MOST_BYTES {
+            return Ok(false);
+        }
+        let blob = self.repository.find_blob(id)?;
+        let bytes = blob.content();
+        if sealed && ![names::GROUP, "SealedSecret"].iter().all(|word| contains(bytes, word.as_bytes())) {
+            return Ok(false);
+        }
+        let target = root.join(path);
+        if let Some(folder) = target.parent() {
+            fs::create_dir_all(folder).at(folder.display())?;
+        }
+        File::create_new(&target)
+            .and_then(|mut file| std::io::Write::write_all(&mut file, bytes))
+            .at(path)?;
+        Ok(true)
+    }
+}
+
+/// Files of a commit, on disk.
+pub(super) struct Tree {
+    /// The folder.
+    pub(super) root: PathBuf,
+    /// Paths, with what the commit has there.
+    files: BTreeMap<String, (Oid, i32)>,
+}
+
+impl Tree {
+    /// The tree of `base` with these files as they are now.
+    pub(super) fn with<'a>(
+        &self,
+        repository: &Repository,
+        base: &Commit<'_>,
+        changed: impl IntoIterator<Item = &'a Path>,
+    ) -> Result<Oid> {
+        let mut update = TreeUpdateBuilder::new();
+        for path in changed {
+            let inside = self.inside(path);
+            let (_, mode) =
+                self.files.get(&inside).ok_or_else(|| Failure::new("it is not in the commit").at(&inside))?;
+            let mode = if *mode == 0o100_755 { git2::FileMode::BlobExecutable } else { git2::FileMode::Blob };
+            let blob = repository.blob(&fs::read(path).at(&inside)?)?;
+            update.upsert(inside, blob, mode);
+        }
+        Ok(update.create_updated(repository, &base.tree()?)?)
+    }
+
+    /// A path as the repository has it.
+    pub(super) fn inside(&self, path: &Path) -> String {
+        path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned()
+    }
+
+    /// A failure that names paths as the repository has them.
+    pub(super) fn told(&self, failure: &Failure) -> Failure {
+        let root = format!("{}/", self.root.display());
+        let told = Failure::new(failure.to_string().replace(&root, "")).exit(failure.code());
+        failure.hints().iter().fold(told, |told, hint| told.hint(hint.replace(&root, "")))
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).at(path.display()),
+        _ => Ok(()),
+    }
+}

@@ -1,7 +1,10 @@
 //! `waxwing recipients`: what clusters publish against what `.waxwing.yaml` says. The file decides;
 //! this only shows where the two differ.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Subcommand;
 use serde::Serialize;
@@ -9,7 +12,7 @@ use waxwing_core::{
     config::{Config, Member},
     keys::Recipient,
 };
-use waxwing_crds::KeyRing;
+use waxwing_crds::{KeyRing, KeyState};
 
 use crate::{
     args::Context,
@@ -17,6 +20,7 @@ use crate::{
     printer::Format,
     repository::Repository,
     ring,
+    write::{self, Lock, Mode},
 };
 
 /// Compare the recipients of .waxwing.yaml with what clusters publish.
@@ -32,6 +36,8 @@ enum What {
 }
 
 /// Show where a KeyRing publishes other recipients than .waxwing.yaml has; exit with 3 if it does.
+///
+/// A key that the ring has announced and not made active yet is shown with `>`, and is no difference.
 #[derive(Debug, clap::Args)]
 struct Diff {
     /// A file with a KeyRing, as `kubectl get keyring default -o yaml` prints it, and the name that its
@@ -46,6 +52,10 @@ struct Diff {
     #[cfg(feature = "cluster")]
     #[arg(long, help_heading = crate::args::CLUSTER, value_name = "NAME", default_value = "default")]
     keyring: String,
+    /// Put the clusters' new keys in the place of their old ones, and leave the rest of the file as it is; other
+    /// recipients are never taken from a KeyRing. Read the change, then waxwing rewrap the files
+    #[arg(long)]
+    write: bool,
     /// Form of the output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
@@ -76,6 +86,14 @@ enum State {
     NotRequired,
     /// A cluster's key in the file that no KeyRing at hand publishes.
     NotPublished,
+    /// Announced, and not active yet.
+    Next,
+}
+
+impl State {
+    fn is_difference(self) -> bool {
+        !matches!(self, Self::Same | Self::Next)
+    }
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
@@ -87,7 +105,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             Failure::usage("there is no KeyRing to compare with").hint("name one with --from-keyring FILE")
         );
     }
-    let rows = compare(repository.config(), &rings)?;
+    let mut rows = compare(repository.config(), &rings)?;
+    if args.write {
+        update(&mut rows, &repository, context)?;
+    }
     if args.output == Format::Json {
         context.printer.json(&rows)?;
     } else {
@@ -95,7 +116,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             context.printer.line(row.describe())?;
         }
     }
-    let differs = rows.iter().any(|row| row.state != State::Same);
+    let differs = rows.iter().any(|row| row.state.is_difference());
     if differs {
         context.printer.hint(format!(
             "make sure that a change was meant, edit {}, then waxwing rewrap the files it concerns",
@@ -123,6 +144,34 @@ impl Diff {
     }
 }
 
+/// Writes the rings' own new keys into the file: an old key stands in it once, so nothing else changes. Another recipient
+/// that the ring names, such as the recovery key, is never taken from it: whoever can write a KeyRing could swap it.
+fn update(rows: &mut [Row], repository: &Repository, context: &Context) -> Result<()> {
+    let path = repository.path();
+    let _lock = Lock::beside([path])?;
+    let old = fs::read_to_string(path).at(path.display())?;
+    let mut new = old.clone();
+    let is_cluster = |row: &Row| {
+        let mut members = repository.config().members().iter();
+        members.any(|member| member.cluster && member.recipient.name() == row.name)
+    };
+    for row in rows.iter_mut().filter(|row| row.state == State::Changed && is_cluster(row)) {
+        let (Some(configured), Some(published)) = (&row.configured, &row.published) else { continue };
+        new = new.replace(configured, published);
+        row.state = State::Same;
+        row.configured.clone_from(&row.published);
+    }
+    if new == old {
+        context.printer.note(format!("no cluster's key in {} has changed", path.display()));
+        return Ok(());
+    }
+    Config::parse(&new).at(path.display())?;
+    write::replace(path, new.as_bytes(), Mode::Keep).at(path.display())?;
+    context.printer.note(format!("wrote the new keys into {}", path.display()));
+    context.printer.hint("read the change, then waxwing rewrap the files it concerns, and commit both together");
+    Ok(())
+}
+
 fn compare(config: &Config, rings: &[(KeyRing, Option<String>)]) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     for (ring, name) in rings {
@@ -132,6 +181,12 @@ fn compare(config: &Config, rings: &[(KeyRing, Option<String>)]) -> Result<Vec<R
             if !rows.contains(&row) {
                 rows.push(row);
             }
+        }
+        let next = ring.status.iter().flat_map(|status| &status.keys);
+        for key in next.filter(|key| key.state == KeyState::Pending) {
+            let key: Recipient = key.recipient.parse().at(format!("KeyRing of {name}"))?;
+            let (name, published) = (name.clone(), Some(key.to_string()));
+            rows.push(Row { name, state: State::Next, configured: None, published });
         }
     }
     for member in config.members().iter().filter(|member| member.cluster) {
@@ -192,6 +247,7 @@ impl Row {
             State::Changed => format!("- {name} {configured}\n+ {name} {published}"),
             State::NotConfigured => format!("+ {name} {published}"),
             State::NotPublished => format!("- {name} {configured} (published by no KeyRing)"),
+            State::Next => format!("> {name} {published} (announced, becomes active later)"),
             State::NotRequired => format!("! {name} {published} (required: true in the KeyRing)"),
         }
     }

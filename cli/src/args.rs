@@ -16,8 +16,8 @@ use crate::{
     printer::Printer,
     protect,
     verbs::{
-        check, compact, completion, import, init, keys, open, quickstart, recipients, reference, render,
-        rewrap, route, seal, set, store, unset, verify,
+        check, compact, completion, import, init, keys, merge_driver, open, quickstart, recipients, reference, render,
+        revoke, rewrap, route, seal, set, store, textconv, unset, verify,
     },
 };
 
@@ -57,6 +57,7 @@ enum Verb {
     Unset(unset::Args),
     Open(open::Args),
     Rewrap(rewrap::Args),
+    Revoke(revoke::Args),
     Compact(compact::Args),
     Verify(verify::Args),
     Check(check::Args),
@@ -65,6 +66,8 @@ enum Verb {
     Route(route::Args),
     Import(import::Args),
     Keys(keys::Args),
+    MergeDriver(merge_driver::Args),
+    Textconv(textconv::Args),
     Quickstart(quickstart::Args),
     Completion(completion::Args),
     #[command(hide = true)]
@@ -81,6 +84,7 @@ impl Verb {
             Self::Unset(args) => unset::run(args, context),
             Self::Open(args) => open::run(args, context),
             Self::Rewrap(args) => rewrap::run(args, context),
+            Self::Revoke(args) => revoke::run(args, context),
             Self::Compact(args) => compact::run(args, context),
             Self::Verify(args) => verify::run(args, context),
             Self::Check(args) => check::run(args, context),
@@ -89,6 +93,8 @@ impl Verb {
             Self::Route(args) => route::run(args, context),
             Self::Import(args) => import::run(args, context),
             Self::Keys(args) => keys::run(args, context),
+            Self::MergeDriver(args) => merge_driver::run(args, context),
+            Self::Textconv(args) => textconv::run(args, context),
             Self::Quickstart(args) => quickstart::run(args, context),
             Self::Completion(args) => completion::run(args, context),
             Self::Reference(args) => reference::run(args, context),
@@ -97,7 +103,10 @@ impl Verb {
 
     /// Whether plaintext or private keys may come into memory.
     fn holds_secrets(&self) -> bool {
-        !matches!(self, Self::Completion(_) | Self::Reference(_) | Self::Verify(_))
+        !matches!(
+            self,
+            Self::Completion(_) | Self::MergeDriver(_) | Self::Reference(_) | Self::Textconv(_) | Self::Verify(_)
+        )
     }
 }
 

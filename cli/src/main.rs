@@ -22,6 +22,7 @@ mod protect;
 mod quickstart;
 mod render;
 mod repository;
+mod revocations;
 mod ring;
 mod sealed_file;
 mod stores;

@@ -42,6 +42,12 @@ impl Repositories {
         known().insert(folder, found.clone());
         Ok(found)
     }
+
+    /// Those that were asked for.
+    pub(crate) fn known(&self) -> Vec<Arc<Repository>> {
+        let known = self.by_folder.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().cloned().collect()
+    }
 }
 
 /// A configuration and the folder that its paths are relative to.

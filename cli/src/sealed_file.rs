@@ -230,6 +230,25 @@ impl SealedFile {
         Ok(())
     }
 
+    /// Gives a resource these maps, whatever they say. What it then holds is for [`Self::parse`] to tell.
+    pub(crate) fn set_maps(&mut self, index: usize, envelopes: Value, data: Value) -> Result<()> {
+        let way = &self.item(index)?.place;
+        let path = |field: &str| way.way.iter().cloned().chain(["spec".into(), field.into()]).collect();
+        let edits = [
+            Edit::Set { path: path("envelopes"), value: envelopes },
+            Edit::Set { path: path("data"), value: data },
+        ];
+        let text = apply(&self.text, way.document, &edits)?;
+        self.text = json::keep(&self.text, text)?;
+        Ok(())
+    }
+
+    /// The document that a resource stands in, from 0, and the way to it in there.
+    pub(crate) fn place(&self, index: usize) -> Result<(usize, &[Step])> {
+        let place = &self.item(index)?.place;
+        Ok((place.document, &place.way))
+    }
+
     /// Writes the file if it changed.
     pub(crate) fn save(&self) -> Result<()> {
         if !self.is_changed() {
@@ -254,7 +273,8 @@ pub(crate) struct Change {
     /// The file.
     pub(crate) path: PathBuf,
     before: String,
-    after: String,
+    /// The new text.
+    pub(crate) after: String,
 }
 
 impl Change {

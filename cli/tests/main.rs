@@ -7,6 +7,7 @@
 mod cluster;
 mod json;
 mod leaks;
+mod merge;
 mod process;
 mod quickstart;
 #[cfg(feature = "cluster")]

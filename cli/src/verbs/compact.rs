@@ -2,7 +2,12 @@
 //! edited often becomes small again.
 
 use super::bulk::{self, Paths};
-use crate::{args::Context, error::Result, identities::Options};
+use crate::{
+    args::Context,
+    error::{Failure, Result},
+    identities::Options,
+    revocations::Revocations,
+};
 
 /// Bring the values of each sealed resource into one new envelope. Needs an identity.
 ///
@@ -19,6 +24,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args, context: &Context) -> Result {
     let identities = args.identities.load(context)?;
     args.paths.each(context, "compacted", &|item, repository, recipients| {
+        // The same value in a new token would look like a new value.
+        let revocations = Revocations::read(repository.root())?;
+        let leaked = revocations.open_keys(&item.sealed);
+        if !leaked.is_empty() {
+            return Err(Failure::new(format!("it has values that leaked: {}", leaked.join(", ")))
+                .hint("replace them with waxwing set first, or remove them; waxwing revoke --status tells more"));
+        }
         bulk::opened(item, &identities, repository, context, |sealed| {
             if sealed.envelopes().len() > 1 {
                 return sealed.compact(&identities, recipients, context.now);

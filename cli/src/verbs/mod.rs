@@ -15,6 +15,7 @@ pub(crate) mod quickstart;
 pub(crate) mod recipients;
 pub(crate) mod reference;
 pub(crate) mod render;
+pub(crate) mod revoke;
 pub(crate) mod rewrap;
 pub(crate) mod route;
 pub(crate) mod seal;

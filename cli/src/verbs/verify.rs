@@ -4,6 +4,7 @@
 mod pulled;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -22,7 +23,8 @@ use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
     printer::{Format, count},
-    repository::Repository,
+    repository::{Repositories, Repository},
+    revocations::{self, Revocations, tree},
     sealed_file::{contains, files, is_sealed_secret, list_items},
     stores,
 };
@@ -66,6 +68,7 @@ struct Report<'a> {
 struct Check<'a> {
     context: &'a Context,
     stores: &'a stores::Options,
+    repositories: Repositories,
     findings: Vec<Finding>,
     resources: usize,
     /// ExternalSecrets and stores.
@@ -74,7 +77,8 @@ struct Check<'a> {
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
     let stores = &args.stores;
-    let mut check = Check { context, stores, findings: Vec::new(), resources: 0, pulled: 0 };
+    let repositories = Repositories::default();
+    let mut check = Check { context, stores, repositories, findings: Vec::new(), resources: 0, pulled: 0 };
     // Some providers want one to be there when they are made.
     let runtime = stores::runtime()?;
     let _within = runtime.enter();
@@ -83,6 +87,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         context.printer.progress(path.display().to_string());
         check.file(path, args.paths.contains(path))?;
     }
+    check.revocations(&args.paths)?;
     let Check { findings, resources, pulled, .. } = check;
     match args.output {
         Format::Json => {
@@ -252,16 +257,49 @@ impl Check<'_> {
             );
             self.add(path, line, title, "UnusedEnvelopes", &message);
         }
-        let wanted =
-            Repository::of(path, self.context).and_then(|repository| repository.recipients(path, &namespace));
+        let repository = self.repositories.of(path, self.context);
+        let wanted = repository.and_then(|repository| Ok((repository.recipients(path, &namespace)?, repository)));
         match wanted {
-            Ok(wanted) => {
-                for message in recipients(&spec.sealed, &wanted) {
+            Ok((wanted, repository)) => {
+                for message in required(&spec.sealed, &repository) {
+                    self.add(path, line, title, "RequiredRecipient", &message);
+                }
+                for message in recipients(&spec.sealed, &wanted, &repository) {
                     self.add(path, line, title, "RecipientsDiffer", &message);
                 }
             }
             Err(failure) => self.add(path, line, title, "NoRule", &failure.to_string()),
         }
+    }
+
+    /// What was revoked in the repositories of these paths: all of each is looked at, because a value may have moved.
+    fn revocations(&mut self, paths: &[PathBuf]) -> Result<()> {
+        let mut roots = BTreeMap::new();
+        for path in paths {
+            if let Ok(repository) = Repository::of(path, self.context) {
+                roots.insert(repository.root().to_owned(), repository.path().to_owned());
+            }
+        }
+        for repository in self.repositories.known() {
+            roots.insert(repository.root().to_owned(), repository.path().to_owned());
+        }
+        for (root, config) in roots {
+            let revocations = match Revocations::read(&root) {
+                Ok(revocations) if revocations.revocations.is_empty() => continue,
+                Ok(revocations) => revocations,
+                Err(failure) => {
+                    self.add(&beside(&config, revocations::FILE), 1, "", "Unreadable", &failure.to_string());
+                    continue;
+                }
+            };
+            let tree = tree::read(&root, self.context)?;
+            let text = fs::read_to_string(&config).at(config.display())?;
+            for finding in revocations::findings(&revocations, &tree, &text)? {
+                let file = beside(&config, finding.file);
+                self.add(&file, finding.line, &finding.resource, finding.reason, &finding.message);
+            }
+        }
+        Ok(())
     }
 
     fn unreadable(&mut self, path: &Path, error: &YamlError) {
@@ -312,17 +350,47 @@ fn unused(sealed: &Sealed) -> usize {
     sealed.envelopes().keys().filter(|id| !needed(**id)).count()
 }
 
+/// A path from the folder of the configuration, as short as the configuration's own.
+fn beside(config: &Path, file: impl AsRef<Path>) -> PathBuf {
+    config.parent().unwrap_or(Path::new("")).join(file)
+}
+
+/// Envelopes that do not name a recipient which every file must carry.
+fn required(sealed: &Sealed, repository: &Repository) -> Vec<String> {
+    let members = repository.config().members().iter().filter(|member| member.required);
+    let required: Vec<String> = members.map(|member| member.recipient.hint()).collect();
+    let mut messages = Vec::new();
+    for (id, envelope) in sealed.envelopes() {
+        let named: Vec<String> = envelope.to().iter().map(ToString::to_string).collect();
+        for hint in required.iter().filter(|hint| !named.contains(hint)) {
+            messages.push(format!(
+                "envelope {id} is not for {hint}, which is required in every file; run waxwing rewrap (this goes by the hints, which are no proof: only an identity shows who can open it)"
+            ));
+        }
+    }
+    messages
+}
+
 /// What the hints of the envelopes say against the rule. Hints prove nothing, but whoever seals
-/// with this command leaves them true.
-fn recipients(sealed: &Sealed, wanted: &[NamedRecipient]) -> Vec<String> {
-    let wanted: Vec<String> = wanted.iter().map(NamedRecipient::hint).collect();
+/// with this command leaves them true. Required recipients are told of by themselves.
+fn recipients(sealed: &Sealed, wanted: &[NamedRecipient], repository: &Repository) -> Vec<String> {
+    let required: Vec<&NamedRecipient> = repository
+        .config()
+        .members()
+        .iter()
+        .filter(|member| member.required)
+        .map(|member| &member.recipient)
+        .collect();
+    let all: Vec<String> = wanted.iter().map(NamedRecipient::hint).collect();
+    let wanted: Vec<String> =
+        wanted.iter().filter(|named| !required.contains(named)).map(NamedRecipient::hint).collect();
     let mut messages = Vec::new();
     for (id, envelope) in sealed.envelopes() {
         let named: Vec<String> = envelope.to().iter().map(ToString::to_string).collect();
         let lacks: Vec<&str> =
             wanted.iter().filter(|hint| !named.contains(hint)).map(String::as_str).collect();
         let extra: Vec<&str> =
-            named.iter().filter(|hint| !wanted.contains(hint)).map(String::as_str).collect();
+            named.iter().filter(|hint| !all.contains(hint)).map(String::as_str).collect();
         if !lacks.is_empty() {
             messages.push(format!("envelope {id} is not for {}; run waxwing rewrap", lacks.join(", ")));
         }

@@ -117,7 +117,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         }
     }
     let differs = rows.iter().any(|row| row.state.is_difference());
-    if differs {
+    if differs && !args.write {
         context.printer.hint(format!(
             "make sure that a change was meant, edit {}, then waxwing rewrap the files it concerns",
             repository.path().display()

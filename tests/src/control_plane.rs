@@ -4,6 +4,7 @@
 //! namespace lists of their own live side by side. An operator that serves everything would get in their way.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -37,7 +38,7 @@ pub struct ControlPlane {
     /// An administrator's kubeconfig, for programs that are not tested here.
     pub admin_kubeconfig: PathBuf,
     dir: PathBuf,
-    _processes: Vec<Process>,
+    processes: Mutex<Vec<Process>>,
 }
 
 /// The cluster in which one operator serves every namespace.
@@ -106,8 +107,19 @@ impl ControlPlane {
             certs,
             admin_kubeconfig,
             dir,
-            _processes: vec![etcd, api_server, controllers],
+            processes: Mutex::new(vec![etcd, api_server, controllers]),
         })
+    }
+
+    /// Loses the cluster: everything ends at once, and what etcd held is deleted.
+    ///
+    /// # Panics
+    /// When the data can't be deleted.
+    pub fn lose(&self) {
+        for process in self.processes.lock().expect("nobody panicked meanwhile").iter_mut().rev() {
+            process.kill();
+        }
+        std::fs::remove_dir_all(self.dir.join("etcd")).expect("etcd's data can be deleted");
     }
 
     /// The folder of its files.

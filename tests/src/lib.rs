@@ -13,6 +13,7 @@ pub mod chart;
 pub mod control_plane;
 pub mod faults;
 pub mod folder;
+pub mod git_servers;
 pub mod grafana;
 pub mod gsm;
 pub mod http;
@@ -35,6 +36,7 @@ pub mod tools;
 pub mod trace;
 pub mod vault;
 pub mod wait;
+pub mod work;
 
 use std::future::Future;
 use std::sync::LazyLock;

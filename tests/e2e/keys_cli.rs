@@ -1,0 +1,386 @@
+//! The life of a ring's key by the command line, against a real cluster: seen, replaced, retired, destroyed, and out of a
+//! backup again.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, ListParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use waxwing_core::backup::{Backup, Origin, Saved};
+use waxwing_core::keys::{Identities, Identity};
+use waxwing_crds::{KeyRing, KeyState, names};
+use waxwing_tests::operator::Release;
+use waxwing_tests::ring::{is_serving, keys_in, named, parse};
+use waxwing_tests::scene::{self, Scene};
+use waxwing_tests::work::Work;
+use waxwing_tests::{tools, wait};
+
+/// A person's repository for a ring, with an offline recovery key beside it.
+fn work(scene: &Scene) -> Result<Work> {
+    let work = Work::new(&scene.namespace);
+    work.use_cluster(&scene.plane.admin_kubeconfig)?;
+    let init = ["init", "--from-cluster", "test=prod", "--keyring", &scene.ring];
+    work.done(&[&init[..], &["--generate-recovery", "recovery.txt", "--force"]].concat())?;
+    Ok(work)
+}
+
+fn recovery(work: &Work) -> Identity {
+    Identity::parse(&work.read("recovery.txt")).ok().unwrap()
+}
+
+/// Seals one value into a file of its own.
+fn seal(work: &Work, scene: &Scene, name: &str, value: &str) -> Result<()> {
+    work.write("env", &format!("TOKEN={value}\n"))?;
+    let file = format!("{name}.yaml");
+    work.done(&["seal", "--from-env-file", "env", "--name", name, "-n", &scene.namespace, "-o", &file])?;
+    Ok(())
+}
+
+async fn apply(work: &Work, scene: &Scene, name: &str) -> Result<()> {
+    for object in waxwing_tests::chart::objects(&work.read(&format!("{name}.yaml")))? {
+        waxwing_tests::chart::apply(&scene.client(), &object).await?;
+    }
+    wait::until_ready(&scene.sealed(), name).await;
+    Ok(())
+}
+
+async fn rotate(scene: &Scene) -> Result<String> {
+    let before = keys_in(&scene.rings().get(&scene.ring).await?, KeyState::Active).remove(0);
+    scene.merge_ring(json!({"rotation": {"every": "1s"}})).await?;
+    wait::until_ring(&scene.rings(), &scene.ring, "has rotated", |ring| {
+        keys_in(ring, KeyState::OpenOnly).contains(&before)
+    })
+    .await;
+    scene.merge_ring(json!({"rotation": {"every": "30d"}})).await?;
+    wait::until_ring(&scene.rings(), &scene.ring, "serves again", |ring| {
+        is_serving(ring) && keys_in(ring, KeyState::OpenOnly).contains(&before)
+    })
+    .await;
+    Ok(before)
+}
+
+async fn identities(release: &Release) -> Result<Vec<Secret>> {
+    let api: Api<Secret> = Api::namespaced(release.plane.admin.clone(), &release.namespace);
+    let of_type = ListParams::default().fields(&format!("type={}", names::IDENTITY_TYPE));
+    Ok(api.list(&of_type).await?.items)
+}
+
+fn id_of(recipient: &str) -> String {
+    named("key", recipient).recipient().id().to_string()
+}
+
+/// K34. Guard: `cli: keys::needs`, which `retire` and `destroy` ask; and `refuse_in_use` for the active key.
+#[test]
+fn a_key_is_retired_and_destroyed_only_when_nothing_in_sight_needs_it() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let _operator = scene.operator(release, "a").await?;
+        scene.ring().await;
+        let work = work(scene)?;
+        let ring = ["--keyring", scene.ring.as_str()];
+        let run = |args: &[&str]| work.run(&[args, &ring[..]].concat());
+        seal(&work, scene, "app", "one")?;
+        apply(&work, scene, "app").await?;
+
+        let active = keys_in(&scene.rings().get(&scene.ring).await?, KeyState::Active).remove(0);
+        let refused = run(&["keys", "retire", &id_of(&active)])?;
+        assert!(refused.code == 1 && refused.stderr.contains("active key"), "{refused:?}");
+
+        let old = rotate(scene).await?;
+        let (id, status) = (id_of(&old), ["keys", "status", "--from-cluster", "--output", "json"]);
+        let seen = run(&status)?.json();
+        let row = |seen: &Value, id: &str| -> Value {
+            let rows = seen["keys"].as_array().unwrap();
+            rows.iter().find(|row| row["keyId"] == id).unwrap_or_else(|| panic!("{seen}")).clone()
+        };
+        let of_old = row(&seen, &id);
+        assert_eq!(
+            (&of_old["state"], &of_old["files"]["values"]),
+            (&json!("OpenOnly"), &json!(1)),
+            "{of_old}"
+        );
+        // In the file it is a hint; in the cluster the operator has opened it.
+        assert_eq!(
+            (&of_old["files"]["proven"], &of_old["live"]["proven"]),
+            (&json!(0), &json!(1)),
+            "{of_old}"
+        );
+        assert_eq!(row(&seen, &recovery(&work).id().to_string())["names"], json!(["recovery"]));
+        assert!(seen["notLookedAt"].to_string().contains("history"));
+
+        let needed = run(&["keys", "retire", &id, "--output", "json"])?;
+        assert_eq!(needed.code, 3, "{needed:?}");
+        let by: Vec<bool> = needed.json()["neededBy"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|need| need["file"].is_string())
+            .collect();
+        assert_eq!(by.iter().filter(|is_file| **is_file).count(), 1, "{needed:?}");
+        assert_eq!(by.len(), 2, "{needed:?}");
+        assert!(scene.rings().get(&scene.ring).await?.spec.retired.is_empty(), "nothing was written");
+        let forced = run(&["keys", "retire", &id, "--force"])?;
+        assert!(forced.code == 2 && forced.stderr.contains(&format!("--yes {id}")), "{forced:?}");
+        let mistyped = run(&["keys", "retire", &id, "--force", "--yes", "00000000"])?;
+        assert_eq!(mistyped.code, 1, "{mistyped:?}");
+
+        // What the hint says: ask for envelopes, take them, commit.
+        let diff = ["recipients", "diff", "--from-cluster", "test=prod"];
+        assert_eq!(run(&diff)?.code, 3);
+        std::fs::remove_file(work.path().join(".waxwing.yaml"))?;
+        let init = ["init", "--from-cluster", "test=prod"];
+        assert_eq!(run(&init)?.code, 0);
+        let asked = run(&["keys", "propose", "--key", &id])?;
+        assert!(asked.code == 0 && asked.stdout == format!("{}/app\n", scene.namespace), "{asked:?}");
+        wait::until_sealed(&scene.sealed(), "app", "has a proposal", |object| {
+            object.status.as_ref().is_some_and(|status| status.proposed_envelopes.is_some())
+        })
+        .await;
+        assert!(run(&["keys", "propose", "--key", &id])?.stdout.is_empty(), "it was proposed already");
+        work.done(&["rewrap", "app.yaml", "--from-cluster"])?;
+        apply(&work, scene, "app").await?;
+        wait::until_sealed(&scene.sealed(), "app", "was opened by the new key", |object| {
+            object.status.as_ref().is_some_and(|status| status.keys.iter().all(|key| key.key_id != id))
+        })
+        .await;
+
+        let early = run(&["keys", "destroy", &id, "--yes", &id])?;
+        assert!(early.code == 1 && early.stderr.contains("is not retired"), "{early:?}");
+        let retired = run(&["keys", "retire", &id])?;
+        assert_eq!(retired.code, 0, "{retired:?}");
+        assert!(retired.stderr.contains("not at: Git's history"), "{retired:?}");
+        wait::until_ring(&scene.rings(), &scene.ring, "has retired the key", |ring| {
+            keys_in(ring, KeyState::Retired).contains(&old) && is_serving(ring)
+        })
+        .await;
+        let unasked = run(&["keys", "destroy", &id])?;
+        assert!(unasked.code == 2 && identities(release).await?.len() == 2, "{unasked:?}");
+        let gone = run(&["keys", "destroy", &id, "--yes", &id])?;
+        assert!(gone.code == 0 && gone.stderr.contains("can never be opened again"), "{gone:?}");
+        assert_eq!(identities(release).await?.len(), 1);
+        wait::until_ring(&scene.rings(), &scene.ring, "knows that the key is gone", |ring| {
+            keys_in(ring, KeyState::Destroyed).contains(&old) && is_serving(ring)
+        })
+        .await;
+        scene.delete_secret("app").await?;
+        let back = wait::until_secret(&scene.secrets(), "app", "is there again", |_| true).await;
+        assert_eq!(wait::value_of(&back, "TOKEN"), b"one");
+        Ok(())
+    });
+}
+
+/// K34. Guard: `Care::Final` in `cli: keys::needs`; `--force` retires, and nothing forces `destroy`.
+#[test]
+fn a_key_that_was_retired_by_force_is_not_destroyed_while_something_needs_it_and_can_be_taken_back() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let _operator = scene.operator(release, "a").await?;
+        scene.ring().await;
+        let work = work(scene)?;
+        let ring = ["--keyring", scene.ring.as_str()];
+        let run = |args: &[&str]| work.run(&[args, &ring[..]].concat());
+        seal(&work, scene, "app", "one")?;
+        apply(&work, scene, "app").await?;
+        let old = rotate(scene).await?;
+        let id = id_of(&old);
+        let forced = run(&["keys", "retire", &id, "--force", "--yes", &id])?;
+        assert_eq!(forced.code, 0, "{forced:?}");
+        wait::until_ring(&scene.rings(), &scene.ring, "has retired the key", |ring| {
+            keys_in(ring, KeyState::Retired).contains(&old)
+                && ring.status.as_ref().is_some_and(|s| s.observed_generation == ring.metadata.generation)
+        })
+        .await;
+        let kept = run(&["keys", "destroy", &id, "--yes", &id])?;
+        assert_eq!(kept.code, 3, "{kept:?}");
+        assert_eq!(identities(release).await?.len(), 2);
+        scene.merge_ring(json!({"retired": []})).await?;
+        wait::until_ring(&scene.rings(), &scene.ring, "opens with it again", |ring| {
+            keys_in(ring, KeyState::OpenOnly).contains(&old)
+        })
+        .await;
+        wait::until_ready(&scene.sealed(), "app").await;
+        Ok(())
+    });
+}
+
+/// K32. Guard: `write::create` with `Mode::Private` for the file; identities only in memory that is wiped.
+#[test]
+fn a_backup_holds_every_key_for_the_recovery_key_alone_and_stock_age_opens_it() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let _operator = scene.operator(release, "a").await?;
+        scene.ring().await;
+        let work = work(scene)?;
+        let ring = ["--keyring", scene.ring.as_str()];
+        let run = |args: &[&str]| work.run(&[args, &ring[..]].concat());
+        rotate(scene).await?;
+        let before = run(&["keys", "backup", "--check"])?;
+        assert_eq!((before.code, before.stdout.lines().count()), (3, 2), "{before:?}");
+        // The KeyRing says nothing of the required recipient of the file: no default.
+        let unclear = run(&["keys", "backup", "--out", "backup.age"])?;
+        assert!(unclear.code == 2 && unclear.stderr.contains("do not have the same key"), "{unclear:?}");
+        let to_itself = keys_in(&scene.rings().get(&scene.ring).await?, KeyState::Active).remove(0);
+        let useless = run(&["keys", "backup", "--to", &to_itself, "--out", "backup.age"])?;
+        assert!(useless.code == 2 && useless.stderr.contains("could open only itself"), "{useless:?}");
+        assert!(!work.path().join("backup.age").exists());
+
+        let made = run(&["keys", "backup", "--to", "recovery", "--out", "backup.age", "--output", "json"])?;
+        assert_eq!(made.code, 0, "{made:?}");
+        assert_eq!(made.json()["acknowledged"], true);
+        let path = work.path().join("backup.age");
+        assert_eq!(std::fs::metadata(&path)?.permissions().mode() & 0o777, 0o600);
+        let file = std::fs::read_to_string(&path)?;
+        for text in [&file, &made.all()] {
+            assert!(!text.contains("AGE-SECRET-KEY-"));
+        }
+        let stored: BTreeSet<String> = identities(release)
+            .await?
+            .iter()
+            .map(|secret| {
+                String::from_utf8(wait::value_of(secret, "identity").to_vec()).unwrap().trim().to_owned()
+            })
+            .collect();
+        assert_eq!(stored.len(), 2);
+        // Stock age, with nothing of ours.
+        let recovery = work.path().join("recovery.txt").display().to_string();
+        let plain = work.tool(&tools::tool("age"), &["-d", "-i", &recovery, "backup.age"])?;
+        let document: Value = serde_json::from_str(&plain)?;
+        let saved: BTreeSet<String> = document["keys"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|key| key["identity"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(saved, stored);
+        assert_eq!(document["keyRing"], scene.ring.as_str());
+
+        assert_eq!(run(&["keys", "backup", "--check"])?.code, 0);
+        let spec = scene.rings().get(&scene.ring).await?.spec;
+        assert_eq!(spec.backed_up.len(), 2);
+        assert_eq!(
+            spec.rotation.map(|rotation| rotation.every).as_deref(),
+            Some("30d"),
+            "nothing else changed"
+        );
+        let again = run(&["keys", "backup", "--to", "recovery", "--out", "backup.age"])?;
+        assert!(again.code == 1 && again.stderr.contains("never overwritten"), "{again:?}");
+        assert_eq!(std::fs::read_to_string(&path)?, file);
+        Ok(())
+    });
+}
+
+/// K33. Guard: `trusted` in `cli: keys::restore` takes only what is known by its full recipient, by opening, or by `--trust`.
+#[test]
+fn a_forged_backup_makes_no_key_trusted_and_nothing_is_written_over() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let _operator = scene.operator(release, "a").await?;
+        scene.ring().await;
+        let work = work(scene)?;
+        let ring = ["--keyring", scene.ring.as_str()];
+        let run = |args: &[&str]| work.run(&[args, &ring[..]].concat());
+        seal(&work, scene, "app", "one")?;
+        apply(&work, scene, "app").await?;
+        assert_eq!(run(&["keys", "backup", "--to", "recovery", "--out", "backup.age"])?.code, 0);
+
+        // Anybody can read the recovery key's recipient, and write a backup for it.
+        let foreign = Identity::generate();
+        let forged = Backup {
+            of: Origin {
+                ring: scene.ring.clone(),
+                namespace: release.namespace.clone(),
+                created_at: "2026-01-01T00:00:00Z".to_owned(),
+                ..Origin::default()
+            },
+            keys: vec![Saved {
+                identity: foreign.clone(),
+                state: "Active".to_owned(),
+                created_at: String::new(),
+            }],
+        };
+        let file = forged.encrypt(&[recovery(&work).recipient().clone()])?;
+        work.write("forged.age", &String::from_utf8(file)?)?;
+        let restore = |file: &str, more: &[&str]| {
+            run(&[&["keys", "restore", file, "-i", "recovery.txt"], more].concat())
+        };
+        let listed = restore("forged.age", &["--list"])?;
+        assert!(listed.code == 0 && listed.stdout.contains(foreign.recipient().as_str()), "{listed:?}");
+        let left = restore("forged.age", &[])?;
+        assert!(left.code == 5 && left.stdout.contains("left out"), "{left:?}");
+        let short = restore("forged.age", &["--trust", &foreign.id().to_string()])?;
+        assert!(short.code != 0 && short.stderr.contains("whole public key"), "{short:?}");
+        let ring_now = scene.rings().get(&scene.ring).await?;
+        assert!(ring_now.spec.trusted.is_empty(), "{:?}", ring_now.spec.trusted);
+        assert_eq!(identities(release).await?.len(), 1);
+        let other = restore("backup.age", &["--only", &foreign.id().to_string()])?;
+        assert_eq!(other.code, 2, "{other:?}");
+        let nobody = work.run(&["keys", "restore", "backup.age", "-i", "nobody.txt", "--list"])?;
+        assert_ne!(nobody.code, 0);
+
+        // Everything is there already.
+        let there = restore("backup.age", &["--check"])?;
+        assert!(there.code == 0 && there.stdout.contains("known by the KeyRing"), "{there:?}");
+
+        // One Secret is lost, and something else lies under its name.
+        let secrets: Api<Secret> = Api::namespaced(scene.client(), &release.namespace);
+        let lost = identities(release).await?.remove(0);
+        secrets.delete(&lost.name_any(), &DeleteParams::default()).await?;
+        let squatter = json!({
+            "metadata": {"name": lost.name_any()}, "type": names::IDENTITY_TYPE,
+            "stringData": {"identity": String::from_utf8(foreign.to_text().expose().to_vec())?},
+        });
+        secrets.create(&Default::default(), &serde_json::from_value(squatter)?).await?;
+        let taken = restore("backup.age", &[])?;
+        assert!(taken.code == 1 && taken.stderr.contains("holds something else"), "{taken:?}");
+        secrets.delete(&lost.name_any(), &DeleteParams::default()).await?;
+        let check = restore("backup.age", &["--check"])?;
+        assert_eq!(check.code, 3, "{check:?}");
+        assert!(identities(release).await?.is_empty(), "nothing was written");
+        let back = restore("backup.age", &[])?;
+        assert_eq!(back.code, 0, "{back:?}");
+        let again = restore("backup.age", &[])?;
+        assert!(again.code == 0 && again.stdout.contains("its Secret was there"), "{again:?}");
+        wait::until_ring(&scene.rings(), &scene.ring, "serves again", is_serving).await;
+        scene.delete_secret("app").await?;
+        wait::until_secret(&scene.secrets(), "app", "is there again", |_| true).await;
+        Ok(())
+    });
+}
+
+/// Guard: `spec.trusted` is written by a merge with the ring's resource version (`cli: cluster::keys::change_ring`).
+#[test]
+fn a_ring_that_was_deleted_and_made_anew_is_told_to_trust_its_keys_again_by_a_restore() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let _operator = scene.operator(release, "a").await?;
+        scene.ring().await;
+        let work = work(scene)?;
+        let ring = ["--keyring", scene.ring.as_str()];
+        let run = |args: &[&str]| work.run(&[args, &ring[..]].concat());
+        seal(&work, scene, "app", "one")?;
+        apply(&work, scene, "app").await?;
+        let first = rotate(scene).await?;
+        assert_eq!(run(&["keys", "backup", "--to", "recovery", "--out", "backup.age"])?.code, 0);
+        let before = scene.rings().get(&scene.ring).await?;
+        scene.rings().delete(&scene.ring, &DeleteParams::default()).await?;
+        wait::until_gone(&scene.rings(), &scene.ring).await;
+        let anew = KeyRing::new(&scene.ring, Default::default());
+        scene.rings().create(&Default::default(), &anew).await?;
+        wait::until_failing(&scene.sealed(), "app", waxwing_crds::Reason::UntrustedIdentities).await;
+        assert_eq!(identities(release).await?.len(), 2, "no key was made in silence");
+
+        // In waves: first the active one, which .waxwing.yaml does not know; the other opens a file that is here.
+        let active = keys_in(&before, KeyState::Active).remove(0);
+        let restore = ["keys", "restore", "backup.age", "-i", "recovery.txt"];
+        let one = run(&[&restore[..], &["--only", &id_of(&active), "--trust", &active]].concat())?;
+        assert_eq!(one.code, 0, "{one:?}");
+        assert_eq!(scene.rings().get(&scene.ring).await?.spec.trusted, [active.clone()]);
+        let all = run(&restore)?;
+        assert!(all.code == 0 && all.stdout.contains(".waxwing.yaml as prod"), "{all:?}");
+        assert_eq!(scene.rings().get(&scene.ring).await?.spec.trusted, [active, first]);
+        wait::until_ready(&scene.sealed(), "app").await;
+        let ring = wait::until_ring(&scene.rings(), &scene.ring, "serves", is_serving).await;
+        assert_eq!(ring.status.unwrap_or_default().keys.len(), 1, "one new active key");
+        let live = parse(&scene.sealed().get("app").await?);
+        assert!(live.open(&Identities::from_iter([recovery(&work)]), waxwing_tests::ring::now()).is_ok());
+        Ok(())
+    });
+}

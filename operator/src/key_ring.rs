@@ -223,7 +223,8 @@ impl KeyRingLoop {
             Ok(new) => (plan, Some(new)),
             Err(failure) => {
                 let plan = self.plan(key_ring, found, Some(&failure.to_string())).await;
-                (RingPlan { make: false, ..plan }, None)
+                // The rotation is due all the time; when it can be tried again, the safe knows.
+                (RingPlan { make: false, again: None, ..plan }, None)
             }
         }
     }

@@ -16,8 +16,8 @@ use std::{
 
 use futures::{StreamExt as _, stream};
 use tokio::time::Instant;
+use tracing::info;
 use waxwing_core::{
-    Secret,
     keys::{Identity, Recipient},
     store::{Failure, Kind},
 };
@@ -167,6 +167,9 @@ impl Safe {
             self.refuse(version, failure.clone());
             return wrapped.for_each(|(version, _)| self.refuse(version, failure.clone()));
         }
+        if opened.is_ok() {
+            info!(kind = kind.as_str(), identities = wrapped.len() + 1, "wrapped identities are opened");
+        }
         self.note(version, opened);
         let (protector, ring) = (&*protector, self.ring.clone());
         let rest = wrapped.map(|(version, wrapped)| {
@@ -211,7 +214,7 @@ impl Safe {
         {
             return Err(refused.failure.clone());
         }
-        let bond = bond(&self.ring, identity.recipient());
+        let bond = Bond { ring: self.ring.clone(), recipient: identity.recipient().to_string() };
         let wrapped = match self.protector(kind) {
             Ok(protector) => protector.wrap(&identity.to_text(), &bond).await,
             Err(failure) => Err(failure),
@@ -264,23 +267,13 @@ impl Safe {
     }
 }
 
-/// Opens one. `None` when it holds something else than it says.
 async fn open(
     protector: &dyn Protector,
     wrapped: &WrappedIdentity,
     ring: &str,
 ) -> Result<Option<Identity>, Failure> {
     let WrappedIdentity { recipient, by, text } = wrapped;
-    let bond = bond(ring, recipient);
-    let wrapped = Wrapped { key: by.key.clone(), text: text.clone() };
-    let text: Secret = protector.unwrap(&wrapped, &bond).await?;
-    // Why exposed: to be parsed.
-    let identity = std::str::from_utf8(text.expose()).ok().and_then(|text| Identity::parse(text).ok());
-    Ok(identity.filter(|identity| identity.recipient() == recipient))
-}
-
-fn bond(ring: &str, recipient: &Recipient) -> Bond {
-    Bond { ring: ring.to_owned(), recipient: recipient.to_string() }
+    protect::open(protector, by, text, recipient, ring).await
 }
 
 /// Whether what one identity met, all others of its kind would meet as well.

@@ -8,9 +8,10 @@ use std::{future::Future, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use waxwing_core::{
     Secret,
+    keys::{Identity, Recipient},
     store::{Failure, Kind},
 };
-use waxwing_crds::{Protection, ProtectionKind};
+use waxwing_crds::{Protection, ProtectionKind, WrappedBy};
 
 use crate::{References, connect::Place};
 
@@ -103,6 +104,26 @@ pub fn connect(
 fn without<T>(_: T) -> Result<Arc<dyn Protector>, Failure> {
     let what = "this program was built without this provider; build it with the cargo feature of its name";
     Err(Failure::new(Kind::Unsupported, what))
+}
+
+/// Opens one identity as its Secret has it: `text` is what is wrapped, `recipient` whose it is said to be, and `ring` the
+/// KeyRing that it is wanted for, which is never taken from the Secret. `None` when it holds something else than it says.
+///
+/// # Errors
+/// As for [`Protector::unwrap`].
+pub async fn open(
+    protector: &dyn Protector,
+    by: &WrappedBy,
+    text: &str,
+    recipient: &Recipient,
+    ring: &str,
+) -> Result<Option<Identity>, Failure> {
+    let bond = Bond { ring: ring.to_owned(), recipient: recipient.to_string() };
+    let wrapped = Wrapped { key: by.key.clone(), text: text.to_owned() };
+    let text = protector.unwrap(&wrapped, &bond).await?;
+    // Why exposed: to be parsed.
+    let identity = std::str::from_utf8(text.expose()).ok().and_then(|text| Identity::parse(text).ok());
+    Ok(identity.filter(|identity| identity.recipient() == recipient))
 }
 
 /// Asks, and asks again for as long as time alone may help and not much of it.

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use waxwing_core::Secret;
 
 use super::*;
 
@@ -51,6 +52,10 @@ impl Protector for Table {
 
 fn spec() -> Protection {
     Protection { kind: ProtectionKind::VaultTransit, ..Protection::default() }
+}
+
+fn bond(ring: &str, recipient: &Recipient) -> Bond {
+    Bond { ring: ring.to_owned(), recipient: recipient.to_string() }
 }
 
 /// A safe that has just started.

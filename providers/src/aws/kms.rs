@@ -89,4 +89,4 @@ fn told(failure: Failure, key: &str) -> Failure {
 pub(super) const DISABLED: &str = "the KMS key is disabled, or about to be deleted";
 const FORBIDDEN: &str = "the policies of the KMS key and of whoever uses it have to allow kms:Encrypt and kms:Decrypt with this \
                          encryption context";
-const UNCLEAR: Failure = Failure::new(Kind::BadData, "the answer of AWS KMS lacks what was asked for");
+const UNCLEAR: Failure = Failure::new(Kind::Unavailable, "the answer of AWS KMS lacks what was asked for");

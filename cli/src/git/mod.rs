@@ -37,6 +37,7 @@ use crate::{
     error::{Exit, Failure, Result},
     forge::{self, Forge, Wanted},
     printer::{Format, count},
+    sealed_file,
     verbs::bulk::Outcome,
 };
 
@@ -77,8 +78,8 @@ pub(crate) struct Options {
     forge: forge::Options,
 }
 
-/// Rewraps the files of a folder; the flag is for writing nothing.
-pub(crate) type Rewrap<'a> = dyn Fn(&Path, bool) -> Result<Outcome> + 'a;
+/// Rewraps the files of a folder, in memory.
+pub(crate) type Rewrap<'a> = dyn Fn(&Path) -> Result<(Outcome, Vec<sealed_file::Change>)> + 'a;
 
 /// What was done, for programs.
 #[derive(Serialize)]
@@ -173,7 +174,7 @@ struct Done {
 struct Rewrapped {
     exit: Exit,
     seen: usize,
-    files: Vec<PathBuf>,
+    files: Vec<sealed_file::Change>,
     changes: Vec<Change>,
     failures: Vec<(String, Failure)>,
 }
@@ -188,13 +189,13 @@ impl Job<'_> {
             self.refuse_others(tip, heads.base)?;
             let holds = self.work.repository.graph_descendant_of(tip, heads.base)?;
             if holds {
-                let (_, rewrapped) = self.rewrapped(&self.commit(tip)?, &base, true)?;
+                let (_, rewrapped) = self.rewrapped(&self.commit(tip)?, &base)?;
                 if rewrapped.changes.is_empty() {
                     return Ok(Some(Done { heads, state: State::Current, commit: Some(tip), rewrapped }));
                 }
             }
         }
-        let (tree, rewrapped) = self.rewrapped(&base, &base, self.check)?;
+        let (tree, rewrapped) = self.rewrapped(&base, &base)?;
         let state = if rewrapped.changes.is_empty() { State::NothingDue } else { State::Due };
         if state == State::NothingDue || self.check {
             return Ok(Some(Done { heads, state, commit: None, rewrapped }));
@@ -206,10 +207,10 @@ impl Job<'_> {
         }
     }
 
-    /// The files of one commit by the rules of another, rewrapped on disk.
-    fn rewrapped(&self, content: &Commit<'_>, rules: &Commit<'_>, check: bool) -> Result<(Tree, Rewrapped)> {
+    /// The files of one commit, rewrapped by the rules of another.
+    fn rewrapped(&self, content: &Commit<'_>, rules: &Commit<'_>) -> Result<(Tree, Rewrapped)> {
         let tree = self.work.export(content, rules)?;
-        let outcome = (self.rewrap)(&tree.root, check).map_err(|failure| tree.told(&failure))?;
+        let (outcome, files) = (self.rewrap)(&tree.root).map_err(|failure| tree.told(&failure))?;
         let change = |changed: &crate::verbs::bulk::Changed| Change {
             file: tree.inside(&changed.file),
             resource: changed.resource.clone(),
@@ -217,9 +218,9 @@ impl Job<'_> {
             to: changed.to.clone(),
         };
         let rewrapped = Rewrapped {
-            exit: outcome.exit(check),
+            exit: outcome.exit(self.check),
             seen: outcome.seen,
-            files: outcome.files().into_iter().map(Path::to_owned).collect(),
+            files,
             changes: outcome.changed.iter().map(change).collect(),
             failures: outcome
                 .failures
@@ -232,7 +233,7 @@ impl Job<'_> {
 
     fn make(&self, tree: &Tree, base: &Commit<'_>, rewrapped: &Rewrapped) -> Result<Oid> {
         let repository = &self.work.repository;
-        let id = tree.with(repository, base, rewrapped.files.iter().map(PathBuf::as_path))?;
+        let id = tree.with(repository, base, &rewrapped.files)?;
         let message = message::commit(&rewrapped.changes, &left(rewrapped));
         Ok(repository.commit(
             None,
@@ -290,7 +291,10 @@ impl Job<'_> {
         let branch = self.branch.name();
         printer.note(match state {
             State::Due => format!("{changed} of {seen} would be rewrapped"),
-            State::NothingDue => format!("nothing to do: {seen}, none rewrapped"),
+            State::NothingDue if rewrapped.failures.is_empty() => {
+                format!("nothing to do: all of {seen} are as their rules say")
+            }
+            State::NothingDue => format!("none of {seen} rewrapped"),
             State::Current => format!("nothing to do: {branch} has it already"),
             State::Pushed => format!("{changed} of {seen} rewrapped and pushed to {branch}"),
         });

@@ -180,6 +180,8 @@ impl Server<'_> {
             _ if heard.asked > 1 => Failure::new("the server refused the credentials")
                 .hint("--git-credentials names the folder; what is in it may have expired, or may not be for this repository"),
             _ if heard.asked == 1 && !self.has_any() => Failure::new("the server wants credentials").hint("name a folder with them: --git-credentials DIR"),
+            _ if error.message().contains("known_hosts") => Failure::new(self.say(error))
+                .hint("the file known_hosts of --git-credentials is not as ssh-keyscan writes it"),
             (ErrorCode::Auth, _) => Failure::new("the server refused the credentials").hint(self.say(error)),
             _ if is_full(error) => Failure::new(self.say(error)).hint("free some space, or name another folder with --work-dir; nothing was pushed"),
             _ => Failure::new(self.say(error)),

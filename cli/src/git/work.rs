@@ -17,7 +17,7 @@ use waxwing_crds::names;
 use crate::{
     error::{Explain, Failure, Result},
     repository,
-    sealed_file::contains,
+    sealed_file::{self, contains},
 };
 
 /// Files of one commit that are looked at, at most: a commit of a few kilobytes can name more of them than any disk holds.
@@ -167,19 +167,19 @@ pub(super) struct Tree {
 
 impl Tree {
     /// The tree of `base` with these files as they are now.
-    pub(super) fn with<'a>(
+    pub(super) fn with(
         &self,
         repository: &Repository,
         base: &Commit<'_>,
-        changed: impl IntoIterator<Item = &'a Path>,
+        changed: &[sealed_file::Change],
     ) -> Result<Oid> {
         let mut update = TreeUpdateBuilder::new();
-        for path in changed {
-            let inside = self.inside(path);
+        for change in changed {
+            let inside = self.inside(&change.path);
             let (_, mode) =
                 self.files.get(&inside).ok_or_else(|| Failure::new("it is not in the commit").at(&inside))?;
             let mode = if *mode == 0o100_755 { git2::FileMode::BlobExecutable } else { git2::FileMode::Blob };
-            let blob = repository.blob(&fs::read(path).at(&inside)?)?;
+            let blob = repository.blob(change.after.as_bytes())?;
             update.upsert(inside, blob, mode);
         }
         Ok(update.create_updated(repository, &base.tree()?)?)

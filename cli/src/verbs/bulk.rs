@@ -107,19 +107,22 @@ pub(crate) fn rewrap(
 
 /// Makes a change to every sealed resource under the paths; see [`rewrap`].
 pub(crate) fn each(paths: &[PathBuf], check: bool, context: &Context, make: &Make<'_>) -> Result<Outcome> {
+    let (outcome, changes) = plan(paths, context, make)?;
+    if !check {
+        write(changes, |done, total| progress(context, done, total, "wrote"))?;
+    }
+    Ok(outcome)
+}
+
+/// As [`each`], with the changed files still to be written.
+pub(crate) fn plan(paths: &[PathBuf], context: &Context, make: &Make<'_>) -> Result<(Outcome, Vec<Change>)> {
     let found = sealed_file::files(paths, context)?;
     let repositories = Repositories::default();
-    let progress = |done: usize, total: usize, what: &str| {
-        // As many lines as a person can see.
-        if done.is_multiple_of(total.div_ceil(200)) || done == total {
-            context.printer.progress(format!("{what} {done} of {}", count(total, "file")));
-        }
-    };
     let total = found.len();
     let files = parallel::map(
         found,
         |path| one_file(&path, paths.contains(&path), &repositories, context, make),
-        |done| progress(done, total, "looked at"),
+        |done| progress(context, done, total, "looked at"),
     );
     let mut outcome = Outcome::default();
     let mut changes = Vec::new();
@@ -130,10 +133,14 @@ pub(crate) fn each(paths: &[PathBuf], check: bool, context: &Context, make: &Mak
         outcome.failures.extend(failures);
         changes.extend(change);
     }
-    if !check {
-        write(changes, |done, total| progress(done, total, "wrote"))?;
+    Ok((outcome, changes))
+}
+
+fn progress(context: &Context, done: usize, total: usize, what: &str) {
+    // As many lines as a person can see.
+    if done.is_multiple_of(total.div_ceil(200)) || done == total {
+        context.printer.progress(format!("{what} {done} of {}", count(total, "file")));
     }
-    Ok(outcome)
 }
 
 impl Outcome {

@@ -63,7 +63,7 @@ fn in_git(args: &Args, context: &Context) -> Result {
     let identities = std::cell::OnceCell::new();
     #[cfg(feature = "cluster")]
     let cluster = std::cell::OnceCell::new();
-    let rewrap = |folder: &std::path::Path, check: bool| {
+    let rewrap = |folder: &std::path::Path| {
         let folder = [folder.to_owned()];
         #[cfg(feature = "cluster")]
         {
@@ -72,7 +72,7 @@ fn in_git(args: &Args, context: &Context) -> Result {
                 let _ = cluster.set(args.cluster()?);
             }
             if let Some(Some(cluster)) = cluster.get() {
-                return bulk::each(&folder, check, context, &|item, _, recipients| {
+                return bulk::plan(&folder, context, &|item, _, recipients| {
                     proposed(item, cluster, recipients)
                 });
             }
@@ -81,7 +81,11 @@ fn in_git(args: &Args, context: &Context) -> Result {
             let _ = identities.set(args.identities.load(context)?);
         }
         let identities = identities.get().expect("it was filled just now");
-        bulk::rewrap(&folder, identities, check, context)
+        bulk::plan(&folder, context, &|item, repository, recipients| {
+            bulk::opened(item, identities, repository, context, |sealed| {
+                sealed.rewrap(identities, recipients).map(|_| ())
+            })
+        })
     };
     args.git.run(args.paths.is_check(), args.paths.output(), &rewrap, context)
 }

@@ -1,0 +1,225 @@
+//! `waxwing rewrap --git` when things go wrong: somebody else pushes meanwhile, the server refuses, the disk is full, the job
+//! is killed. Nothing is lost, and the next run does what is missing.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use serde_json::json;
+use waxwing_tests::block_on;
+use waxwing_tests::git_servers::{PASSWORD, Project, Web};
+use waxwing_tests::http::{self, Tls};
+
+const BRANCH: &str = "waxwing/rewrap";
+
+fn leave(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, format!("#!/bin/sh\n{text}\n"))?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+}
+
+/// Guard: `Server::push` compares what the server has with what was fetched, in `push_negotiation`.
+#[test]
+fn somebody_elses_push_in_between_is_never_overwritten() -> Result<()> {
+    block_on(async {
+        let project = Project::new("git-race")?;
+        let web = Web::start(&project).await?;
+        let credentials = web.credentials(&project)?;
+        let args = ["--git-credentials", &credentials, "--output", "json"];
+        // Before the server says what it has to whoever pushes, and between that and the push.
+        for (moment, when) in
+            [(&web.before_push, "before the branches are told"), (&web.before_update, "after that")]
+        {
+            project.make_due()?;
+            leave(moment, &project.meddle(BRANCH))?;
+            let ended = project.job(&web.url, &args)?.code(1);
+            assert!(!moment.exists(), "it happened: {}", ended.said());
+            assert!(ended.err.contains("have moved meanwhile; once more"), "{when}: {}", ended.err);
+            assert!(ended.err.contains("1 commit of somebody else"), "{when}: {}", ended.err);
+            assert_eq!(project.bare(&["log", "-1", "--format=%s", BRANCH])?, "by hand", "{when}");
+            project.bare(&["update-ref", "-d", &format!("refs/heads/{BRANCH}")])?;
+        }
+        Ok(())
+    })
+}
+
+/// Guard: `Server::push` looks at the default branch once more.
+#[test]
+fn a_default_branch_that_moves_meanwhile_is_rewrapped_as_it_is_then() -> Result<()> {
+    block_on(async {
+        let project = Project::new("git-moving")?;
+        project.make_due()?;
+        let web = Web::start(&project).await?;
+        let credentials = web.credentials(&project)?;
+        // A push of somebody to the default branch, and the job's try that comes too late for it.
+        leave(&web.before_push, &project.meddle("main"))?;
+        let ended = project.job(&web.url, &["--git-credentials", &credentials, "--output", "json"])?.code(0);
+        assert_eq!(ended.json()["state"], "Pushed");
+        project.check_opens(BRANCH, "apps/db.yaml", "recovery.txt")?;
+        // What came after the last look is for the next run.
+        let again = project.job(&web.url, &["--git-credentials", &credentials, "--output", "json"])?.code(0);
+        assert_eq!(again.json()["base"]["commit"], json!(project.tip("main")));
+        assert_eq!(project.bare(&["merge-base", "main", BRANCH])?, project.tip("main"));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_push_that_a_hook_refuses_says_why_and_loses_nothing() -> Result<()> {
+    block_on(async {
+        let project = Project::new("git-hook")?;
+        project.make_due()?;
+        let web = Web::start(&project).await?;
+        let credentials = web.credentials(&project)?;
+        project.hook(
+            "pre-receive",
+            &format!("printf 'frozen until Monday\\033[2J ({PASSWORD})\\n' >&2; exit 1"),
+        )?;
+        let ended = project.job(&web.url, &["--git-credentials", &credentials])?.code(1);
+        assert!(
+            ended.err.contains("the server refused waxwing/rewrap: pre-receive hook declined"),
+            "{}",
+            ended.err
+        );
+        assert!(ended.err.contains("the server said: frozen until Monday [2J (***)"), "{}", ended.err);
+        assert!(!ended.err.contains('\u{1b}') && !ended.err.contains(PASSWORD), "{}", ended.err);
+        assert_eq!(project.tip(BRANCH), "");
+        fs::remove_file(project.repository().join("hooks/pre-receive"))?;
+        project.job(&web.url, &["--git-credentials", &credentials])?.code(0);
+        // Servers that let nobody rewrite a branch: the one that is there stays.
+        project.seal("apps/more.yaml", "more")?;
+        project.push("more")?;
+        let before = project.tip(BRANCH);
+        project.bare(&["config", "receive.denyNonFastForwards", "true"])?;
+        let ended = project.job(&web.url, &["--git-credentials", &credentials])?.code(1);
+        assert!(ended.err.contains("the server refused waxwing/rewrap"), "{}", ended.err);
+        assert_eq!(project.tip(BRANCH), before);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_job_that_is_killed_is_finished_by_the_next() -> Result<()> {
+    block_on(async {
+        let project = Project::new("git-killed")?;
+        project.make_due()?;
+        let web = Web::start(&project).await?;
+        let credentials = web.credentials(&project)?;
+        let identity = project.dir.join("prod.txt").display().to_string();
+        let all = [
+            "rewrap",
+            "--git",
+            &web.url,
+            "--identity",
+            &identity,
+            "--git-credentials",
+            &credentials,
+            "--work-dir",
+            "kept",
+        ];
+        // Killed while the server is about to take the push: the commit is made, the branch is not.
+        let pid = project.dir.join("pid");
+        leave(&web.before_update, &format!("kill -9 $(cat '{}')", pid.display()))?;
+        let mut child = project.command(&all).spawn()?;
+        fs::write(&pid, child.id().to_string())?;
+        let status = child.wait()?;
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{status}");
+        // The server may have finished what was asked of it, or not; either way the next run is right.
+        project.job(&web.url, &["--git-credentials", &credentials, "--work-dir", "kept"])?.code(0);
+        project.check_opens(BRANCH, "apps/db.yaml", "recovery.txt")?;
+        assert_eq!(project.bare(&["rev-list", "--count", &format!("main..{BRANCH}")])?, "1");
+        Ok(())
+    })
+}
+
+#[test]
+fn two_jobs_do_not_meet_in_one_folder() -> Result<()> {
+    block_on(async {
+        let project = Project::new("git-lock")?;
+        project.make_due()?;
+        let web = Web::start(&project).await?;
+        let credentials = web.credentials(&project)?;
+        let args = ["--git-credentials", &credentials, "--work-dir", "kept"];
+        // The first job waits for the server, which starts the second.
+        let second = project.dir.join("second.log");
+        let cli = waxwing_tests::tools::cli();
+        let line = format!(
+            "cd '{}'; env -i PATH=\"$PATH\" HOME='{}' '{}' rewrap --git '{}' --identity prod.txt {} >'{}' 2>&1",
+            project.dir.display(),
+            project.dir.join("home").display(),
+            cli.display(),
+            web.url,
+            args.join(" "),
+            second.display()
+        );
+        leave(&web.before_push, &format!("({line}); true"))?;
+        project.job(&web.url, &args)?.code(0);
+        let said = fs::read_to_string(&second)?;
+        assert!(said.contains("another job is at work in it"), "{said}");
+        Ok(())
+    })
+}
+
+/// The clone, or the files, do not fit. Where the file system can't be made small, files can.
+#[test]
+fn a_full_disk_is_said_and_nothing_is_pushed() -> Result<()> {
+    let project = Project::new("git-full")?;
+    // What does not compress.
+    let text: String = (0..40_000).map(|_| format!("{:016x}\n", noise())).collect();
+    fs::write(project.dir.join("dev/noise.txt"), text)?;
+    project.make_due()?;
+    let work = project.dir.join("small");
+    fs::create_dir(&work)?;
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k", "tmpfs"]).arg(&work).output()?;
+    let identity = project.dir.join("prod.txt").display().to_string();
+    let all = ["rewrap", "--git", "repos/team/apps.git", "--identity", &identity, "--work-dir", "small"];
+    let command = project.command(&all);
+    let output = if mounted.status.success() {
+        let mut command = command;
+        command.output()?
+    } else {
+        let mut limited = Command::new("sh");
+        let script = "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"";
+        limited
+            .args(["-c", script])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(&project.dir);
+        limited.env("HOME", project.dir.join("home")).output()?
+    };
+    if mounted.status.success() {
+        let unmounted = Command::new("umount").arg(&work).status()?;
+        assert!(unmounted.success());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("free some space"), "{said}");
+    assert_eq!(project.tip(BRANCH), "");
+    project.job("repos/team/apps.git", &[])?.code(0);
+    Ok(())
+}
+
+/// Numbers that a packer can't shorten.
+fn noise() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0)
+}
+
+/// A server that answers in HTTP, and not as Git does.
+#[test]
+fn an_answer_that_is_not_gits_is_an_error() -> Result<()> {
+    block_on(async {
+        let project = Project::new("git-nonsense")?;
+        let web = Web::start(&project).await?;
+        let credentials = web.credentials(&project)?;
+        let tls = Tls { ca_pem: &web.certs.ca_pem, identity: None };
+        assert_eq!(http::send("GET", &web.origin, tls, &[], "").await?.status, 401);
+        let ended = project
+            .job(&format!("{}/team/nothing.git", web.origin), &["--git-credentials", &credentials])?
+            .code(1);
+        assert!(ended.err.contains("/team/nothing.git: fetching: "), "{}", ended.err);
+        Ok(())
+    })
+}

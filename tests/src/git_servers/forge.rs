@@ -1,0 +1,60 @@
+//! GitHub and GitLab as a stub plays them, at one address: neither can be run here.
+
+use std::ops::Deref;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::stub::Stub;
+
+/// The token that is taken, and that must never be shown.
+pub const TOKEN: &str = "Fg3kTokenCanaryPq81";
+
+/// The stub; [`Stub`] has more.
+pub struct Forge {
+    stub: Stub,
+}
+
+impl Forge {
+    /// Starts one; `name` names its folder in this run's.
+    ///
+    /// # Errors
+    /// When it ends, or takes too long.
+    pub async fn start(name: &str) -> Result<Self> {
+        let forge = Self { stub: Stub::start("forge", name, false).await? };
+        forge.tell("token", json!({"token": TOKEN})).await?;
+        Ok(forge)
+    }
+
+    /// Every request for a merge: number, source, target, title, body, open.
+    ///
+    /// # Errors
+    /// When the stub does not answer.
+    pub async fn requests(&self) -> Result<Value> {
+        self.tell("requests", json!({})).await
+    }
+
+    /// Somebody closes one.
+    ///
+    /// # Errors
+    /// When the stub does not answer.
+    pub async fn close(&self, number: u64) -> Result<()> {
+        self.tell("close", json!({"number": number})).await.map(drop)
+    }
+
+    /// Every call is answered with this status; with none, as usual.
+    ///
+    /// # Errors
+    /// When the stub does not answer.
+    pub async fn fail_with(&self, status: Option<u16>) -> Result<()> {
+        self.tell("failing", json!({"status": status})).await.map(drop)
+    }
+}
+
+impl Deref for Forge {
+    type Target = Stub;
+
+    fn deref(&self) -> &Stub {
+        &self.stub
+    }
+}

@@ -8,8 +8,8 @@ use waxwing_tests::chart::{self, KUBE_VERSION, helm};
 use waxwing_tests::tools::root;
 
 /// The values that golden renders exist for, and the namespaces with Secrets of the users in them.
-const RENDERS: [(&str, &[&str]); 3] =
-    [("cluster", &[]), ("namespaces", &["team-a", "team-b"]), ("full", &["team-a"])];
+const RENDERS: [(&str, &[&str]); 4] =
+    [("cluster", &[]), ("namespaces", &["team-a", "team-b"]), ("full", &["team-a"]), ("tenant", &["team-a"])];
 
 /// The namespace that the golden renders were made for.
 const OWN: &str = "waxwing-system";

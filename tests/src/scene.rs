@@ -104,6 +104,15 @@ impl Scene {
         Self { plane, namespace, ring: ring.to_owned(), world, logs: Mutex::new(logs) }
     }
 
+    /// Another namespace of the same cluster, which is made, and which a release with another ring serves.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn beside(&self, namespace: &str, ring: &str) -> Result<Self> {
+        self.plane.create_namespace(namespace).await?;
+        Ok(Self::new(self.plane, namespace.to_owned(), ring, None))
+    }
+
     async fn run(self, test: impl AsyncFnOnce(&Self) -> Result<()>) {
         let outcome = AssertUnwindSafe(test(&self)).catch_unwind().await;
         if !matches!(outcome, Ok(Ok(()))) {

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on panics")]
 
+mod bulk;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod json;

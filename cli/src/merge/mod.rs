@@ -45,7 +45,8 @@ pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8], markers: Markers) -
     let is_ours = |text: &&[u8]| [names::GROUP, "SealedSecret"].iter().all(|w| contains(text, w.as_bytes()));
     if ![base, ours, theirs].iter().any(is_ours) {
         let merged = text::merge(base, ours, theirs, markers)?;
-        let conflicts = if merged.conflicts { vec!["lines that both sides changed".to_owned()] } else { Vec::new() };
+        let conflicts =
+            if merged.conflicts { vec!["lines that both sides changed".to_owned()] } else { Vec::new() };
         return Ok(Merged { text: merged.text, conflicts });
     }
     let (ours_side, theirs_side) = match (Side::read(ours), Side::read(theirs)) {
@@ -63,13 +64,7 @@ pub(crate) fn merge(base: &[u8], ours: &[u8], theirs: &[u8], markers: Markers) -
 }
 
 /// Git's own merge of the lines, which is a conflict in any case.
-fn not_understood(
-    base: &[u8],
-    ours: &[u8],
-    theirs: &[u8],
-    markers: Markers,
-    why: String,
-) -> Result<Merged> {
+fn not_understood(base: &[u8], ours: &[u8], theirs: &[u8], markers: Markers, why: String) -> Result<Merged> {
     let text = match text::merge(base, ours, theirs, markers) {
         Ok(merged) if merged.conflicts => merged.text,
         _ => markers.around(ours, theirs),
@@ -188,8 +183,11 @@ impl Merge<'_> {
         let merged = text::merge(&base, ours.as_bytes(), theirs.as_bytes(), self.markers)?;
         if !plan.conflicts.is_empty() {
             // Git must have marked it; where it has not, the whole file is the conflict.
-            let text =
-                if merged.conflicts { merged.text } else { self.markers.around(ours.as_bytes(), theirs.as_bytes()) };
+            let text = if merged.conflicts {
+                merged.text
+            } else {
+                self.markers.around(ours.as_bytes(), theirs.as_bytes())
+            };
             return Ok(Merged { text, conflicts: plan.conflicts });
         }
         if !merged.conflicts && self.is_expected(&merged.text, &plan.expected) {
@@ -257,7 +255,9 @@ impl Merge<'_> {
             (None, Some(_), Some(_)) => plan.conflicts.push(format!("{title} was added on both sides")),
             (Some(base), Some(kept), None) | (Some(base), None, Some(kept)) => {
                 if base != kept {
-                    plan.conflicts.push(format!("{title} was changed on one side, and removed or renamed on the other"));
+                    plan.conflicts.push(format!(
+                        "{title} was changed on one side, and removed or renamed on the other"
+                    ));
                     // If it was renamed, Git would put the new tokens under the new name, where they do not open.
                     plan.base.insert(id.clone(), resource::with_marks(base, kept));
                 }
@@ -271,7 +271,8 @@ impl Merge<'_> {
         let Ok(merged) = Side::read(text) else { return false };
         let sound = |id: &Id| {
             let sides = [self.ours, self.theirs];
-            let were = sides.iter().filter(|side| side.resources.contains_key(id)).all(|side| side.is_sound(id));
+            let were =
+                sides.iter().filter(|side| side.resources.contains_key(id)).all(|side| side.is_sound(id));
             !were || merged.is_sound(id)
         };
         merged.resources.len() == expected.len()

@@ -45,7 +45,8 @@ pub(super) fn merge(base: &Sealed, ours: &Sealed, theirs: &Sealed) -> Resource {
     let mut tokens: [BTreeMap<DataKey, Token>; 3] = Default::default();
     let mut marked: BTreeSet<DataKey> = BTreeSet::new();
     let binding = three_way(Some(base.binding()), Some(ours.binding()), Some(theirs.binding()));
-    let keys: BTreeSet<&DataKey> = [base, ours, theirs].iter().flat_map(|side| side.tokens().keys()).collect();
+    let keys: BTreeSet<&DataKey> =
+        [base, ours, theirs].iter().flat_map(|side| side.tokens().keys()).collect();
     for key in keys {
         let sides = [base, ours, theirs].map(|side| side.tokens().get(key));
         let [old, our, their] = sides;
@@ -54,7 +55,9 @@ pub(super) fn merge(base: &Sealed, ours: &Sealed, theirs: &Sealed) -> Resource {
             One::Same(Some(token)) => {
                 // A token opens under the scope and the type of the side that sealed it.
                 let moved = [(our, ours), (their, theirs)].into_iter().any(|(has, side)| {
-                    has == Some(&token) && old != has && !matches!(&binding, One::Same(Some(b)) if b == side.binding())
+                    has == Some(&token)
+                        && old != has
+                        && !matches!(&binding, One::Same(Some(b)) if b == side.binding())
                 });
                 (!moved).then_some(token)
             }
@@ -102,8 +105,10 @@ pub(super) fn merge(base: &Sealed, ours: &Sealed, theirs: &Sealed) -> Resource {
 fn envelopes(sides: [&Sealed; 3], maps: &mut [Maps; 3]) -> Vec<String> {
     let mut conflicts = Vec::new();
     let tokens = maps.iter().skip(1).flat_map(|maps| maps.data.values());
-    let needed: BTreeSet<EnvelopeId> =
-        tokens.filter_map(|token| token.as_str()?.parse::<Token>().ok()).map(|token| token.envelope()).collect();
+    let needed: BTreeSet<EnvelopeId> = tokens
+        .filter_map(|token| token.as_str()?.parse::<Token>().ok())
+        .map(|token| token.envelope())
+        .collect();
     for id in needed {
         let [base, ours, theirs] = sides.map(|side| side.envelopes().get(&id));
         let chosen = match (ours, theirs) {
@@ -163,7 +168,8 @@ fn parse(maps: &Maps, binding: &Binding) -> Option<Sealed> {
 pub(super) fn with_marks(base: &Sealed, changed: &Sealed) -> Maps {
     let mut spec = SealedSecretSpec::default();
     base.write_into(&mut spec);
-    let mut data: BTreeMap<String, Value> = spec.data.into_iter().map(|(key, token)| (key, json!(token))).collect();
+    let mut data: BTreeMap<String, Value> =
+        spec.data.into_iter().map(|(key, token)| (key, json!(token))).collect();
     let differs = changed.tokens().iter().filter(|(key, token)| base.tokens().get(*key) != Some(*token));
     data.extend(differs.map(|(key, _)| (key.to_string(), json!(MARK))));
     let envelopes = spec.envelopes.into_iter().map(|(id, envelope)| (id, json!(envelope))).collect();

@@ -4,6 +4,8 @@
 //! envelope that it had then. It is committed and reviewed like `.waxwing.yaml`, beside which it lies.
 
 pub(crate) mod history;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tree;
 
 use std::{
@@ -19,7 +21,10 @@ use waxwing_core::{
 };
 
 use self::tree::{Seen, Tree};
-use crate::error::{Explain, Failure, Result};
+use crate::{
+    error::{Explain, Failure, Result},
+    repository::Repository,
+};
 
 /// Its place, from the folder of the configuration file.
 pub(crate) const FILE: &str = ".waxwing/revocations.yaml";
@@ -132,8 +137,10 @@ impl Revocations {
         };
         let read: Self = yaml::from_str(&text).at(FILE)?;
         if read.version != VERSION {
-            return Err(Failure::new(format!("`version` is {VERSION}; a newer waxwing may have written this file"))
-                .at(FILE));
+            return Err(Failure::new(format!(
+                "`version` is {VERSION}; a newer waxwing may have written this file"
+            ))
+            .at(FILE));
         }
         for revocation in &read.revocations {
             if let Some(recipient) = &revocation.recipient {
@@ -178,10 +185,10 @@ pub(crate) fn state(value: &Leaked, revoked: Option<KeyId>, tree: &Tree) -> Stat
     for seen in &tree.seen {
         let binding = seen.sealed.binding();
         let here = binding.namespace == value.namespace && binding.name == value.name;
-        for (key, token) in seen.sealed.tokens().iter().filter(|(key, _)| key.as_str() == value.key) {
+        for (_, token) in seen.sealed.tokens().iter().filter(|(key, _)| key.as_str() == value.key) {
             let open = |why: &str| {
                 let (file, line) = (seen.file.clone(), seen.line_of(token));
-                State::Open { why: format!("key {key} {why}"), file, line }
+                State::Open { why: why.to_owned(), file, line }
             };
             // Under any name: a file may have been moved, and a resource renamed.
             if value.is(token) {
@@ -194,7 +201,8 @@ pub(crate) fn state(value: &Leaked, revoked: Option<KeyId>, tree: &Tree) -> Stat
                 return open("has a value that is no newer than the one that leaked");
             }
             let envelope = seen.sealed.envelopes().get(&token.envelope());
-            let again = envelope.is_some_and(|e| revoked.is_some_and(|id| e.to().iter().any(|to| to.id == id)));
+            let again =
+                envelope.is_some_and(|e| revoked.is_some_and(|id| e.to().iter().any(|to| to.id == id)));
             if again {
                 return open("was sealed again for the recipient that was revoked");
             }
@@ -204,7 +212,7 @@ pub(crate) fn state(value: &Leaked, revoked: Option<KeyId>, tree: &Tree) -> Stat
     match (resealed, tree.unreadable.first()) {
         (true, _) => State::Resealed,
         (false, Some(file)) => State::Open {
-            why: format!("key {} was not found, but a file cannot be read", value.key),
+            why: "is not found, but a file cannot be read".to_owned(),
             file: file.clone(),
             line: 1,
         },
@@ -222,34 +230,43 @@ pub(crate) struct Finding {
 }
 
 /// All that is wrong in a tree: values that are still to change, and recipients that have come back.
-pub(crate) fn findings(revocations: &Revocations, tree: &Tree, config: &str) -> Result<Vec<Finding>> {
+pub(crate) fn findings(
+    revocations: &Revocations,
+    tree: &Tree,
+    repository: &Repository,
+) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     for revocation in &revocations.revocations {
         let id = revocation.recipient.as_ref().map(Revoked::id).transpose()?;
         for value in &revocation.values {
             if let State::Open { why, file, line } = state(value, id, tree) {
-                let message = format!("{why} on {}; replace it with waxwing set, or remove it", revocation.date);
+                let message = format!(
+                    "key {} {why}, by what was revoked on {}; replace it with waxwing set, or remove it",
+                    value.key, revocation.date
+                );
                 let resource = crate::sealed_file::title(&value.namespace, &value.name);
                 found.push(Finding { file: file.into(), line, resource, reason: "RevokedValue", message });
             }
         }
         let Some((recipient, id)) = revocation.recipient.as_ref().zip(id) else { continue };
         let who = recipient.title();
-        if let Some(line) = config.lines().position(|line| line.contains(&recipient.key)) {
+        let members = repository.config().members();
+        if members.iter().any(|member| member.recipient.recipient().as_str() == recipient.key) {
+            let text = fs::read_to_string(repository.path()).at(repository.path().display())?;
+            let line = text.lines().position(|line| line.contains(&recipient.key)).unwrap_or_default() + 1;
             let message = format!("{who} was revoked on {}, and is a recipient again", revocation.date);
             let file = crate::repository::FILE.into();
-            found.push(Finding {
-                file,
-                line: line + 1,
-                resource: String::new(),
-                reason: "RevokedRecipient",
-                message,
-            });
+            let resource = String::new();
+            found.push(Finding { file, line, resource, reason: "RevokedRecipient", message });
         }
         for seen in &tree.seen {
-            for (envelope, _) in seen.sealed.envelopes().iter().filter(|(_, e)| e.to().iter().any(|to| to.id == id)) {
-                let message =
-                    format!("envelope {envelope} is for {who}, who was revoked on {}; run waxwing rewrap", revocation.date);
+            for (envelope, _) in
+                seen.sealed.envelopes().iter().filter(|(_, e)| e.to().iter().any(|to| to.id == id))
+            {
+                let message = format!(
+                    "envelope {envelope} is for {who}, who was revoked on {}; run waxwing rewrap",
+                    revocation.date
+                );
                 let (file, line) = (seen.file.clone().into(), seen.line);
                 let resource = seen.title();
                 found.push(Finding { file, line, resource, reason: "RevokedRecipient", message });

@@ -34,6 +34,13 @@ impl Seen {
     }
 }
 
+#[cfg(test)]
+impl Seen {
+    pub(super) fn of(file: &str, sealed: Sealed) -> Self {
+        Self { file: file.to_owned(), line: 1, sealed, text: "".into() }
+    }
+}
+
 /// All of them.
 #[derive(Default)]
 pub(crate) struct Tree {

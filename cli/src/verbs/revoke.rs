@@ -77,10 +77,12 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     let recorded = Revocations::read(repository.root())?;
     let tree = tree::read(repository.root(), context)?;
     for file in &tree.unreadable {
-        context.printer.warning(format!("{file} cannot be read whole: what is in it is not known; see waxwing verify"));
+        context
+            .printer
+            .warning(format!("{file} cannot be read whole: what is in it is not known; see waxwing verify"));
     }
     if args.status {
-        return status(&recorded, &tree, &args, context);
+        return status(&recorded, &tree, &repository, &args, context);
     }
     let leak = Leak { args: &args, context, repository: &repository, tree: &tree };
     match &args.recipient {
@@ -133,9 +135,11 @@ impl Leak<'_> {
             })?;
             let inside = inside.display().to_string();
             if self.tree.unreadable.contains(&inside) {
-                return Err(Failure::new("it cannot be read whole, so not all of its values could be recorded")
-                    .at(inside)
-                    .hint("waxwing verify says what is wrong with it"));
+                return Err(Failure::new(
+                    "it cannot be read whole, so not all of its values could be recorded",
+                )
+                .at(inside)
+                .hint("waxwing verify says what is wrong with it"));
             }
             if !self.tree.seen.iter().any(|seen| seen.file == inside) {
                 return Err(Failure::new("there is no SealedSecret in it").at(inside));
@@ -157,7 +161,9 @@ impl Leak<'_> {
         // What can be wrong is found before anything is written.
         let identities = match self.args.no_rewrap || self.args.check {
             true => None,
-            false => Some(self.args.identities.load(self.context).hint("or say --no-rewrap, and rewrap elsewhere")?),
+            false => Some(
+                self.args.identities.load(self.context).hint("or say --no-rewrap, and rewrap elsewhere")?,
+            ),
         };
         let past = if self.args.no_history { None } else { Some(self.past(id)?) };
         let values = self.values(
@@ -175,10 +181,13 @@ impl Leak<'_> {
         }
         self.record(Some(&revoked), &values, recorded, config)?;
         let Some(identities) = identities else {
-            self.context.printer.note(format!(
-                "the envelopes are still for {}; run waxwing rewrap where an identity is at hand",
-                revoked.title()
-            ));
+            let envelopes = self.tree.seen.iter().flat_map(|seen| seen.sealed.envelopes().values());
+            if envelopes.into_iter().any(|envelope| envelope.to().iter().any(|to| to.id == id)) {
+                self.context.printer.note(format!(
+                    "envelopes are still for {}; run waxwing rewrap where an identity is at hand",
+                    revoked.title()
+                ));
+            }
             return self.report(Some(&revoked), &values, past.as_ref(), &bulk::Outcome::default());
         };
         let outcome = bulk::each(&[here(root)], false, self.context, &|item, repository, recipients| {
@@ -207,7 +216,9 @@ impl Leak<'_> {
             return Ok(Revoked { name: Some(name.to_owned()), key: key.to_string() });
         }
         let known = recorded.revocations.iter().filter_map(|revocation| revocation.recipient.as_ref());
-        if let Some(known) = known.into_iter().find(|known| known.name.as_deref() == Some(named) || known.key == named) {
+        if let Some(known) =
+            known.into_iter().find(|known| known.name.as_deref() == Some(named) || known.key == named)
+        {
             return Ok(known.clone());
         }
         match named.parse::<Recipient>() {
@@ -224,7 +235,8 @@ impl Leak<'_> {
     fn config_without(&self, revoked: &Revoked) -> Result<Option<(String, String)>> {
         let config = self.repository.config();
         let Some(name) = revoked.name.as_deref() else { return Ok(None) };
-        let member = |member: &&waxwing_core::config::Member| member.recipient.recipient().as_str() == revoked.key;
+        let member =
+            |member: &&waxwing_core::config::Member| member.recipient.recipient().as_str() == revoked.key;
         if !config.members().iter().any(|other| member(&other)) {
             return Ok(None);
         }
@@ -237,10 +249,17 @@ impl Leak<'_> {
                 continue;
             }
             if left.is_empty() {
-                return Err(Failure::new(format!("rule {} ({rule}) would be left without recipients", index + 1))
-                    .at(&place)
-                    .hint(format!("add the recipient that takes the place of {name} to the rule, then revoke {name}"))
-                    .hint("for a cluster's key: make the next one there first, waxwing recipients diff shows it"));
+                return Err(Failure::new(format!(
+                    "rule {} ({rule}) would be left without recipients",
+                    index + 1
+                ))
+                .at(&place)
+                .hint(format!(
+                    "add the recipient that takes the place of {name} to the rule, then revoke {name}"
+                ))
+                .hint(
+                    "for a cluster's key: make the next one there first, waxwing recipients diff shows it",
+                ));
             }
             let path = vec!["rules".into(), index.into(), "recipients".into()];
             edits.push(Edit::Set { path, value: serde_json::json!(left) });
@@ -317,7 +336,11 @@ impl Leak<'_> {
                 fs::create_dir_all(folder).at(folder.display())?;
             }
             write::replace(&path, recorded.text()?.as_bytes(), Mode::Keep).at(path.display())?;
-            self.context.printer.note(format!("recorded {} in {}", count(values.len(), "value"), revocations::FILE));
+            self.context.printer.note(format!(
+                "recorded {} in {}",
+                count(values.len(), "value"),
+                revocations::FILE
+            ));
         }
         if let (Some((before, after)), Some(recipient)) = (config, recipient) {
             let path = self.repository.path();
@@ -356,7 +379,11 @@ impl Leak<'_> {
         }
         failures.iter().for_each(|failure| printer.failure(failure));
         if recipient.is_some() && !self.args.check && !self.args.no_rewrap {
-            printer.note(format!("{} of {} rewrapped", outcome.changed.len(), count(outcome.seen, "resource")));
+            printer.note(format!(
+                "{} of {} rewrapped",
+                outcome.changed.len(),
+                count(outcome.seen, "resource")
+            ));
         }
         let have = if values.len() == 1 { "has" } else { "have" };
         printer.note(format!("{} {have} to change", count(values.len(), "value")));
@@ -377,14 +404,19 @@ impl Leak<'_> {
     fn tell_history(&self, recipient: &Revoked, past: Option<&Past>) {
         let printer = &self.context.printer;
         let who = recipient.title();
-        printer.note(format!("Git's history keeps values that {who} can open: only new credentials end that"));
+        printer
+            .note(format!("Git's history keeps values that {who} can open: only new credentials end that"));
         match past {
             Some(Past { reach: Reach::None, .. }) | None => {
-                printer.note("the history was not looked at; values that were taken from it earlier are not recorded");
+                printer.note(
+                    "the history was not looked at; values that were taken from it earlier are not recorded",
+                );
             }
             Some(past) => {
                 let besides = count(past.earlier, "value");
-                printer.note(format!("in the history of this clone it could read {besides} besides, not in use here any more"));
+                printer.note(format!(
+                    "in the history of this clone it could read {besides} besides, not in use here any more"
+                ));
                 if past.reach == Reach::CutOff {
                     printer.warning("this clone is shallow: git fetch --unshallow, and revoke again");
                 }
@@ -420,7 +452,13 @@ struct Row<'a> {
     message: Option<String>,
 }
 
-fn status(recorded: &Revocations, tree: &Tree, args: &Args, context: &Context) -> Result {
+fn status(
+    recorded: &Revocations,
+    tree: &Tree,
+    repository: &Repository,
+    args: &Args,
+    context: &Context,
+) -> Result {
     let mut rows = Vec::new();
     for revocation in &recorded.revocations {
         let recipient = revocation.recipient.as_ref();
@@ -446,17 +484,18 @@ fn status(recorded: &Revocations, tree: &Tree, args: &Args, context: &Context) -
             context.printer.line(format!("{state}  {}{message}", line(row.value)))?;
         }
     }
-    let left = findings(recorded, tree)?;
+    let left = findings(recorded, tree, repository)?;
     for finding in &left {
         context.printer.warning(finding);
     }
-    context.printer.note(format!("{open} of {} {} still to change", count(rows.len(), "value"), if open == 1 { "is" } else { "are" }));
+    let are = if rows.len() == 1 { "is" } else { "are" };
+    context.printer.note(format!("{open} of {} {are} still to change", count(rows.len(), "value")));
     Ok(if open == 0 && left.is_empty() { Exit::Done } else { Exit::Found })
 }
 
 /// Envelopes that are still, or again, for somebody who was revoked.
-fn findings(recorded: &Revocations, tree: &Tree) -> Result<Vec<String>> {
-    let found = revocations::findings(recorded, tree, "")?;
+fn findings(recorded: &Revocations, tree: &Tree, repository: &Repository) -> Result<Vec<String>> {
+    let found = revocations::findings(recorded, tree, repository)?;
     let found = found.into_iter().filter(|finding| finding.reason == "RevokedRecipient");
-    Ok(found.map(|finding| format!("{}: {}: {}", finding.file.display(), finding.resource, finding.message)).collect())
+    Ok(found.map(|finding| format!("{}: {}", finding.file.display(), finding.message)).collect())
 }

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::Serialize;
@@ -258,7 +259,8 @@ impl Check<'_> {
             self.add(path, line, title, "UnusedEnvelopes", &message);
         }
         let repository = self.repositories.of(path, self.context);
-        let wanted = repository.and_then(|repository| Ok((repository.recipients(path, &namespace)?, repository)));
+        let wanted =
+            repository.and_then(|repository| Ok((repository.recipients(path, &namespace)?, repository)));
         match wanted {
             Ok((wanted, repository)) => {
                 for message in required(&spec.sealed, &repository) {
@@ -274,28 +276,24 @@ impl Check<'_> {
 
     /// What was revoked in the repositories of these paths: all of each is looked at, because a value may have moved.
     fn revocations(&mut self, paths: &[PathBuf]) -> Result<()> {
-        let mut roots = BTreeMap::new();
-        for path in paths {
-            if let Ok(repository) = Repository::of(path, self.context) {
-                roots.insert(repository.root().to_owned(), repository.path().to_owned());
-            }
+        let mut repositories: BTreeMap<PathBuf, Arc<Repository>> = BTreeMap::new();
+        let named = paths.iter().filter_map(|path| Repository::of(path, self.context).ok().map(Arc::new));
+        for repository in self.repositories.known().into_iter().chain(named) {
+            repositories.insert(repository.root().to_owned(), repository);
         }
-        for repository in self.repositories.known() {
-            roots.insert(repository.root().to_owned(), repository.path().to_owned());
-        }
-        for (root, config) in roots {
+        for (root, repository) in repositories {
+            let config = repository.path();
             let revocations = match Revocations::read(&root) {
                 Ok(revocations) if revocations.revocations.is_empty() => continue,
                 Ok(revocations) => revocations,
                 Err(failure) => {
-                    self.add(&beside(&config, revocations::FILE), 1, "", "Unreadable", &failure.to_string());
+                    self.add(&beside(config, revocations::FILE), 1, "", "Unreadable", &failure.to_string());
                     continue;
                 }
             };
             let tree = tree::read(&root, self.context)?;
-            let text = fs::read_to_string(&config).at(config.display())?;
-            for finding in revocations::findings(&revocations, &tree, &text)? {
-                let file = beside(&config, finding.file);
+            for finding in revocations::findings(&revocations, &tree, &repository)? {
+                let file = beside(config, finding.file);
                 self.add(&file, finding.line, &finding.resource, finding.reason, &finding.message);
             }
         }
@@ -389,8 +387,7 @@ fn recipients(sealed: &Sealed, wanted: &[NamedRecipient], repository: &Repositor
         let named: Vec<String> = envelope.to().iter().map(ToString::to_string).collect();
         let lacks: Vec<&str> =
             wanted.iter().filter(|hint| !named.contains(hint)).map(String::as_str).collect();
-        let extra: Vec<&str> =
-            named.iter().filter(|hint| !all.contains(hint)).map(String::as_str).collect();
+        let extra: Vec<&str> = named.iter().filter(|hint| !all.contains(hint)).map(String::as_str).collect();
         if !lacks.is_empty() {
             messages.push(format!("envelope {id} is not for {}; run waxwing rewrap", lacks.join(", ")));
         }

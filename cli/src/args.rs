@@ -16,8 +16,8 @@ use crate::{
     printer::Printer,
     protect,
     verbs::{
-        check, compact, completion, import, init, keys, merge_driver, open, quickstart, recipients, reference, render,
-        revoke, rewrap, route, seal, set, store, textconv, unset, verify,
+        check, compact, completion, import, init, keys, merge_driver, open, quickstart, recipients,
+        reference, render, revoke, rewrap, route, seal, set, store, textconv, unset, verify,
     },
 };
 
@@ -105,7 +105,11 @@ impl Verb {
     fn holds_secrets(&self) -> bool {
         !matches!(
             self,
-            Self::Completion(_) | Self::MergeDriver(_) | Self::Reference(_) | Self::Textconv(_) | Self::Verify(_)
+            Self::Completion(_)
+                | Self::MergeDriver(_)
+                | Self::Reference(_)
+                | Self::Textconv(_)
+                | Self::Verify(_)
         )
     }
 }
@@ -177,11 +181,13 @@ fn without_cluster(mut command: clap::Command) -> clap::Command {
 const WITH_CLUSTER: &str = "cargo install --locked --path cli --features cluster";
 
 /// The commands that do more in such a build, and what.
-const CLUSTER_VERBS: [(&str, &str); 5] = [
+const CLUSTER_VERBS: [(&str, &str); 7] = [
     ("init", "read KeyRings from kubeconfig contexts"),
     ("recipients diff", "read KeyRings from kubeconfig contexts"),
     ("seal", "tell changed values by the live Secrets"),
     ("rewrap", "take the envelopes that the operator proposes"),
+    ("keys", "retire, destroy, back up and restore the keys of a cluster's ring"),
+    ("keys status", "look at a cluster's ring and its SealedSecrets"),
     ("quickstart", "do it in a cluster"),
 ];
 

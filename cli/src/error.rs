@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Error = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// `--check`, `check`, `verify`, `route` or `recipients diff` found something.
+    /// `--check`, `check`, `verify`, `route`, `recipients diff`, `keys retire` or `keys destroy` found something.
     Found = 3,
     /// No identity at hand opens it.
     CannotOpen = 4,
@@ -28,7 +28,10 @@ impl Exit {
         (Self::Done, "done, or nothing to do"),
         (Self::Error, "an error; nothing was written"),
         (Self::Usage, "the command line is wrong"),
-        (Self::Found, "--check, check, verify, route or recipients diff found something"),
+        (
+            Self::Found,
+            "--check, check, verify, route, recipients diff, keys retire or destroy found something",
+        ),
         (Self::CannotOpen, "no identity at hand opens it"),
         (Self::Partly, "partly done: the rest is named"),
     ];

@@ -384,3 +384,58 @@ fn a_ring_that_was_deleted_and_made_anew_is_told_to_trust_its_keys_again_by_a_re
         Ok(())
     });
 }
+
+/// K33. Guard: `cli: keys::restore` makes the Secrets before the ring, and the ring with what it trusts and what is retired.
+#[test]
+fn a_restore_without_a_ring_makes_one_and_what_was_retired_stays_so() {
+    scene::alone(&["keyring.create=false"], async |scene, release| -> Result<()> {
+        let (used, retired, recovery) = (Identity::generate(), Identity::generate(), Identity::generate());
+        let work = Work::new(&scene.namespace);
+        work.use_cluster(&scene.plane.admin_kubeconfig)?;
+        work.write("recovery.txt", &String::from_utf8(recovery.to_text().expose().to_vec())?)?;
+        let member = |name: &str, key: &Identity| format!("  {name}: {{key: {}}}\n", key.recipient());
+        let members =
+            [member("used", &used), member("retired", &retired), member("recovery", &recovery)].concat();
+        let rules = "rules:\n- {path: old.yaml, recipients: [retired]}\n- recipients: [used]\n";
+        work.write(".waxwing.yaml", &format!("version: 1\nrecipients:\n{members}{rules}"))?;
+        seal(&work, scene, "app", "one")?;
+        seal(&work, scene, "old", "two")?;
+        let saved = |identity: &Identity, state: &str| Saved {
+            identity: identity.clone(),
+            state: state.to_owned(),
+            created_at: String::new(),
+        };
+        let of =
+            Origin { ring: scene.ring.clone(), namespace: release.namespace.clone(), ..Origin::default() };
+        let backup = Backup { of, keys: vec![saved(&used, "Active"), saved(&retired, "Retired")] };
+        let file = backup.encrypt(&[recovery.recipient().clone()])?;
+        work.write("backup.age", &String::from_utf8(file)?)?;
+
+        let operator = release.start("a")?;
+        scene.watch_log(&operator).await;
+        let restore = ["keys", "restore", "backup.age", "-i", "recovery.txt"];
+        let none = work.run(&restore)?;
+        assert!(none.code == 1 && none.stderr.contains("--create-ring"), "{none:?}");
+        assert!(identities(release).await?.is_empty(), "nothing was written");
+        let made = work.run(&[&restore[..], &["--create-ring"]].concat())?;
+        assert!(made.code == 0 && made.stdout.contains("it stays retired"), "{made:?}");
+        let spec = scene.rings().get(&scene.ring).await?.spec;
+        assert_eq!(spec.retired, [retired.recipient().to_string()]);
+        let ring = wait::until_ring(&scene.rings(), &scene.ring, "serves", is_serving).await;
+        assert!(
+            keys_in(&ring, KeyState::Active)[0] != used.recipient().as_str(),
+            "the ring makes a key of its own"
+        );
+        apply(&work, scene, "app").await?;
+        for object in waxwing_tests::chart::objects(&work.read("old.yaml"))? {
+            waxwing_tests::chart::apply(&scene.client(), &object).await?;
+        }
+        wait::until_failing(&scene.sealed(), "old", waxwing_crds::Reason::NoMatchingKey).await;
+        let again = work.run(&[&restore[..], &["--create-ring"]].concat())?;
+        assert!(again.code == 0 && again.stdout.contains("it stays retired"), "{again:?}");
+        assert_eq!(scene.rings().get(&scene.ring).await?.spec, spec);
+        scene.merge_ring(json!({"retired": []})).await?;
+        wait::until_ready(&scene.sealed(), "old").await;
+        Ok(())
+    });
+}

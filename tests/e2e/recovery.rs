@@ -239,6 +239,12 @@ async fn definitions_gone(site: Site, work: &Work, left: &Left) -> Result<()> {
         wait::until_gone(&crds, name).await;
     }
     assert_eq!(site.identities().await?, identities, "private keys have no owner");
+    // With their owners, the Secrets go too, as the garbage collector comes to it. The worst is that it has been everywhere.
+    for (namespace, name) in site.data().await?.into_keys() {
+        let secrets: Api<Secret> = Api::namespaced(site.plane.admin.clone(), &namespace);
+        let deleted = secrets.delete(&name, &DeleteParams::default()).await;
+        assert!(deleted.is_ok() || secrets.get_opt(&name).await?.is_none(), "{namespace}/{name}");
+    }
     let step = Instant::now();
     chart::install_crds(&site.plane.admin, &chart::in_folder(&tools::root().join("crds/yaml"))?).await?;
     let release = Release::install(site.plane, "system", None, &[]).await?;

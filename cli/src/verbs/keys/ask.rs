@@ -9,7 +9,8 @@ use crate::{
 
 /// Goes on only if `answer` was typed, or given with `--yes`.
 pub(super) fn to_type(what: &str, answer: &str, given: Option<&str>, context: &Context) -> Result<()> {
-    let refused = || Failure::new("not confirmed; nothing was changed").hint(format!("the answer is {answer}"));
+    let refused =
+        || Failure::new("not confirmed; nothing was changed").hint(format!("the answer is {answer}"));
     if let Some(given) = given {
         return if given == answer { Ok(()) } else { Err(refused()) };
     }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     args::Context,
-    cluster::{Cluster, keys::Content},
+    cluster::{Cluster, keys::Content, wrapped::Keys},
     error::{Exit, Explain, Failure, Result},
     printer::{Format, count},
     repository::{self, Repository},
@@ -91,7 +91,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
     }
     let to = recipients(&args.to, &ring, &keys, context)?;
     let namespace = operator_namespace(&cluster, name, args.namespace.as_deref())?;
-    let (saved, missing) = collect(&cluster, &namespace, name, &keys, context)?;
+    let (saved, missing) = collect(&cluster, &namespace, (name, &ring), &keys, context)?;
     let rows: Vec<Row> = keys.iter().filter(|key| is_in(&saved, &key.recipient)).map(Row::of).collect();
     let backup = Backup {
         of: Origin {
@@ -117,8 +117,12 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
         out.display(),
         names.join(", ")
     ));
-    context.printer.note("read back: an age file for that many recipients; that it opens, only their private keys can prove");
-    context.printer.hint(format!("where the recovery key is: waxwing keys restore --list {} -i FILE", out.display()));
+    context.printer.note(
+        "read back: an age file for that many recipients; that it opens, only their private keys can prove",
+    );
+    context
+        .printer
+        .hint(format!("where the recovery key is: waxwing keys restore --list {} -i FILE", out.display()));
     if let Some(tree) = work_tree(&out) {
         context.printer.warning(format!(
             "it lies inside the Git work tree {}: whoever reads it and gets the recovery key has every key",
@@ -129,7 +133,13 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
     let acknowledged = acknowledge(&cluster, name, &rows);
     if args.output == Format::Json {
         let (file, acknowledged) = (out.display().to_string(), acknowledged.is_ok());
-        context.printer.json(&Report { file, keys: &rows, recipients: names, missing: &missing, acknowledged })?;
+        context.printer.json(&Report {
+            file,
+            keys: &rows,
+            recipients: names,
+            missing: &missing,
+            acknowledged,
+        })?;
     } else {
         for row in &rows {
             context.printer.line(row.shown())?;
@@ -209,7 +219,9 @@ fn recipients(
         None => None,
     };
     let members = || repository.iter().flat_map(|repository| repository.config().members());
-    let in_ring = || ring.spec.recipients.iter().filter_map(|one| Some((one, one.recipient.parse::<Recipient>().ok()?)));
+    let in_ring = || {
+        ring.spec.recipients.iter().filter_map(|one| Some((one, one.recipient.parse::<Recipient>().ok()?)))
+    };
     let mut chosen: BTreeMap<Recipient, String> = BTreeMap::new();
     for wanted in to {
         if wanted.starts_with("age1") {
@@ -226,8 +238,10 @@ fn recipients(
         match found.as_slice() {
             [one] => drop(chosen.insert(one.clone(), wanted.clone())),
             [] => {
-                return Err(Failure::usage("neither .waxwing.yaml nor the KeyRing has a recipient of that name")
-                    .hint("say its public key: --to age1…"));
+                return Err(Failure::usage(
+                    "neither .waxwing.yaml nor the KeyRing has a recipient of that name",
+                )
+                .hint("say its public key: --to age1…"));
             }
             _ => return Err(differ(wanted)),
         }
@@ -254,8 +268,10 @@ fn recipients(
     for recipient in chosen.keys() {
         if keys.iter().any(|key| key.recipient == *recipient) {
             let id = recipient.id();
-            return Err(Failure::usage(format!("{id} is a key of this ring: a backup for it could open only itself"))
-                .hint("encrypt it for a key that is kept outside of the cluster"));
+            return Err(Failure::usage(format!(
+                "{id} is a key of this ring: a backup for it could open only itself"
+            ))
+            .hint("encrypt it for a key that is kept outside of the cluster"));
         }
     }
     Ok(chosen.into_iter().map(|(recipient, name)| (name, recipient)).collect())
@@ -274,54 +290,64 @@ fn is_in(saved: &[Saved], recipient: &Recipient) -> bool {
 fn collect(
     cluster: &Cluster,
     namespace: &str,
-    name: &str,
+    (name, ring): (&str, &KeyRing),
     keys: &[RingKey],
     context: &Context,
 ) -> Result<(Vec<Saved>, Vec<Row>)> {
     let mut saved: Vec<Saved> = Vec::new();
+    let mut wraps = Keys::of(cluster, ring);
     for secret in cluster.identity_secrets(namespace)? {
         let place = format!("Secret {namespace}/{}", secret.name);
-        let known = secret.recipient().and_then(|recipient| keys.iter().find(|key| key.recipient == *recipient));
+        let known =
+            secret.recipient().and_then(|recipient| keys.iter().find(|key| key.recipient == *recipient));
         match (secret.content, known) {
             (Content::Malformed, _) => {
                 context.printer.warning(format!("{place} holds no identity, and is left out"));
             }
             // What the ring does not know is nobody's key, or another ring's.
             (_, None) => {
-                context.printer.warning(format!(
-                    "{place}: KeyRing {name} does not know this identity; it is left out"
-                ));
+                context
+                    .printer
+                    .warning(format!("{place}: KeyRing {name} does not know this identity; it is left out"));
             }
-            (Content::Protected { kind, .. }, Some(key)) => {
-                return Err(protected(&place, key, &kind));
-            }
-            (Content::Identity(identity), Some(key)) => {
-                if !is_in(&saved, identity.recipient()) {
+            (Content::Protected(_) | Content::Identity(_), Some(key)) if is_in(&saved, &key.recipient) => {}
+            (content, Some(key)) => {
+                let identity = match content {
+                    Content::Identity(identity) => Some(*identity),
+                    // With the rights of whoever runs this, not the operator's.
+                    Content::Protected(wrapped) => Some(wraps.open(&wrapped).at(&place)?),
+                    Content::Malformed => None,
+                };
+                if let Some(identity) = identity {
                     let created_at = key.created_at.map(|at| conditions::time(at).0.to_string());
                     let created_at = created_at.unwrap_or_default();
-                    saved.push(Saved { identity: *identity, state: key.state.as_str().to_owned(), created_at });
+                    saved.push(Saved {
+                        identity,
+                        state: key.state.as_str().to_owned(),
+                        created_at,
+                    });
                 }
             }
         }
     }
     if saved.is_empty() {
-        return Err(Failure::new(format!("namespace {namespace} holds no identity that KeyRing {name} knows"))
-            .hint("name the operator's namespace with --namespace"));
+        return Err(Failure::new(format!(
+            "namespace {namespace} holds no identity that KeyRing {name} knows"
+        ))
+        .hint("name the operator's namespace with --namespace"));
     }
     let missing =
         keys.iter().filter(|key| is_there(key) && !is_in(&saved, &key.recipient)).map(Row::of).collect();
     Ok((saved, missing))
 }
 
-fn protected(place: &str, key: &RingKey, kind: &str) -> Failure {
-    Failure::new(format!("{place}: key {} is protected by {kind}: its private half leaves that only for the operator", key.recipient.id()))
-        .hint("back up the key service and this Secret as they are; or make the ring rotate with spec.protection.kind: None first")
-}
-
 /// What can be proven without the recovery key: that what lies on disk is what was made.
 fn verify(out: &Path, file: &[u8], readers: usize) -> Result<()> {
     let written = fs::read(out).at(out.display())?;
-    let damaged = || Failure::new(format!("{} is not what was written to it", out.display())).hint("do not rely on it; write another one");
+    let damaged = || {
+        Failure::new(format!("{} is not what was written to it", out.display()))
+            .hint("do not rely on it; write another one")
+    };
     if written != file || backup::readers(&written) != Ok(readers) {
         return Err(damaged());
     }
@@ -332,8 +358,11 @@ fn verify(out: &Path, file: &[u8], readers: usize) -> Result<()> {
 fn acknowledge(cluster: &Cluster, name: &str, rows: &[Row]) -> Result<()> {
     cluster.change_ring(name, &|ring| {
         let mut all = ring.spec.backed_up.clone();
-        let new: Vec<String> =
-            rows.iter().map(|row| row.recipient.clone()).filter(|recipient| !all.contains(recipient)).collect();
+        let new: Vec<String> = rows
+            .iter()
+            .map(|row| row.recipient.clone())
+            .filter(|recipient| !all.contains(recipient))
+            .collect();
         if new.is_empty() {
             return Ok(None);
         }

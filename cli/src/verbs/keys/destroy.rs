@@ -87,7 +87,9 @@ pub(super) fn run(args: Destroy, context: &Context) -> Result {
     }
     if !is_free {
         context.printer.note(format!("key {id} was not destroyed: {}", retire::needed(&found, &survey)));
-        context.printer.hint("to use it again, take it out of spec.retired of the KeyRing; then rewrap what needs it");
+        context
+            .printer
+            .hint("to use it again, take it out of spec.retired of the KeyRing; then rewrap what needs it");
         return Ok(Exit::Found);
     }
     context.printer.note(format!(
@@ -108,7 +110,8 @@ fn refuse_unless_retired(ring: &KeyRing, recipient: &Recipient, name: &str) -> R
     }
     let status = ring.status.clone().unwrap_or_default();
     let seen = status.observed_generation == ring.metadata.generation;
-    let in_use = status.keys.iter().any(|key| key.recipient == recipient.as_str() && key.state != KeyState::Retired);
+    let in_use =
+        status.keys.iter().any(|key| key.recipient == recipient.as_str() && key.state != KeyState::Retired);
     if !seen || in_use {
         return Err(Failure::new(format!("the operator has not stopped using key {id} yet"))
             .hint("wait until the KeyRing's status says Retired; it must be running"));

@@ -18,7 +18,7 @@ use crate::{
     printer::{Format, count},
 };
 
-/// Ask the operator to propose new envelopes for what only older keys open; waxwing rewrap --from-cluster takes them.
+/// Ask the operator to propose new envelopes for what only older keys open; waxwing rewrap takes them from there.
 ///
 /// Sets the annotation waxwing.dev/propose-rewrap on live SealedSecrets. Nothing else of them changes.
 #[derive(Debug, clap::Args)]

@@ -125,10 +125,14 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
     }
     let name = args.keyring.clone().unwrap_or_else(|| backup.of.ring.clone());
     let cluster = Cluster::connect(args.context.as_deref())?;
-    let ring = cluster.key_ring_if_any(&name).hint("the chart installs the definitions of Waxwing's resources")?;
+    let ring =
+        cluster.key_ring_if_any(&name).hint("the chart installs the definitions of Waxwing's resources")?;
     if ring.is_none() && !args.create_ring {
-        return Err(Failure::new(format!("there is no KeyRing {name} in the cluster of context {}", cluster.context()))
-            .hint("install the chart, which makes one, or say --create-ring"));
+        return Err(Failure::new(format!(
+            "there is no KeyRing {name} in the cluster of context {}",
+            cluster.context()
+        ))
+        .hint("install the chart, which makes one, or say --create-ring"));
     }
     if cluster.uid().is_some_and(|uid| uid != backup.of.cluster) {
         context.printer.note("this is another cluster than the one in which the backup was made");
@@ -162,7 +166,12 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
             "its Secret was there"
         };
         let known_by = known.get(recipient).cloned().or_else(|| Some("you".to_owned()));
-        rows.push(Row { known_by, done: Some(done), retired: is_retired(ring.as_ref(), key), ..Row::of(key) });
+        rows.push(Row {
+            known_by,
+            done: Some(done),
+            retired: is_retired(ring.as_ref(), key),
+            ..Row::of(key)
+        });
     }
     // After the Secrets: a ring that finds none of the keys that it trusts goes on without them.
     let changes = trust(&cluster, &name, ring.as_ref(), &taken, args.check)?;
@@ -240,8 +249,11 @@ fn chosen<'a>(backup: &'a Backup, only: &[String]) -> Result<Vec<&'a Saved>> {
     for wanted in only {
         let fits = backup.keys.iter().filter(|key| is_meant(key, wanted)).count();
         if fits != 1 {
-            let message = if fits == 0 { "the backup has no such key" } else { "two keys of the backup have this id" };
-            return Err(Failure::usage(message).hint("waxwing keys restore --list FILE -i FILE shows what it has"));
+            let message =
+                if fits == 0 { "the backup has no such key" } else { "two keys of the backup have this id" };
+            return Err(
+                Failure::usage(message).hint("waxwing keys restore --list FILE -i FILE shows what it has")
+            );
         }
     }
     let is_chosen = |key: &&Saved| only.is_empty() || only.iter().any(|wanted| is_meant(key, wanted));
@@ -249,7 +261,8 @@ fn chosen<'a>(backup: &'a Backup, only: &[String]) -> Result<Vec<&'a Saved>> {
 }
 
 fn is_meant(key: &Saved, wanted: &str) -> bool {
-    key.identity.recipient().as_str() == wanted || wanted.parse::<KeyId>().is_ok_and(|id| key.identity.id() == id)
+    key.identity.recipient().as_str() == wanted
+        || wanted.parse::<KeyId>().is_ok_and(|id| key.identity.id() == id)
 }
 
 /// The keys of the backup that are known from elsewhere, and from where. Always by the full recipient or by opening: four
@@ -296,7 +309,11 @@ fn trusted<'a>(
 ) -> Result<(Vec<&'a Saved>, Vec<&'a Saved>)> {
     let mut named: Vec<Recipient> = Vec::new();
     for text in &args.trust {
-        named.push(text.parse().at("--trust").hint("say the whole public key (age1…): a short id can be made to collide")?);
+        named.push(
+            text.parse()
+                .at("--trust")
+                .hint("say the whole public key (age1…): a short id can be made to collide")?,
+        );
     }
     let (mut taken, mut left): (Vec<&Saved>, Vec<&Saved>) = chosen.iter().copied().partition(|key| {
         let recipient = key.identity.recipient();
@@ -304,7 +321,11 @@ fn trusted<'a>(
     });
     if !left.is_empty() && !args.check && std::io::IsTerminal::is_terminal(&std::io::stdin()) {
         for key in &left {
-            context.printer.warning(format!("nothing here knows {} ({})", key.identity.recipient(), key.state));
+            context.printer.warning(format!(
+                "nothing here knows {} ({})",
+                key.identity.recipient(),
+                key.state
+            ));
         }
         let what = format!("KeyRing {name} would open values with {}", count(left.len(), "unknown key"));
         ask::to_type(&what, "trust", None, context)?;
@@ -324,7 +345,13 @@ fn is_retired(ring: Option<&KeyRing>, key: &Saved) -> bool {
 }
 
 /// Has the ring trust the keys, and says whether that was a change. A key that the ring lists itself needs no trust.
-fn trust(cluster: &Cluster, name: &str, ring: Option<&KeyRing>, taken: &[&Saved], check: bool) -> Result<bool> {
+fn trust(
+    cluster: &Cluster,
+    name: &str,
+    ring: Option<&KeyRing>,
+    taken: &[&Saved],
+    check: bool,
+) -> Result<bool> {
     if taken.is_empty() {
         return Ok(false);
     }

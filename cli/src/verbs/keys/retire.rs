@@ -104,7 +104,9 @@ pub(super) fn run(args: Retire, context: &Context) -> Result {
     }
     if !done {
         context.printer.note(format!("key {id} was not retired: {}", needed(&found, &survey)));
-        context.printer.hint("live objects: waxwing keys propose --key KEY, then waxwing rewrap --from-cluster, and commit");
+        context.printer.hint(
+            "live objects: waxwing keys propose --key KEY, then waxwing rewrap --from-cluster, and commit",
+        );
         context.printer.hint("files alone: waxwing rewrap with an identity that opens them");
         return Ok(Exit::Found);
     }
@@ -114,7 +116,9 @@ pub(super) fn run(args: Retire, context: &Context) -> Result {
         count(survey.live.unwrap_or(0), "live SealedSecret"),
         not_looked_at.join("; ")
     ));
-    context.printer.hint("its private key stays until waxwing keys destroy; taken out of spec.retired it opens again");
+    context
+        .printer
+        .hint("its private key stays until waxwing keys destroy; taken out of spec.retired it opens again");
     Ok(Exit::Done)
 }
 
@@ -150,7 +154,11 @@ pub(super) fn tell(found: &[Need], survey: &Survey, context: &Context) -> Result
 pub(super) fn needed(found: &[Need], survey: &Survey) -> String {
     let mut words = Vec::new();
     if !found.is_empty() {
-        words.push(format!("{} {} it", count(found.len(), "envelope"), if found.len() == 1 { "needs" } else { "need" }));
+        words.push(format!(
+            "{} {} it",
+            count(found.len(), "envelope"),
+            if found.len() == 1 { "needs" } else { "need" }
+        ));
     }
     if !survey.unreadable.is_empty() {
         words.push(format!("{} could not be read", count(survey.unreadable.len(), "resource")));

@@ -80,8 +80,8 @@ pub(super) fn of(ring: &KeyRing) -> Vec<RingKey> {
     all
 }
 
-#[cfg(feature = "cluster")]
 /// The key that is meant by a short id or by its full recipient.
+#[cfg(feature = "cluster")]
 pub(super) fn find<'a>(keys: &'a [RingKey], wanted: &str, ring: &str) -> Result<&'a RingKey> {
     let fits = |key: &&RingKey| {
         key.recipient.as_str() == wanted || wanted.parse::<KeyId>().is_ok_and(|id| key.recipient.id() == id)
@@ -103,16 +103,16 @@ pub(super) fn find<'a>(keys: &'a [RingKey], wanted: &str, ring: &str) -> Result<
     }
 }
 
-#[cfg(feature = "cluster")]
 /// What was typed, if it can be a key at all: it may be anything.
+#[cfg(feature = "cluster")]
 fn shown(wanted: &str) -> &str {
     let is_key = wanted.len() <= 62 && wanted.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_key { wanted } else { "of that name" }
 }
 
-#[cfg(feature = "cluster")]
 /// The ids by which a hint can mean another key than `key` that opens. Where the ring misses Secrets of listed keys, only
 /// the active one counts: it is the one that the operator has read back.
+#[cfg(feature = "cluster")]
 pub(super) fn others(ring: &KeyRing, keys: &[RingKey], key: &Recipient) -> BTreeSet<KeyId> {
     let incomplete = [ConditionType::Ready, ConditionType::Degraded].into_iter().any(|type_| {
         let all = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();

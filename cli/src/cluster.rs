@@ -3,6 +3,7 @@
 //! own.
 
 pub(crate) mod keys;
+pub(crate) mod wrapped;
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 //! version for a KeyRing, its absence for a Secret that is created, uid and resource version for one that is deleted.
 //! Private keys pass through the client's buffers on their way; those are not wiped. What is kept is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     ByteString,
@@ -23,7 +23,7 @@ use waxwing_core::{
 };
 use waxwing_crds::{KeyRing, SealedSecret, names};
 
-use super::Cluster;
+use super::{Cluster, wrapped::Wrapped};
 use crate::error::{Explain, Failure, Result};
 
 /// The field manager of what this command writes.
@@ -47,13 +47,8 @@ pub(crate) enum Content {
     Identity(Box<Identity>),
     /// Nothing that could be used.
     Malformed,
-    /// One that only the operator's key service can unwrap.
-    Protected {
-        /// Whose, as the Secret says.
-        recipient: Option<Recipient>,
-        /// By what.
-        kind: String,
-    },
+    /// One that only whoever may use a key of Vault's or AWS's can open.
+    Protected(Wrapped),
 }
 
 /// What became of a Secret that was to be created.
@@ -70,7 +65,7 @@ impl IdentitySecret {
     pub(crate) fn recipient(&self) -> Option<&Recipient> {
         match &self.content {
             Content::Identity(identity) => Some(identity.recipient()),
-            Content::Protected { recipient, .. } => recipient.as_ref(),
+            Content::Protected(wrapped) => Some(&wrapped.recipient),
             Content::Malformed => None,
         }
     }
@@ -78,21 +73,25 @@ impl IdentitySecret {
     fn of(secret: Secret) -> Self {
         let ObjectMeta { name, uid, resource_version, .. } = secret.metadata;
         let mut data = secret.data.unwrap_or_default();
-        let text = |bytes: Option<ByteString>| bytes.and_then(|bytes| String::from_utf8(bytes.0).ok());
         // Taken over at once, so that it is wiped.
         let key = data.remove(names::IDENTITY_KEY).map(|bytes| Plaintext::new(bytes.0));
         // Why exposed: to be parsed.
         let parsed = key.as_ref().and_then(|key| std::str::from_utf8(key.expose()).ok()).map(Identity::parse);
         let content = match parsed {
             Some(Ok(identity)) => Content::Identity(Box::new(identity)),
-            None if data.contains_key(names::IDENTITY_WRAPPED) => Content::Protected {
-                recipient: text(data.remove(names::IDENTITY_RECIPIENT)).and_then(|text| text.trim().parse().ok()),
-                kind: text(data.remove(names::IDENTITY_PROTECTION)).unwrap_or_default(),
-            },
-            _ => Content::Malformed,
+            None => wrapped(data).map_or(Content::Malformed, Content::Protected),
+            Some(Err(_)) => Content::Malformed,
         };
         Self { name: name.unwrap_or_default(), uid, resource_version, content }
     }
+}
+
+/// A wrapped identity, when all of it has its form.
+fn wrapped(mut data: BTreeMap<String, ByteString>) -> Option<Wrapped> {
+    let mut text = |key: &str| String::from_utf8(data.remove(key)?.0).ok();
+    let recipient = text(names::IDENTITY_RECIPIENT)?.parse().ok()?;
+    let by = serde_json::from_str(&text(names::IDENTITY_PROTECTION)?).ok()?;
+    Some(Wrapped { recipient, by, text: text(names::IDENTITY_WRAPPED)? })
 }
 
 impl Cluster {

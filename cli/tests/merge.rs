@@ -98,7 +98,8 @@ impl Generator<'_> {
 
     fn document(&mut self, index: usize, json: bool) -> Document {
         let plain = Document {
-            text: "# not ours\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: \"1\"\n".to_owned(),
+            text: "# not ours\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: \"1\"\n"
+                .to_owned(),
             sealed: None,
             values: BTreeMap::new(),
             removed: false,
@@ -271,7 +272,11 @@ fn text(sealed: &Sealed, json: bool) -> String {
     object.metadata.name = Some(sealed.binding().name.clone());
     object.metadata.namespace = Some(sealed.binding().namespace.clone());
     sealed.write_into(&mut object.spec);
-    if json { serde_json::to_string_pretty(&object).unwrap() + "\n" } else { yaml::to_string(&object).unwrap() }
+    if json {
+        serde_json::to_string_pretty(&object).unwrap() + "\n"
+    } else {
+        yaml::to_string(&object).unwrap()
+    }
 }
 
 /// Puts a comment above a key of `data`.
@@ -368,7 +373,9 @@ fn merged_keys([base, ours, theirs]: [&Document; 3]) -> BTreeMap<String, (u32, S
 
 /// Whether what the two sides did to a document does not go together.
 fn conflicts([base, ours, theirs]: [&Document; 3]) -> bool {
-    let (Some(old), Some(our), Some(their)) = (&base.sealed, &ours.sealed, &theirs.sealed) else { return false };
+    let (Some(old), Some(our), Some(their)) = (&base.sealed, &ours.sealed, &theirs.sealed) else {
+        return false;
+    };
     let renamed = |side: &Sealed| side.binding().name != old.binding().name;
     let gone = |document: &Document, side: &Sealed| document.removed || renamed(side);
     match (gone(ours, our), gone(theirs, their)) {
@@ -418,7 +425,8 @@ fn git(folder: &Path, args: &[&str]) -> (i32, String) {
         ("GIT_CONFIG_VALUE_1", "tests@example.com"),
     ]);
     let output = command.args(args).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.code().unwrap_or(-1), said)
 }
 
@@ -487,7 +495,9 @@ fn check(case: &Case, text: &str, is_unmerged: bool, people: &People) -> Fate {
         }
     }
     if case.crlf {
-        assert!(text.lines().count() > 0 && text.split('\n').all(|line| line.is_empty() || line.ends_with('\r')));
+        assert!(
+            text.lines().count() > 0 && text.split('\n').all(|line| line.is_empty() || line.ends_with('\r'))
+        );
     }
     Fate::Merges
 }
@@ -497,9 +507,8 @@ fn repository(seed: u64) -> (usize, usize) {
     let people = People::new();
     let numbers = Numbers(0x9E37_79B9_7F4A_7C15 ^ (seed + 1));
     let mut generator = Generator { numbers, people: &people, acts: 0 };
-    let cases: Vec<Case> = (0..FILES)
-.map(|file| Case::new(format!("{seed}-{file}.yaml"), &mut generator))
-        .collect();
+    let cases: Vec<Case> =
+        (0..FILES).map(|file| Case::new(format!("{seed}-{file}.yaml"), &mut generator)).collect();
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
     let write = |side: fn(&Case) -> &Side, message: &str| {
@@ -544,7 +553,9 @@ fn a_thousand_merges_lose_no_key_and_hide_no_conflict() {
     let counts: Vec<(usize, usize)> = thread::scope(|scope| {
         let runs: Vec<_> = (0..2)
             .map(|half| {
-                scope.spawn(move || (0..REPOSITORIES).filter(|seed| seed % 2 == half).map(repository).collect::<Vec<_>>())
+                scope.spawn(move || {
+                    (0..REPOSITORIES).filter(|seed| seed % 2 == half).map(repository).collect::<Vec<_>>()
+                })
             })
             .collect();
         runs.into_iter().flat_map(|run| run.join().unwrap()).collect()

@@ -28,8 +28,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
         let revocations = Revocations::read(repository.root())?;
         let leaked = revocations.open_keys(&item.sealed);
         if !leaked.is_empty() {
-            return Err(Failure::new(format!("it has values that leaked: {}", leaked.join(", ")))
-                .hint("replace them with waxwing set first, or remove them; waxwing revoke --status tells more"));
+            return Err(Failure::new(format!("it has values that leaked: {}", leaked.join(", "))).hint(
+                "replace them with waxwing set first, or remove them; waxwing revoke --status tells more",
+            ));
         }
         bulk::opened(item, &identities, repository, context, |sealed| {
             if sealed.envelopes().len() > 1 {

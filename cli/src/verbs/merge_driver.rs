@@ -99,7 +99,8 @@ fn install(args: &Args, context: &Context) -> Result {
         .hint("run it inside of the work tree that the files lie in")?;
     let top = PathBuf::from(String::from_utf8_lossy(&top).trim_end_matches('\n'));
     let attributes = top.join(".gitattributes");
-    let mut done = Installed { attributes: ".gitattributes".to_owned(), added: Vec::new(), config: Vec::new() };
+    let mut done =
+        Installed { attributes: ".gitattributes".to_owned(), added: Vec::new(), config: Vec::new() };
 
     let _lock = Lock::beside([attributes.as_path()])?;
     let before = match fs::read_to_string(&attributes) {

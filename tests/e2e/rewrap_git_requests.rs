@@ -1,13 +1,14 @@
 //! The pull or merge request of a job, at a stub of both forges; and a job whose envelopes the operator proposes.
 
 use std::fs;
+use std::process::Command;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use waxwing_core::keys::Identity;
 use waxwing_crds::names;
-use waxwing_tests::git_servers::{Forge, Project, TOKEN};
-use waxwing_tests::{block_on, scene, wait};
+use waxwing_tests::git_servers::{Forge, PASSWORD, Project, TOKEN, Web};
+use waxwing_tests::{block_on, scene, tools, wait};
 
 const BRANCH: &str = "waxwing/rewrap";
 const URL: &str = "repos/team/apps.git";
@@ -86,16 +87,49 @@ fn one_request_is_open_however_often_the_job_runs() -> Result<()> {
     })
 }
 
+/// K26. Guard: `rbac-rewrap.yaml` gives one right, and `rewrap-cronjob.yaml` a pod with nothing else.
 #[test]
-fn a_job_without_identity_takes_what_the_operator_proposes() {
+fn the_charts_job_takes_what_the_operator_proposes_with_the_right_to_get_sealed_secrets_alone() {
     let added = Identity::generate();
     let flag = format!("operator.rewrapRecipients={{{}}}", added.recipient());
-    scene::alone(&[&flag], async |scene, release| -> Result<()> {
+    let job = ["rewrap.enabled=true", "rewrap.repository=ssh://git@git.example.com/team/apps.git"];
+    scene::alone(&[&flag, job[0], job[1]], async |scene, release| -> Result<()> {
+        let of_job = |kind: &str| {
+            let found = release.objects.iter().find(|object| {
+                object["kind"] == kind
+                    && object["metadata"]["name"].as_str().is_some_and(|name| name.ends_with("rewrap"))
+            });
+            found.unwrap_or_else(|| panic!("there is no {kind} of the job"))
+        };
+        assert_eq!(
+            of_job("Role")["rules"],
+            json!([{"apiGroups": ["waxwing.dev"], "resources": ["sealedsecrets"], "verbs": ["get"]}])
+        );
+        let account = of_job("ServiceAccount")["metadata"]["name"].as_str().unwrap();
+        let job = &of_job("CronJob")["spec"];
+        assert_eq!(
+            (&job["concurrencyPolicy"], &job["jobTemplate"]["spec"]["backoffLimit"]),
+            (&json!("Forbid"), &json!(0))
+        );
+        let pod = &job["jobTemplate"]["spec"]["template"]["spec"];
+        assert_eq!(
+            (&pod["serviceAccountName"], &pod["securityContext"]["runAsNonRoot"]),
+            (&json!(account), &json!(true))
+        );
+        let container = &pod["containers"][0];
+        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+        assert_eq!(container["securityContext"]["capabilities"]["drop"], json!(["ALL"]));
+        // Its command line, with a repository that is at hand.
+        let args = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap().to_owned());
+        let args: Vec<String> =
+            args.map(|arg| if arg.starts_with("--git=") { format!("--git={URL}") } else { arg }).collect();
         let _operator = scene.operator(release, "a").await?;
         let ring = scene.ring().await;
         let (sealed, _) = scene.sealed_and_ready("app", &[("k", "v")]).await?;
         let project = Project::new(&format!("git-cluster-{}", scene.namespace))?;
-        fs::copy(&scene.plane.admin_kubeconfig, project.dir.join("kubeconfig"))?;
+        let token = scene.plane.token(&release.namespace, account, &[]).await?;
+        let kubeconfig = scene.plane.kubeconfig(&scene.plane.url, &token, &scene.namespace);
+        fs::write(project.dir.join("kubeconfig"), kubeconfig)?;
         let mut object = sealed.clone();
         object.metadata.managed_fields = None;
         object.status = None;
@@ -111,7 +145,7 @@ fn a_job_without_identity_takes_what_the_operator_proposes() {
         project.push("what the cluster runs")?;
         let kubeconfig = project.dir.join("kubeconfig");
         let job = || -> Result<_> {
-            let all = ["rewrap", "--git", URL, "--from-cluster", "--output", "json"];
+            let all: Vec<&str> = args.iter().map(String::as_str).collect();
             let output = project.command(&all).env("KUBECONFIG", &kubeconfig).output()?;
             Ok((
                 output.status.code(),
@@ -141,6 +175,63 @@ fn a_job_without_identity_takes_what_the_operator_proposes() {
         );
         Ok(())
     });
+}
+
+/// The recipes of `docs/ci`, as the forges' runners would run them. Both take the password for the token, too.
+#[test]
+fn the_recipes_for_pipelines_run_as_they_stand() -> Result<()> {
+    block_on(async {
+        let folder = tools::root().join("docs/ci");
+        let recipe = |name: &str| -> Result<Value> {
+            Ok(serde_saphyr::from_str(&fs::read_to_string(folder.join(name))?)?)
+        };
+        let github = recipe("rewrap-github-actions.yml")?["jobs"]["rewrap"]["steps"][1]["run"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let lines = recipe("rewrap-gitlab-ci.yml")?["rewrap"]["script"].as_array().unwrap().clone();
+        let gitlab = lines.iter().map(|line| line.as_str().unwrap()).collect::<Vec<_>>().join("\n");
+        for (kind, script) in [("github", github), ("gitlab", gitlab)] {
+            let project = Project::new(&format!("git-recipe-{kind}"))?;
+            let web = Web::start(&project).await?;
+            let forge = Forge::start(&format!("forge-recipe-{kind}")).await?;
+            forge.take(PASSWORD).await?;
+            project.make_due()?;
+            fs::write(project.dir.join("token"), PASSWORD)?;
+            fs::write(web.users(), format!("x-access-token:{PASSWORD}\ntoken:{PASSWORD}\n"))?;
+            std::os::unix::fs::symlink(tools::cli(), project.dir.join("waxwing"))?;
+            // Why exposed: the runner has it as a variable.
+            let identity = String::from_utf8(project.prod.to_text().expose().to_vec())?;
+            let path = format!("{}:{}", project.dir.display(), std::env::var("PATH")?);
+            let at = |name: &str| project.dir.join(name).display().to_string();
+            let mut command = Command::new("sh");
+            command.args(["-e", "-c", &script]).current_dir(&project.dir).env_clear();
+            command.envs([
+                ("PATH", path.as_str()),
+                ("HOME", &at("home")),
+                ("TMPDIR", &at("home")),
+                ("RUNNER_TEMP", &at("home")),
+                ("SSL_CERT_FILE", &web.certs.ca.display().to_string()),
+                ("TOKEN", PASSWORD),
+                ("IDENTITY", &identity),
+                ("GITHUB_SERVER_URL", &web.origin),
+                ("GITHUB_REPOSITORY", "team/apps"),
+                ("GITHUB_API_URL", &forge.url),
+                ("WAXWING_IDENTITY", &at("prod.txt")),
+                ("WAXWING_TOKEN", &at("token")),
+                ("CI_PROJECT_URL", web.url.trim_end_matches(".git")),
+                ("CI_PROJECT_PATH", "team/apps"),
+                ("CI_API_V4_URL", &forge.url),
+            ]);
+            let output = command.output()?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{kind}: {said}");
+            assert!(!said.contains(PASSWORD), "{kind}: {said}");
+            project.check_opens(BRANCH, "apps/db.yaml", "recovery.txt")?;
+            assert_eq!(forge.requests().await?.as_array().map(Vec::len), Some(1), "{kind}");
+        }
+        Ok(())
+    })
 }
 
 fn text_of(object: &waxwing_crds::SealedSecret) -> Result<String> {

@@ -22,8 +22,16 @@ impl Forge {
     /// When it ends, or takes too long.
     pub async fn start(name: &str) -> Result<Self> {
         let forge = Self { stub: Stub::start("forge", name, false).await? };
-        forge.tell("token", json!({"token": TOKEN})).await?;
+        forge.take(TOKEN).await?;
         Ok(forge)
+    }
+
+    /// Takes this token from now on, and no other.
+    ///
+    /// # Errors
+    /// When the stub does not answer.
+    pub async fn take(&self, token: &str) -> Result<()> {
+        self.tell("token", json!({"token": token})).await.map(drop)
     }
 
     /// Every request for a merge: number, source, target, title, body, open.

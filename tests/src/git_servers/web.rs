@@ -116,6 +116,12 @@ cgi.assign = ("git.sh" => "")
         })
     }
 
+    /// The file with names and passwords; it is read anew for each request.
+    #[must_use]
+    pub fn users(&self) -> PathBuf {
+        self.before_push.with_file_name("users")
+    }
+
     /// A folder with all that a job needs.
     ///
     /// # Errors

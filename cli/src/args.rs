@@ -155,8 +155,22 @@ pub(crate) fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
 pub(crate) fn command(name: &'static str) -> clap::Command {
     let exits = Exit::TABLE.map(|(exit, meaning)| format!("  {}  {meaning}\n", exit as u8)).concat();
     let command = Arguments::command().bin_name(name).after_help(format!("Exit codes:\n{exits}"));
-    if cfg!(feature = "cluster") { command } else { without_cluster(command) }
+    let command = if cfg!(feature = "cluster") { command } else { without_cluster(command) };
+    if cfg!(feature = "git") { command } else { without_git(command) }
 }
+
+/// The parser of a build that talks to no Git server.
+fn without_git(command: clap::Command) -> clap::Command {
+    command.mut_subcommand("rewrap", |command| {
+        let before = command.get_after_help().map(|help| format!("{help}\n\n")).unwrap_or_default();
+        command.after_help(format!(
+            "{before}This build talks to no Git server. One that can clone, commit and push:\n  {WITH_GIT}"
+        ))
+    })
+}
+
+/// How to get a build with `rewrap --git`, from a checkout.
+const WITH_GIT: &str = "cargo install --locked --path cli --features git";
 
 /// The parser of a build that talks to no cluster: the commands that could say how to get one.
 fn without_cluster(mut command: clap::Command) -> clap::Command {
@@ -230,6 +244,10 @@ fn complain(error: &clap::Error, args: &[OsString]) -> Exit {
         && args.iter().any(is_cluster_option)
     {
         printer.hint(format!("this build talks to no cluster; one that does: {WITH_CLUSTER}"));
+    }
+    let is_git = |arg: &OsString| arg.to_string_lossy().split('=').next() == Some("--git");
+    if cfg!(not(feature = "git")) && error.kind() == ErrorKind::UnknownArgument && args.iter().any(is_git) {
+        printer.hint(format!("this build talks to no Git server; one that does: {WITH_GIT}"));
     }
     exit
 }

@@ -192,7 +192,8 @@ fn the_default_branch_is_never_pushed() -> Result<()> {
     Ok(())
 }
 
-/// K26. Guard: `Job::rewrapped` exports the rules of the default branch, whatever the branch at hand says.
+/// K26. Guard: `Work::export` takes the rules from the default branch, whatever the branch at hand says, and `Work::open`
+/// no folder below other rules.
 #[test]
 fn rules_of_another_branch_add_nobody() -> Result<()> {
     let project = Project::new("git-rules")?;
@@ -216,6 +217,10 @@ fn rules_of_another_branch_add_nobody() -> Result<()> {
     project.dev(&["push", "-q", "origin", &format!("{commit}:refs/heads/{BRANCH}")])?;
     let looked = project.job(url, &["--output", "json"])?.code(0);
     assert_eq!(looked.json()["changed"], json!([]), "{}", looked.out);
+    // Nor do those of a folder above the job's.
+    fs::copy(project.dir.join("dev/.waxwing.yaml"), project.dir.join(".waxwing.yaml"))?;
+    let ended = project.job(url, &[])?.code(1);
+    assert!(ended.err.contains("lies above the folder of the job"), "{}", ended.err);
     Ok(())
 }
 

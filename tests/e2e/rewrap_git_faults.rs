@@ -52,11 +52,24 @@ fn a_default_branch_that_moves_meanwhile_is_rewrapped_as_it_is_then() -> Result<
         project.make_due()?;
         let web = Web::start(&project).await?;
         let credentials = web.credentials(&project)?;
-        // A push of somebody to the default branch, and the job's try that comes too late for it.
+        // Somebody's push to the default branch, after the job has fetched it and before it looks once more.
+        let next = project.dir.join("next");
+        leave(&next, &project.meddle("main"))?;
+        leave(&web.before_fetch, &format!("mv '{}' '{}'", next.display(), web.before_fetch.display()))?;
+        let ended = project.job(&web.url, &["--git-credentials", &credentials, "--output", "json"])?.code(0);
+        assert!(ended.err.contains("have moved meanwhile; once more"), "{}", ended.err);
+        assert_eq!(ended.json()["state"], "Pushed");
+        assert_eq!(ended.json()["base"]["commit"], json!(project.tip("main")));
+        project.check_opens(BRANCH, "apps/db.yaml", "recovery.txt")?;
+        // And one that comes after that look.
         leave(&web.before_push, &project.meddle("main"))?;
+        project.seal("apps/more.yaml", "more")?;
+        project.dev(&["add", "-A"])?;
+        project.dev(&["commit", "-q", "-m", "more"])?;
+        project.dev(&["pull", "-q", "--rebase", "origin", "main"])?;
+        project.dev(&["push", "-q", "origin", "HEAD:main"])?;
         let ended = project.job(&web.url, &["--git-credentials", &credentials, "--output", "json"])?.code(0);
         assert_eq!(ended.json()["state"], "Pushed");
-        project.check_opens(BRANCH, "apps/db.yaml", "recovery.txt")?;
         // What came after the last look is for the next run.
         let again = project.job(&web.url, &["--git-credentials", &credentials, "--output", "json"])?.code(0);
         assert_eq!(again.json()["base"]["commit"], json!(project.tip("main")));

@@ -29,7 +29,9 @@ pub struct Web {
     pub origin: String,
     /// Its CA.
     pub certs: Certs,
-    /// A program that a test leaves there runs once before the server says which branches it has to whoever wants to push.
+    /// A program that a test leaves there runs once before the server says which branches it has to whoever wants to fetch.
+    pub before_fetch: PathBuf,
+    /// The same for whoever wants to push.
     pub before_push: PathBuf,
     /// The same, after that and before the push itself.
     pub before_update: PathBuf,
@@ -47,18 +49,21 @@ impl Web {
         fs::create_dir(&dir)?;
         let certs = Certs::make(&dir)?;
         let port = process::free_port();
-        let (before_push, before_update) = (dir.join("before-push"), dir.join("before-update"));
+        let [before_fetch, before_push, before_update] =
+            ["before-fetch", "before-push", "before-update"].map(|name| dir.join(name));
         script(
             &dir.join("git.sh"),
             &format!(
                 "export GIT_PROJECT_ROOT='{}' GIT_HTTP_EXPORT_ALL=1 REMOTE_USER=\"$REMOTE_USER\" HOME='{}'\n\
                  case \"$REQUEST_METHOD $PATH_INFO?$QUERY_STRING\" in\n\
+                 *service=git-upload-pack) {};;\n\
                  *service=git-receive-pack) {};;\n\
                  'POST '*git-receive-pack'?') {};;\n\
                  esac\n\
                  exec git http-backend",
                 project.dir.join("repos").display(),
                 project.dir.join("home").display(),
+                run_once(&before_fetch),
                 run_once(&before_push),
                 run_once(&before_update),
             ),
@@ -110,6 +115,7 @@ cgi.assign = ("git.sh" => "")
             url: format!("{origin}/team/apps.git"),
             origin,
             certs,
+            before_fetch,
             before_push,
             before_update,
             process,

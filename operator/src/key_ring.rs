@@ -291,7 +291,7 @@ impl KeyRingLoop {
             active.filter_map(|key| Some(key.recipient.parse::<Recipient>().ok()?.id())).collect();
         let mut in_use = InUse::default();
         self.context.sealed_secrets.each(|_, record| {
-            in_use.unseen += u64::from(!record.is_seen());
+            in_use.unsettled += u64::from(!record.is_ready());
             in_use.by_older += record.opened_by().iter().filter(|id| !active.contains(id)).count() as u64;
         });
         Some(in_use)

@@ -202,8 +202,6 @@ pub struct ObjectRecord<K> {
     status: Box<str>,
     /// Whether the present generation is in effect.
     ready: bool,
-    /// Whether the present generation was looked at.
-    seen: bool,
     /// The identities that opened its values last, one entry a value.
     opened_by: Box<[KeyId]>,
     kind: PhantomData<K>,
@@ -245,11 +243,6 @@ impl<K: Served> ObjectRecord<K> {
         self.ready
     }
 
-    /// Whether the present generation was looked at, by the status.
-    pub fn is_seen(&self) -> bool {
-        self.seen
-    }
-
     /// The identities that opened its values last, one entry a value, by the status.
     pub fn opened_by(&self) -> &[KeyId] {
         &self.opened_by
@@ -271,7 +264,6 @@ impl<K: Served> From<Incoming<K>> for (ObjectKey, ObjectRecord<K>) {
             uid: meta.uid.clone().unwrap_or_default().into(),
             version: version(&meta),
             ready: conditions::is_true(conditions, ConditionType::Ready) && observed == meta.generation,
-            seen: observed == meta.generation,
             opened_by: K::opened_by(&status),
             metadata: serde_json::to_string(&meta).unwrap_or_default().into(),
             spec: text(object.spec),

@@ -73,8 +73,8 @@ pub struct Observed<'a> {
 pub struct InUse {
     /// Values that were opened by another key than the active one.
     pub by_older: u64,
-    /// Objects that were not looked at since they changed.
-    pub unseen: u64,
+    /// Objects that were not looked at since they changed, or are not in effect: nobody knows what opens them.
+    pub unsettled: u64,
 }
 
 /// One Secret of type `waxwing.dev/identity`.
@@ -159,12 +159,14 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
             key.protection = Some(found).filter(|kind| *kind != ProtectionKind::None);
         }
     }
-    retire(&mut keys, &facts, &mut events);
+    retire(&mut keys, observed, &facts, &mut events);
     activate(&mut keys, observed, &facts, now, &mut events);
     if !facts.all_missing(&keys) {
         keep_one_active(&mut keys, &facts);
     }
     let lost = observed.waited >= GRACE;
+    // An operator that sees no key of the ring at all is in the wrong place: what it does not see may be announced.
+    let lost = lost && !facts.all_missing(&keys);
     keys.retain(|key| key.state != KeyState::Pending || !lost || facts.has(&key.recipient));
 
     let pending = keys.iter().filter(|key| key.state == KeyState::Pending);
@@ -247,15 +249,22 @@ fn newest_active(keys: &[RingKey], now: i64) -> Option<&RingKey> {
 }
 
 /// Ends the use of keys that the spec retires, takes up those that it does not name any more, and notes which of them
-/// are gone.
-fn retire(keys: &mut Vec<RingKey>, facts: &Facts<'_>, events: &mut Vec<RingEvent>) {
+/// are gone: only where the active key is in sight, because else this may not be the namespace that they are in, and not
+/// while a Secret of that name is there that cannot be read.
+fn retire(keys: &mut Vec<RingKey>, observed: &Observed<'_>, facts: &Facts<'_>, events: &mut Vec<RingEvent>) {
+    let sees_active = keys.iter().any(|key| key.state == KeyState::Active && facts.has(&key.recipient));
+    let is_unreadable = |key: &RingKey| {
+        let name = key.recipient.parse().ok().map(|recipient| secret_name(observed.ring, &recipient));
+        name.is_some_and(|name| facts.malformed.contains(&&*name))
+    };
     for key in keys.iter_mut() {
         let before = key.state;
         let is_ended = matches!(before, KeyState::Retired | KeyState::Destroyed);
         key.state = match (facts.retired.contains(&*key.recipient), facts.has(&key.recipient)) {
             (true, true) => KeyState::Retired,
-            // Every key may be out of sight because this is not their namespace: that destroys nothing.
-            (true, false) if before == KeyState::Retired && !facts.sees_nothing() => KeyState::Destroyed,
+            (true, false) if before == KeyState::Retired && sees_active && !is_unreadable(key) => {
+                KeyState::Destroyed
+            }
             (true, false) if is_ended => before,
             (true, false) => KeyState::Retired,
             (false, true) if is_ended => KeyState::OpenOnly,
@@ -271,9 +280,7 @@ fn retire(keys: &mut Vec<RingKey>, facts: &Facts<'_>, events: &mut Vec<RingEvent
         };
         events.push(RingEvent { reason, message, warning: false });
     }
-    keys.retain(|key| {
-        key.state != KeyState::Destroyed || facts.retired.contains(&*key.recipient)
-    });
+    keys.retain(|key| key.state != KeyState::Destroyed || facts.retired.contains(&*key.recipient));
 }
 
 /// What was found, sorted out.
@@ -343,11 +350,6 @@ impl<'a> Facts<'a> {
         self.locked.iter().filter(is_wanted).filter_map(|text| self.secrets.get(text).copied()).collect()
     }
 
-    /// Whether no identity at all is there.
-    fn sees_nothing(&self) -> bool {
-        self.present.is_empty()
-    }
-
     /// Whether its backup, if one is asked for, was made.
     fn is_saved(&self, recipient: &str) -> bool {
         self.backed_up.as_ref().is_none_or(|saved| saved.contains(recipient))
@@ -363,9 +365,13 @@ impl<'a> Facts<'a> {
         self.secrets.keys().copied().filter(|recipient| !known(recipient)).collect()
     }
 
-    /// Whether identities exist and not one of them is trusted: a sign of a ring that lost its memory.
+    /// Whether identities exist that nobody names, and not one that is trusted or listed: a sign of a ring that lost its
+    /// memory. That the spec retires one of them says that it may be ignored, and nothing about the others.
     fn all_untrusted(&self, keys: &[RingKey]) -> bool {
-        !self.present.is_empty() && self.untrusted(keys).len() == self.present.len()
+        let is_used = |recipient: &&str| {
+            self.trusted.contains(recipient) || keys.iter().any(|key| key.recipient == **recipient)
+        };
+        !self.untrusted(keys).is_empty() && !self.secrets.keys().any(is_used)
     }
 
     /// Whether the ring has made keys and not one of them is here: everything was lost, or this is not the namespace

@@ -108,6 +108,10 @@ fn obstacle(
     }
     let waiting = status.keys.iter().find(|key| key.state == KeyState::Pending && facts.has(&key.recipient));
     Some(match waiting {
+        Some(key) if facts.locked.contains(&*key.recipient) => {
+            let message = shut(status, observed, facts);
+            (Reason::ProtectionUnavailable, message.unwrap_or_else(|| format!("key {} is locked", key.key_id)))
+        }
         Some(key) => {
             (Reason::BackupAwaited, format!("key {} waits until spec.backedUp names it", key.key_id))
         }
@@ -211,14 +215,20 @@ fn shut(status: &KeyRingStatus, observed: &Observed<'_>, facts: &Facts<'_>) -> O
     (!shut.is_empty()).then(|| format!("{} identities could not be unwrapped: {names}{why}", shut.len()))
 }
 
-/// Whether every live value opens with the active key. Left as it was while that is not known.
+/// Whether every live value opens with the active key. Other clusters' rings go by it. Left as it was while that is not known.
 fn converged(status: &mut KeyRingStatus, observed: &Observed<'_>, now: i64) {
     let Some(in_use) = observed.in_use else { return };
-    let is_active = status.keys.iter().any(|key| key.state == KeyState::Active);
+    let active = |keys: &[waxwing_crds::RingKey]| -> Vec<String> {
+        let active = keys.iter().filter(|key| key.state == KeyState::Active);
+        active.map(|key| key.recipient.clone()).collect()
+    };
+    let (active, counted) = (active(&status.keys), active(&observed.status.keys));
     let (is_so, reason, message) = match in_use {
-        _ if !is_active => (false, Reason::KeyRingNotReady, "no key is active".to_owned()),
-        InUse { unseen: 1.., .. } => {
-            (false, Reason::Progressing, "not every object was looked at yet".to_owned())
+        _ if active.is_empty() => (false, Reason::KeyRingNotReady, "no key is active".to_owned()),
+        // Those that were counted are the older keys of the ring as it was.
+        _ if active != counted => (false, Reason::Progressing, "another key has just become active".to_owned()),
+        InUse { unsettled: 1.., .. } => {
+            (false, Reason::Progressing, "not every object was looked at yet, or is in effect".to_owned())
         }
         InUse { by_older: 0, .. } => (true, Reason::Synced, "every live value opens with the active key".to_owned()),
         // No number: it would be a write for each value that is sealed anew. The metric has it.

@@ -307,9 +307,9 @@ fn a_retired_key_whose_secret_is_gone_is_destroyed_and_listed_until_the_spec_for
     assert_eq!(world.states(), [KeyState::Active]);
 }
 
-/// K12. Guard: `Facts::sees_nothing` in `retire`.
+/// K12. Guard: `sees_active` in `retire`.
 #[test]
-fn an_operator_that_sees_no_identity_takes_no_retired_key_for_destroyed() {
+fn an_operator_that_does_not_see_the_active_key_takes_no_retired_one_for_destroyed() {
     let (old, active) = (recipient(), recipient());
     let keys = vec![key(&old, KeyState::Retired, NOW), key(&active, KeyState::Active, NOW)];
     let mut world = World::listing(keys);
@@ -317,6 +317,36 @@ fn an_operator_that_sees_no_identity_takes_no_retired_key_for_destroyed() {
     world.found.clear();
     world.settle(NOW);
     assert_eq!(world.states(), [KeyState::Retired, KeyState::Active]);
+    // Nor one whose Secret is there and cannot be read.
+    world.found = vec![found(&active), secret(&secret_name("default", &old), None)];
+    world.settle(NOW);
+    assert_eq!(world.states(), [KeyState::Retired, KeyState::Active]);
+}
+
+/// K12. Guard: `all_missing` where lost keys are dropped.
+#[test]
+fn an_operator_in_the_wrong_place_drops_no_announced_key() {
+    let (active, next) = (recipient(), recipient());
+    let keys = vec![key(&active, KeyState::Active, NOW), key(&next, KeyState::Pending, NOW)];
+    let mut world = World::listing(keys);
+    world.found.clear();
+    world.waited = 10 * GRACE;
+    world.settle(NOW);
+    assert_eq!(world.states(), [KeyState::Active, KeyState::Pending]);
+}
+
+/// K12. Guard: `is_used` in `Facts::all_untrusted`.
+#[test]
+fn a_ring_that_lost_its_memory_and_knows_only_what_it_retired_makes_no_key_in_silence() {
+    let (old, active) = (recipient(), recipient());
+    let mut world = World { found: vec![found(&old), found(&active)], ..World::default() };
+    world.spec.retired.push(old.to_string());
+    let plan = world.plan(NOW);
+    assert!(!plan.make);
+    assert_eq!(condition(&plan, ConditionType::Stalled), Some((true, "UntrustedIdentities")));
+    // Where nothing but what was retired is left, there is nothing to lose.
+    world.found.pop();
+    assert!(world.plan(NOW).make);
 }
 
 #[test]
@@ -472,8 +502,8 @@ fn a_new_identity_that_cannot_be_wrapped_is_told_and_the_keys_go_on() {
 #[test]
 fn a_ring_has_converged_once_no_value_needs_an_older_key() {
     let mut world = World::listing(vec![key(&recipient(), KeyState::Active, NOW)]);
-    let now_is = |world: &mut World, by_older, unseen| {
-        world.in_use = Some(InUse { by_older, unseen });
+    let now_is = |world: &mut World, by_older, unsettled| {
+        world.in_use = Some(InUse { by_older, unsettled });
         let plan = world.settle(NOW);
         condition(&plan, ConditionType::Converged).map(|(is, reason)| (is, reason.to_owned()))
     };
@@ -481,6 +511,14 @@ fn a_ring_has_converged_once_no_value_needs_an_older_key() {
     assert_eq!(now_is(&mut world, 3, 0), Some((false, "OlderKeysInUse".into())));
     assert_eq!(now_is(&mut world, 0, 1), Some((false, "Progressing".into())));
     assert_eq!(now_is(&mut world, 0, 0), Some((true, "Synced".into())));
+    // The count speaks of the key that was active when it was made.
+    let rotating = world.settle(NOW + 31 * DAY);
+    assert_eq!(condition(&rotating, ConditionType::Converged).map(|(is, _)| is), Some(true), "counted anew");
+    world.status.keys.last_mut().unwrap().state = KeyState::Pending;
+    world.status.keys[0].state = KeyState::Active;
+    let plan = world.plan(NOW + 31 * DAY);
+    assert_eq!(condition(&plan, ConditionType::Converged), Some((false, "Progressing")));
+    world.settle(NOW + 31 * DAY);
     world.in_use = None;
     let known = condition(&world.settle(NOW), ConditionType::Converged).map(|(is, _)| is);
     assert_eq!(known, Some(true), "a restart forgets nothing");

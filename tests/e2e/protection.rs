@@ -1,5 +1,6 @@
 //! Identities that are wrapped at rest: by a real Vault's transit engine, and by KMS as moto plays it.
 
+mod backed_up;
 mod changed;
 mod keys;
 mod moved;

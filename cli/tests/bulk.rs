@@ -108,6 +108,27 @@ fn the_diff_of_a_rewrapped_tree_has_envelope_lines_and_nothing_else() {
     assert!(again.stderr.contains(": 0 of "), "{}", again.stderr);
 }
 
+/// K28. Guard: `Old::compare`.
+#[test]
+fn a_leaked_value_that_was_sealed_again_is_found_by_who_can_open_both() {
+    let place = Place::sealed();
+    fs::remove_file(place.file("secret.yaml")).unwrap();
+    git(&place, "git init -q && git add . && git commit -qm base");
+    let identity = place.path("keys/cluster.txt");
+    let compare = ["revoke", "--status", "--compare", "--output", "json", "-i", identity.to_str().unwrap()];
+    assert_eq!(place.waxwing(&["revoke", "--file", "db.yaml"], b"").status, 0);
+    assert_eq!(place.waxwing(&["set", "db.yaml", "password"], b"hunter2").status, 0);
+    assert_eq!(place.waxwing(&["set", "db.yaml", "user"], b"other").status, 0);
+    let outcome = place.waxwing(&compare, b"");
+    assert_eq!(outcome.status, 3, "{}", outcome.stderr);
+    let rows: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let states: Vec<_> = rows.as_array().unwrap().iter().map(|row| (&row["key"], &row["state"])).collect();
+    assert_eq!(states, [(&"password".into(), &"open".into()), (&"user".into(), &"resealed".into())]);
+    assert!(!outcome.stdout.contains("hunter2") && !outcome.stderr.contains("hunter2"));
+    assert_eq!(place.waxwing(&["set", "db.yaml", "password"], b"better").status, 0);
+    assert_eq!(place.waxwing(&compare, b"").status, 0);
+}
+
 /// K28. Guard: `compact` asks `Revocations::open_keys`: it would give the old value a new token.
 #[test]
 fn a_leaked_value_is_not_done_by_new_tokens_moves_or_old_versions() {

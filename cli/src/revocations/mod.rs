@@ -7,6 +7,7 @@ pub(crate) mod history;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tree;
+pub(crate) mod unchanged;
 
 use std::{
     fs,

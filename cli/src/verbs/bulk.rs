@@ -87,25 +87,11 @@ pub(crate) struct Changed {
     pub(crate) to: Vec<String>,
 }
 
-/// Wraps the data keys of every sealed resource under the paths to the recipients of its rule; `check` writes nothing.
-/// What its rule names already is neither opened nor written. A resource that fails stays as it is.
+/// Makes a change to every sealed resource under the paths; `check` writes nothing. A file in which nothing changed is not
+/// written, and a resource that fails stays as it is.
 ///
 /// # Errors
 /// The paths can't be looked through, or a file can't be written. Before the first file is replaced, nothing is changed.
-pub(crate) fn rewrap(
-    paths: &[PathBuf],
-    identities: &Identities,
-    check: bool,
-    context: &Context,
-) -> Result<Outcome> {
-    each(paths, check, context, &|item, repository, recipients| {
-        opened(item, identities, repository, context, |sealed| {
-            sealed.rewrap(identities, recipients).map(|_| ())
-        })
-    })
-}
-
-/// Makes a change to every sealed resource under the paths; see [`rewrap`].
 pub(crate) fn each(paths: &[PathBuf], check: bool, context: &Context, make: &Make<'_>) -> Result<Outcome> {
     let (outcome, changes) = plan(paths, context, make)?;
     if !check {

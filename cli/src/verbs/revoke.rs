@@ -27,6 +27,7 @@ use crate::{
         self, Leaked, Revocation, Revocations, Revoked, State,
         history::{self, Reach},
         tree::{self, Tree},
+        unchanged::{Compared, Old},
     },
     sealed_file::changed_meanwhile,
     write::{self, Lock, Mode},
@@ -52,6 +53,10 @@ pub(crate) struct Args {
     /// Show what is still to change; exit with 3 if anything is
     #[arg(long, group = "what")]
     status: bool,
+    /// With --status and an identity: open what leaked, from Git's history, and what stands there now, and find values
+    /// that were sealed again unchanged
+    #[arg(long, requires = "status")]
+    compare: bool,
     /// Why, for the record
     #[arg(long, value_name = "TEXT", conflicts_with = "status")]
     reason: Option<String>,
@@ -460,6 +465,11 @@ fn status(
     context: &Context,
 ) -> Result {
     let mut rows = Vec::new();
+    let identities = if args.compare { Some(args.identities.load(context)?) } else { None };
+    let old = identities
+        .as_ref()
+        .map(|identities| Old::read(repository.root(), recorded, identities, context.now))
+        .transpose()?;
     for revocation in &recorded.revocations {
         let recipient = revocation.recipient.as_ref();
         let id = recipient.map(Revoked::id).transpose()?;
@@ -467,13 +477,18 @@ fn status(
             let (state, message) = match revocations::state(value, id, tree) {
                 State::Open { why, .. } => ("open", Some(why)),
                 State::Removed => ("removed", None),
-                State::Resealed => ("resealed", None),
+                State::Resealed => match old.as_ref().map(|old| old.compare(value, tree)) {
+                    Some(Compared::Same) => ("open", Some("was sealed again with the same value".to_owned())),
+                    Some(Compared::Unknown) => ("resealed", Some("the values cannot be compared".to_owned())),
+                    Some(Compared::Another) | None => ("resealed", None),
+                },
             };
             let (date, reason) = (revocation.date.as_str(), revocation.reason.as_deref());
             rows.push(Row { date, reason, recipient, value, state, message });
         }
     }
     let open = rows.iter().filter(|row| row.state == "open").count();
+    let unknown = rows.iter().any(|row| row.state == "resealed" && row.message.is_some());
     if args.output == Format::Json {
         context.printer.json(&rows)?;
     } else {
@@ -490,7 +505,11 @@ fn status(
     }
     let are = if rows.len() == 1 { "is" } else { "are" };
     context.printer.note(format!("{open} of {} {are} still to change", count(rows.len(), "value")));
-    Ok(if open == 0 && left.is_empty() { Exit::Done } else { Exit::Found })
+    Ok(match (open == 0 && left.is_empty(), unknown) {
+        (false, _) => Exit::Found,
+        (true, true) => Exit::Partly,
+        (true, false) => Exit::Done,
+    })
 }
 
 /// Envelopes that are still, or again, for somebody who was revoked.

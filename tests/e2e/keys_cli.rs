@@ -223,8 +223,14 @@ fn a_backup_holds_every_key_for_the_recovery_key_alone_and_stock_age_opens_it() 
         let useless = run(&["keys", "backup", "--to", &to_itself, "--out", "backup.age"])?;
         assert!(useless.code == 2 && useless.stderr.contains("could open only itself"), "{useless:?}");
         assert!(!work.path().join("backup.age").exists());
+        // A file that can't be written is acknowledged by nobody.
+        work.write("taken", "")?;
+        assert_eq!(run(&["keys", "backup", "--to", "recovery", "--out", "taken/backup.age"])?.code, 1);
+        assert!(scene.rings().get(&scene.ring).await?.spec.backed_up.is_empty());
 
-        let made = run(&["keys", "backup", "--to", "recovery", "--out", "backup.age", "--output", "json"])?;
+        let backup =
+            ["keys", "backup", "--to", "recovery", "--out", "backup.age", "--output", "json", "--verbose"];
+        let made = run(&backup)?;
         assert_eq!(made.code, 0, "{made:?}");
         assert_eq!(made.json()["acknowledged"], true);
         let path = work.path().join("backup.age");
@@ -436,6 +442,48 @@ fn a_restore_without_a_ring_makes_one_and_what_was_retired_stays_so() {
         assert_eq!(scene.rings().get(&scene.ring).await?.spec, spec);
         scene.merge_ring(json!({"retired": []})).await?;
         wait::until_ready(&scene.sealed(), "old").await;
+        Ok(())
+    });
+}
+
+/// K32. Guard: `collect` in `cli: keys::backup` takes only what the KeyRing knows.
+#[test]
+fn a_key_that_waits_for_its_backup_becomes_active_by_one_which_holds_no_strangers_key() {
+    scene::alone(&["keyring.activateAfterBackup=true"], async |scene, release| -> Result<()> {
+        let operator = release.start("a")?;
+        scene.watch_log(&operator).await;
+        wait::until_ring(&scene.rings(), &scene.ring, "has a pending key", |ring| {
+            keys_in(ring, KeyState::Pending).len() == 1
+        })
+        .await;
+        let (stranger, recovery) = (Identity::generate(), Identity::generate());
+        let secrets: Api<Secret> = Api::namespaced(scene.client(), &release.namespace);
+        let planted = json!({
+            "metadata": {"name": "planted", "labels": {names::KEY_RING: scene.ring}}, "type": names::IDENTITY_TYPE,
+            "stringData": {"identity": String::from_utf8(stranger.to_text().expose().to_vec())?},
+        });
+        secrets.create(&Default::default(), &serde_json::from_value(planted)?).await?;
+        let others = secrets.list(&ListParams::default().fields(&format!("type={}", names::IDENTITY_TYPE)));
+        wait::until(&secrets, "planted", "is there", |found: Option<&Secret>| found.is_some()).await;
+        // The key's own Secret follows its name in the status.
+        let pending = wait::until_ring(&scene.rings(), &scene.ring, "waits for the backup", |ring| {
+            let all = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+            all.iter().any(|one| one.reason == waxwing_crds::Reason::BackupAwaited.as_str())
+        })
+        .await;
+        assert_eq!(others.await?.items.len(), 2);
+        let work = Work::new(&scene.namespace);
+        work.use_cluster(&scene.plane.admin_kubeconfig)?;
+        let to = recovery.recipient().to_string();
+        let made =
+            work.run(&["keys", "backup", "--to", &to, "--out", "backup.age", "--keyring", &scene.ring])?;
+        assert!(made.code == 0 && made.stderr.contains("planted"), "{made:?}");
+        let ring = wait::until_ring(&scene.rings(), &scene.ring, "serves", is_serving).await;
+        assert_eq!(keys_in(&ring, KeyState::Active), keys_in(&pending, KeyState::Pending));
+        let file = std::fs::read(work.path().join("backup.age"))?;
+        let backup = Backup::open(&file, &Identities::from_iter([recovery])).ok().unwrap();
+        let saved: Vec<&str> = backup.keys.iter().map(|key| key.identity.recipient().as_str()).collect();
+        assert_eq!(saved, keys_in(&ring, KeyState::Active));
         Ok(())
     });
 }

@@ -152,10 +152,7 @@ impl Backup {
         };
         // As large as it can become, so that no unwiped copy is left behind.
         let mut text = Zeroizing::new(Vec::with_capacity(file.len() + 1));
-        reader
-            .take(file.len() as u64)
-            .read_to_end(&mut text)
-            .map_err(|_| BackupError::Corrupt)?;
+        reader.take(file.len() as u64).read_to_end(&mut text).map_err(|_| BackupError::Corrupt)?;
         Self::read(&text)
     }
 
@@ -208,7 +205,8 @@ impl Backup {
         let mut seen = BTreeSet::new();
         let mut keys = Vec::new();
         for key in &document.keys {
-            let identity = Identity::parse(key.identity).map_err(|_| malformed("an identity is malformed"))?;
+            let identity =
+                Identity::parse(key.identity).map_err(|_| malformed("an identity is malformed"))?;
             if identity.recipient().as_str() != key.recipient {
                 return Err(malformed("an identity belongs to another recipient than it says"));
             }

@@ -18,9 +18,8 @@ fn backup(keys: usize) -> Backup {
 fn encrypted(text: &str, recipient: &Recipient) -> Vec<u8> {
     let key = recipient.age() as &dyn age::Recipient;
     let encryptor = age::Encryptor::with_recipients(std::iter::once(key)).unwrap();
-    let mut writer = encryptor
-        .wrap_output(ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor).unwrap())
-        .unwrap();
+    let mut writer =
+        encryptor.wrap_output(ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor).unwrap()).unwrap();
     writer.write_all(text.as_bytes()).unwrap();
     writer.finish().unwrap().finish().unwrap()
 }

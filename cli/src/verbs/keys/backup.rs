@@ -321,11 +321,7 @@ fn collect(
                 if let Some(identity) = identity {
                     let created_at = key.created_at.map(|at| conditions::time(at).0.to_string());
                     let created_at = created_at.unwrap_or_default();
-                    saved.push(Saved {
-                        identity,
-                        state: key.state.as_str().to_owned(),
-                        created_at,
-                    });
+                    saved.push(Saved { identity, state: key.state.as_str().to_owned(), created_at });
                 }
             }
         }

@@ -134,7 +134,8 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
         ))
         .hint("install the chart, which makes one, or say --create-ring"));
     }
-    if cluster.uid().is_some_and(|uid| uid != backup.of.cluster) {
+    let is_other = |uid: String| !backup.of.cluster.is_empty() && uid != backup.of.cluster;
+    if cluster.uid().is_some_and(is_other) {
         context.printer.note("this is another cluster than the one in which the backup was made");
     }
     let namespace = match operator_namespace(&cluster, &name, args.namespace.as_deref()) {

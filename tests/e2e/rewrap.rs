@@ -19,7 +19,7 @@ fn envelopes_are_proposed_when_asked_for_recipients_of_the_flag_and_not_of_the_r
         let slipped_in = Identity::generate();
         let (sealed, _) = scene.sealed_and_ready("app", &[("k", "v")]).await?;
         let recipients = json!([{"name": "slipped-in", "recipient": slipped_in.recipient().as_str()}]);
-        scene.merge_ring(json!({"recipients": recipients})).await?;
+        scene.put_in_effect(json!({"recipients": recipients})).await?;
         assert!(
             sealed.status.as_ref().is_some_and(|status| status.proposed_envelopes.is_none()),
             "nobody has asked"

@@ -258,7 +258,7 @@ fn a_recipient_in_the_key_ring_gets_nothing_that_is_sealed_already_and_everybody
         let changed = operator.metrics().await?.sum("waxwing_recipients_changed_total", &[]);
         let stranger = Identity::generate();
         let theirs = json!([{"name": "slipped-in", "recipient": stranger.recipient().as_str()}]);
-        scene.merge_ring(json!({"recipients": theirs})).await?;
+        scene.put_in_effect(json!({"recipients": theirs})).await?;
 
         wait::until_event(&scene.ring_events(), &scene.ring, Reason::RecipientsChanged).await;
         operator

@@ -11,11 +11,12 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
+use waxwing_core::seal::{Binding, Scope};
 use waxwing_crds::{KeyRing, SealedSecret, names};
 
 use crate::control_plane::{self, ControlPlane};
 use crate::operator::{Operator, Release};
-use crate::ring::Ring;
+use crate::ring::{self, Ring};
 use crate::{block_on, wait};
 
 /// The release that serves every namespace of the main cluster, and its operator.
@@ -177,6 +178,21 @@ impl Scene {
     pub async fn merge_ring(&self, spec: Value) -> kube::Result<KeyRing> {
         let patch = Patch::Merge(json!({"spec": spec}));
         self.rings().patch(&self.ring, &PatchParams::default(), &patch).await
+    }
+
+    /// As [`Self::merge_ring`], and waits until the operator works by it: until it opens what the same change allows. Once
+    /// for each ring.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn put_in_effect(&self, mut spec: Value) -> kube::Result<()> {
+        spec["policy"] = json!({"clusterScope": "Allow"});
+        self.merge_ring(spec).await?;
+        let probe = Binding { scope: Scope::Cluster, ..ring::binding(&self.namespace, "probe") };
+        let probe = self.ring().await.seal_as(&probe, &[("k", "v")], ring::now());
+        self.commit(&probe).await?;
+        wait::until_ready(&self.sealed(), "probe").await;
+        Ok(())
     }
 
     /// What a developer seals for here.

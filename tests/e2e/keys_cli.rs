@@ -463,7 +463,6 @@ fn a_key_that_waits_for_its_backup_becomes_active_by_one_which_holds_no_stranger
             "stringData": {"identity": String::from_utf8(stranger.to_text().expose().to_vec())?},
         });
         secrets.create(&Default::default(), &serde_json::from_value(planted)?).await?;
-        let others = secrets.list(&ListParams::default().fields(&format!("type={}", names::IDENTITY_TYPE)));
         wait::until(&secrets, "planted", "is there", |found: Option<&Secret>| found.is_some()).await;
         // The key's own Secret follows its name in the status.
         let pending = wait::until_ring(&scene.rings(), &scene.ring, "waits for the backup", |ring| {
@@ -471,7 +470,7 @@ fn a_key_that_waits_for_its_backup_becomes_active_by_one_which_holds_no_stranger
             all.iter().any(|one| one.reason == waxwing_crds::Reason::BackupAwaited.as_str())
         })
         .await;
-        assert_eq!(others.await?.items.len(), 2);
+        assert_eq!(identities(release).await?.len(), 2);
         let work = Work::new(&scene.namespace);
         work.use_cluster(&scene.plane.admin_kubeconfig)?;
         let to = recovery.recipient().to_string();

@@ -96,7 +96,7 @@ fn what_somebody_else_encrypted_for_the_recovery_key_is_read_with_care() {
     let good = document("default", 1, one.recipient(), &private);
     let opened = Backup::open(&encrypted(&good, recovery.recipient()), &identities).ok().unwrap();
     assert_eq!(opened.keys[0].identity.recipient(), one.recipient());
-    let doubled = good.replace("}]}", "},") + &good.split("\"keys\":[").nth(1).unwrap();
+    let doubled = good.replace("}]}", "},") + good.split("\"keys\":[").nth(1).unwrap();
     for (text, why) in [
         (document("default", 1, other.recipient(), &private), "belongs to another recipient"),
         (document("\\u001b[2J", 1, one.recipient(), &private), "not the JSON"),

@@ -4,6 +4,7 @@
 //! standard error. Colour and progress appear on a terminal only, and `NO_COLOR` is honoured.
 
 use std::{
+    borrow::Cow,
     io::{self, IsTerminal, Write},
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -52,6 +53,47 @@ pub(crate) fn count(number: usize, one: &str) -> String {
 const RED: &str = "31;1";
 const YELLOW: &str = "33;1";
 const CYAN: &str = "36;1";
+const FAINT: &str = "2";
+const GREEN: &str = "32;1";
+const BOLD: &str = "1";
+const PLAIN: &str = "0";
+
+/// A text in which nothing moves the cursor, changes the title or turns the direction of writing: names of files and
+/// resources are somebody else's. Our own colours stay, and so do line breaks, which messages have.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_harmful = |c: char| {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        (c.is_control() && !matches!(c, '\n' | '\t')) || turns
+    };
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if let Some(colour) = own_colour(rest) {
+            out.push_str(&rest[..colour]);
+            rest = &rest[colour..];
+            continue;
+        }
+        if is_harmful(c) {
+            out.extend(c.escape_unicode())
+        } else {
+            out.push(c)
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    Cow::Owned(out)
+}
+
+/// The length of one of our own colours at the beginning of a text.
+fn own_colour(text: &str) -> Option<usize> {
+    let code = text.strip_prefix("\x1b[")?;
+    let known = [RED, YELLOW, CYAN, FAINT, GREEN, BOLD, PLAIN];
+    let found =
+        known.iter().find(|known| code.strip_prefix(**known).is_some_and(|end| end.starts_with('m')))?;
+    Some("\x1b[".len() + found.len() + 1)
+}
 
 impl Printer {
     /// Looks at the terminal and at `NO_COLOR` once.
@@ -88,16 +130,16 @@ impl Printer {
 
     /// One line of the result, for people.
     pub(crate) fn line(&self, text: impl AsRef<str>) -> Result<()> {
-        self.bytes(format!("{}\n", text.as_ref()).as_bytes())
+        self.bytes(format!("{}\n", harmless(text.as_ref())).as_bytes())
     }
 
     /// Words of the result, coloured where standard output is a terminal.
     pub(crate) fn toned(&self, tone: Tone, text: &str) -> String {
         let code = match tone {
             Tone::Bad => RED,
-            Tone::Faint => "2",
-            Tone::Good => "32;1",
-            Tone::Strong => "1",
+            Tone::Faint => FAINT,
+            Tone::Good => GREEN,
+            Tone::Strong => BOLD,
         };
         if self.colour_out { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -111,29 +153,30 @@ impl Printer {
 
     /// What was done, on standard error.
     pub(crate) fn note(&self, text: impl AsRef<str>) {
-        self.err(&format!("waxwing: {}", text.as_ref()));
+        self.err(&format!("waxwing: {}", harmless(text.as_ref())));
     }
 
     /// More detail, with `--verbose` only.
     pub(crate) fn detail(&self, text: impl AsRef<str>) {
         if self.verbose {
-            self.err(&format!("waxwing: {}", text.as_ref()));
+            self.err(&format!("waxwing: {}", harmless(text.as_ref())));
         }
     }
 
     /// Something to look at that stops nothing.
     pub(crate) fn warning(&self, text: impl AsRef<str>) {
-        self.err(&format!("waxwing: {} {}", self.paint(YELLOW, "warning:"), text.as_ref()));
+        self.err(&format!("waxwing: {} {}", self.paint(YELLOW, "warning:"), harmless(text.as_ref())));
     }
 
     /// What to do about the line before.
     pub(crate) fn hint(&self, text: impl AsRef<str>) {
-        self.err(&format!("waxwing: {} {}", self.paint(CYAN, "hint:"), text.as_ref()));
+        self.err(&format!("waxwing: {} {}", self.paint(CYAN, "hint:"), harmless(text.as_ref())));
     }
 
     /// A failure with its hints.
     pub(crate) fn failure(&self, failure: &Failure) {
-        self.err(&format!("waxwing: {} {failure}", self.paint(RED, "error:")));
+        let text = failure.to_string();
+        self.err(&format!("waxwing: {} {}", self.paint(RED, "error:"), harmless(&text)));
         for hint in failure.hints() {
             self.hint(hint);
         }
@@ -143,7 +186,8 @@ impl Printer {
     pub(crate) fn progress(&self, text: impl AsRef<str>) {
         if io::stderr().is_terminal() {
             // A progress line that can't be written is no reason to fail.
-            let _ = write!(io::stderr().lock(), "\r\x1b[2Kwaxwing: {}", text.as_ref());
+            let text = harmless(text.as_ref());
+            let _ = write!(io::stderr().lock(), "\r\x1b[2Kwaxwing: {text}");
             self.progress.store(true, Ordering::Relaxed);
         }
     }
@@ -183,5 +227,20 @@ impl Printer {
         if self.progress.swap(false, Ordering::Relaxed) {
             let _ = write!(io::stderr().lock(), "\r\x1b[2K");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// L11. Guard: `harmless`.
+    #[test]
+    fn what_others_named_moves_no_cursor_and_turns_no_text() {
+        let evil = "a\x1b[2K\rb\x1b]0;pwn\x07 \u{202e}c\u{9b}8m\x1b[8m";
+        let shown = harmless(evil);
+        assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
+        assert!(shown.starts_with("a\\u{1b}[2K"), "{shown:?}");
+        assert_eq!(harmless("two\nlines, \x1b[31;1mred\x1b[0m"), "two\nlines, \x1b[31;1mred\x1b[0m");
     }
 }

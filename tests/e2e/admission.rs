@@ -204,7 +204,7 @@ fn a_key_ring_is_checked_at_admission() {
         ("/spec/rotation", json!({"every": "fortnightly"}), "every"),
         ("/spec/recipients", json!([{"name": "x", "recipient": "AGE-SECRET-KEY-1QQ"}]), "recipient"),
         ("/spec/trusted", json!(["ssh-ed25519 AAAA"]), "trusted"),
-        ("/spec/protection", json!({"kind": "VaultTransit"}), "not supported yet"),
+        ("/spec/protection", json!({"kind": "VaultTransit"}), "needs the block vaultTransit"),
         ("/spec/policy", json!({"rollback": "Perhaps"}), "rollback"),
     ];
     for (path, value, told) in bad {

@@ -12,7 +12,7 @@ use waxwing_core::{
     config::{Config, Member},
     keys::Recipient,
 };
-use waxwing_crds::{KeyRing, KeyState};
+use waxwing_crds::{KeyRing, KeyState, RingKey};
 
 use crate::{
     args::Context,
@@ -71,6 +71,9 @@ struct Row {
     configured: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     published: Option<String>,
+    /// Whether it is the ring's own key, and not one that its spec names.
+    #[serde(skip)]
+    own: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -105,7 +108,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             Failure::usage("there is no KeyRing to compare with").hint("name one with --from-keyring FILE")
         );
     }
-    let mut rows = compare(repository.config(), &rings)?;
+    let mut rows = compare(repository.config(), &rings, context.now)?;
     if args.write {
         update(&mut rows, &repository, context)?;
     }
@@ -145,7 +148,8 @@ impl Diff {
 }
 
 /// Writes the rings' own new keys into the file: an old key stands in it once, so nothing else changes. Another recipient
-/// that the ring names, such as the recovery key, is never taken from it: whoever can write a KeyRing could swap it.
+/// that a ring names, such as the recovery key or another cluster's, is never taken from it: whoever can write a KeyRing
+/// could swap it.
 fn update(rows: &mut [Row], repository: &Repository, context: &Context) -> Result<()> {
     let path = repository.path();
     let _lock = Lock::beside([path])?;
@@ -155,7 +159,7 @@ fn update(rows: &mut [Row], repository: &Repository, context: &Context) -> Resul
         let mut members = repository.config().members().iter();
         members.any(|member| member.cluster && member.recipient.name() == row.name)
     };
-    for row in rows.iter_mut().filter(|row| row.state == State::Changed && is_cluster(row)) {
+    for row in rows.iter_mut().filter(|row| row.own && row.state == State::Changed && is_cluster(row)) {
         let (Some(configured), Some(published)) = (&row.configured, &row.published) else { continue };
         new = new.replace(configured, published);
         row.state = State::Same;
@@ -168,11 +172,16 @@ fn update(rows: &mut [Row], repository: &Repository, context: &Context) -> Resul
     Config::parse(&new).at(path.display())?;
     write::replace(path, new.as_bytes(), Mode::Keep).at(path.display())?;
     context.printer.note(format!("wrote the new keys into {}", path.display()));
-    context.printer.hint("read the change, then waxwing rewrap the files it concerns, and commit both together");
+    context
+        .printer
+        .hint("read the change, then waxwing rewrap the files it concerns, and commit both together");
     Ok(())
 }
 
-fn compare(config: &Config, rings: &[(KeyRing, Option<String>)]) -> Result<Vec<Row>> {
+/// Seconds after which a listed key is sure to have been read back.
+const ANNOUNCED: i64 = 60;
+
+fn compare(config: &Config, rings: &[(KeyRing, Option<String>)], now: i64) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     for (ring, name) in rings {
         let name = name.clone().unwrap_or_else(|| name_of(config, ring));
@@ -182,11 +191,15 @@ fn compare(config: &Config, rings: &[(KeyRing, Option<String>)]) -> Result<Vec<R
                 rows.push(row);
             }
         }
-        let next = ring.status.iter().flat_map(|status| &status.keys);
-        for key in next.filter(|key| key.state == KeyState::Pending) {
+        // One that was listed just now may not have its Secret yet, and never get one.
+        let is_next = |key: &&RingKey| {
+            let listed = key.created_at.as_ref().map_or(now, |time| time.0.as_second());
+            key.state == KeyState::Pending && now - listed > ANNOUNCED
+        };
+        for key in ring.status.iter().flat_map(|status| &status.keys).filter(is_next) {
             let key: Recipient = key.recipient.parse().at(format!("KeyRing of {name}"))?;
             let (name, published) = (name.clone(), Some(key.to_string()));
-            rows.push(Row { name, state: State::Next, configured: None, published });
+            rows.push(Row { name, state: State::Next, configured: None, published, own: true });
         }
     }
     for member in config.members().iter().filter(|member| member.cluster) {
@@ -198,7 +211,13 @@ fn compare(config: &Config, rings: &[(KeyRing, Option<String>)]) -> Result<Vec<R
         let given = rings.len() == config.members().iter().filter(|member| member.cluster).count();
         if given && !rows.iter().any(ours) {
             let configured = Some(member.recipient.recipient().to_string());
-            rows.push(Row { name: name.to_owned(), state: State::NotPublished, configured, published: None });
+            rows.push(Row {
+                name: name.to_owned(),
+                state: State::NotPublished,
+                configured,
+                published: None,
+                own: false,
+            });
         }
     }
     Ok(rows)
@@ -234,6 +253,7 @@ fn row(config: &Config, published: &Member) -> Row {
         state,
         configured: found.map(|member| member.recipient.recipient().to_string()),
         published: Some(key.to_string()),
+        own: published.cluster,
     }
 }
 

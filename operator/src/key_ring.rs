@@ -401,6 +401,12 @@ impl KeyRingLoop {
                 .filter_map(made)
                 .min(),
             unusable: plan.unusable,
+            locked: found.iter().map(IdentitySecret::found).any(|found| {
+                let is_used = |recipient: &Recipient| {
+                    keys.iter().any(|key| key.state.opens() && key.recipient == recipient.as_str())
+                };
+                found.locked && found.recipient.as_ref().is_some_and(is_used)
+            }),
             identities,
         });
     }

@@ -34,6 +34,8 @@ pub struct Ring {
     pub unsaved_since: Option<i64>,
     /// Why nothing can be opened, when that is so.
     pub unusable: Option<Reason>,
+    /// Whether an identity that is in use could not be unwrapped yet.
+    pub locked: bool,
 }
 
 /// What a ring allows sealed objects.
@@ -72,6 +74,7 @@ impl Ring {
             || self.rewrap_to != older.rewrap_to
             || self.required != older.required
             || self.states != older.states
+            || self.locked != older.locked
             || keys(self) != keys(older)
     }
 }

@@ -146,6 +146,7 @@ impl Renderer {
                 rollback: self.job.rollback,
                 cluster_scope: self.job.cluster_scope,
                 unusable: identities.is_empty().then_some(Reason::KeyRingNotReady),
+                locked: false,
             },
             place: Place { operator_namespace: "", terminating: false },
             source: None,

@@ -162,6 +162,8 @@ pub struct Ring<'a> {
     pub cluster_scope: ClusterScopePolicy,
     /// Why nothing can be opened, when that is so.
     pub unusable: Option<Reason>,
+    /// Whether an identity of the ring is there and cannot be unwrapped now.
+    pub locked: bool,
 }
 
 /// Where this happens.
@@ -395,7 +397,7 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
 
     let floor = floor::floor(object, input.target, input.now);
     let older = floor::rolled_back(&checked.sealed, &floor);
-    let opened = checked.sealed.open(input.ring.identities, input.now).map_err(|error| not_opened(&error))?;
+    let opened = checked.sealed.open(input.ring.identities, input.now).map_err(|error| not_opened(&error, input.ring.locked))?;
     // After opening, so that a number that nobody sealed is not taken for a rollback.
     let rolled_back = match input.ring.rollback {
         RollbackPolicy::Allow => Vec::new(),
@@ -533,9 +535,13 @@ fn refuse(error: &SpecError) -> Finding {
     failing(&error.to_string(), error.reason())
 }
 
-fn not_opened(error: &OpenError) -> Finding {
-    let reason = error.reason();
+fn not_opened(error: &OpenError, locked: bool) -> Finding {
+    let reason = match error.reason() {
+        Reason::NoMatchingKey if locked => Reason::ProtectionUnavailable,
+        reason => reason,
+    };
     let hint = match reason {
+        Reason::ProtectionUnavailable => "; others of the ring could not be unwrapped, as the KeyRing says",
         Reason::BindingMismatch => {
             "; if kustomize's `namespace:` or `namePrefix:` moved this object, seal it for where it ends up"
         }

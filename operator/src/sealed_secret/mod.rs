@@ -102,6 +102,7 @@ async fn look(
             rollback: ring.policy.rollback,
             cluster_scope: ring.policy.cluster_scope,
             unusable: ring.unusable,
+            locked: ring.locked,
         },
         place: Place {
             operator_namespace: &ctx.flags.operator_namespace,

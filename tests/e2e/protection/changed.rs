@@ -75,6 +75,10 @@ fn another_protection_makes_one_new_key_and_every_older_one_still_opens() {
         let words = message(&ring, ConditionType::Degraded);
         assert!(words.contains("spec.protection.vaultTransit is not there"), "{words}");
         assert!(is_serving(&ring) && kinds(release, &ring).await?.len() == 4);
+        // And nobody is told to seal anew what it will open again.
+        scene.delete_secret("v1").await?;
+        let waits = wait::until_failing(&scene.sealed(), "v1", Reason::ProtectionUnavailable).await;
+        assert!(wait::message(&waits).contains("could not be unwrapped"), "{}", wait::message(&waits));
         let block = transit.block_with(json!({"appRole": {
             "roleId": transit.login.id, "secretRef": {"name": "transit-login", "key": "secret"},
         }}));
@@ -83,6 +87,8 @@ fn another_protection_makes_one_new_key_and_every_older_one_still_opens() {
             is_serving(ring) && !says(ring, ConditionType::Degraded, "True", Reason::ProtectionUnavailable)
         })
         .await;
+        wait::until_ready(&scene.sealed(), "v1").await;
+        assert_eq!(wait::value_of(&scene.secrets().get("v1").await?, "k"), b"x");
         Ok(())
     });
 }

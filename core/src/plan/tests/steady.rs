@@ -60,6 +60,9 @@ fn any_identity_of_the_ring_verifies_a_mark_and_a_new_one_changes_nothing() {
     // Its maker gone, the object is looked at once, and marked by another identity.
     world.identities = [Identity::generate()].into_iter().collect();
     refused(&world.plan(), Reason::NoMatchingKey);
+    // It may be one that will be unwrapped: nobody is told to seal anew.
+    world.locked = true;
+    refused(&world.plan(), Reason::ProtectionUnavailable);
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Upgrades by the real Helm, and by server-side apply: what people and commands wrote into the KeyRing stays.
 
 use anyhow::Result;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 use waxwing_core::keys::Identity;
 use waxwing_crds::KeyRing;
-use waxwing_tests::block_on;
 use waxwing_tests::chart::{self, helm};
 use waxwing_tests::control_plane::{self, ControlPlane};
+use waxwing_tests::{block_on, wait};
 
 /// Runs Helm as an administrator of the tenants' cluster, for one release.
 struct Helm {
@@ -106,7 +107,8 @@ fn a_helm_upgrade_leaves_what_the_commands_wrote_into_the_ring() {
     .unwrap();
 }
 
-/// K37. Guard: `charts/waxwing/templates/keyring.yaml`; server-side apply takes away what its own manager set, and no more.
+/// K37. Guard: the lists of a KeyRing are sets (`crds: schema`), of which server-side apply takes away what its own manager
+/// has set, and no more.
 #[test]
 fn a_server_side_apply_leaves_what_the_commands_wrote_into_the_ring() {
     block_on(async {
@@ -156,6 +158,36 @@ fn what_the_values_say_of_the_ring_is_what_the_api_server_takes() {
             assert_eq!(taken.data["spec"], ring["spec"]);
             assert!(ring["spec"]["rotation"]["after"]["kubeconfig"]["name"].is_string());
         }
+        Ok::<_, anyhow::Error>(())
+    })
+    .unwrap();
+}
+
+/// The commands of `docs/runbooks/disaster.md` for definitions that were deleted.
+#[test]
+fn definitions_that_were_deleted_come_back_with_the_chart() {
+    block_on(async {
+        let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start("definitions").await?));
+        let config = plane.admin_kubeconfig.display().to_string();
+        let chart = chart::path().display().to_string();
+        let run = async |args: &[&str]| -> Result<String> {
+            let all = ["--kubeconfig", &config, "--namespace", "waxwing-system"];
+            let args: Vec<String> = all.iter().chain(args).map(|arg| (*arg).to_owned()).collect();
+            tokio::task::spawn_blocking(move || helm(args.iter().map(String::as_str))).await?
+        };
+        run(&["install", "waxwing", &chart, "--create-namespace", "--take-ownership"]).await?;
+        let definitions: Api<CustomResourceDefinition> = Api::all(plane.admin.clone());
+        for name in ["keyrings.waxwing.dev", "sealedsecrets.waxwing.dev"] {
+            definitions.delete(name, &DeleteParams::default()).await?;
+            wait::until_gone(&definitions, name).await;
+        }
+        // Helm never brings back what lies in crds/, and makes no KeyRing whose kind is not there.
+        assert!(run(&["upgrade", "--install", "waxwing", &chart]).await.is_err());
+        let shown = chart::objects(&run(&["show", "crds", &chart]).await?)?;
+        chart::install_crds(&plane.admin, &shown).await?;
+        run(&["upgrade", "--install", "waxwing", &chart]).await?;
+        definitions.get("sealedsecrets.waxwing.dev").await?;
+        Api::<KeyRing>::all(plane.admin.clone()).get("default").await?;
         Ok::<_, anyhow::Error>(())
     })
     .unwrap();

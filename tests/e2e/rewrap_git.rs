@@ -10,6 +10,9 @@ use waxwing_tests::git_servers::{PASSWORD, Project, Ssh, Web};
 
 const BRANCH: &str = "waxwing/rewrap";
 
+/// A name, an address, the files of the credentials, and what is said.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+
 /// One run that pushes, one that has nothing to do, at any kind of server.
 fn check(project: &Project, url: &str, args: &[&str]) -> Result<()> {
     let nothing = project.job(url, args)?.code(0);
@@ -114,7 +117,7 @@ fn servers_that_are_not_who_they_should_be_get_nothing_and_errors_show_no_creden
         let other = format!("{} {another}", right.split(' ').next().unwrap());
         let elsewhere = format!("git.example {another}");
         let wrong_key = fs::read_to_string(project.dir.join("ssh/host"))?;
-        let cases: [(&str, &str, &[(&str, &str)], &str); 9] = [
+        let cases: [Case<'_>; 9] = [
             (
                 "no-ca",
                 &web.url,
@@ -215,8 +218,8 @@ fn rules_of_another_branch_add_nobody() -> Result<()> {
     let commit = project
         .dev_with(&env, &["commit-tree", "-p", "main", "-m", "Rewrap\n\nWaxwing-Job: rewrap", &tree])?;
     project.dev(&["push", "-q", "origin", &format!("{commit}:refs/heads/{BRANCH}")])?;
-    let looked = project.job(url, &["--output", "json"])?.code(0);
-    assert_eq!(looked.json()["changed"], json!([]), "{}", looked.out);
+    let looked = project.job(url, &["--output", "json"])?.code(0).json();
+    assert_eq!((&looked["state"], &looked["changed"]), (&json!("Current"), &json!([])), "{looked}");
     // Nor do those of a folder above the job's.
     fs::copy(project.dir.join("dev/.waxwing.yaml"), project.dir.join(".waxwing.yaml"))?;
     let ended = project.job(url, &[])?.code(1);

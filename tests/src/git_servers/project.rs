@@ -1,6 +1,7 @@
 //! A repository with sealed resources, and the developer's clone of it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -50,7 +51,6 @@ impl Ended {
     ///
     /// # Panics
     /// When it did not.
-    #[must_use]
     pub fn code(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}", self.said());
         self
@@ -72,7 +72,9 @@ impl Project {
         )?;
         for (file, identity) in [("prod.txt", &project.prod), ("recovery.txt", &project.recovery)] {
             // Why exposed: the command reads identities from files.
-            fs::write(project.dir.join(file), identity.to_text().expose())?;
+            let path = project.dir.join(file);
+            fs::write(&path, identity.to_text().expose())?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         }
         project.git(&project.dir, &["init", "-q", "--bare", "repos/team/apps.git"])?;
         // As forges have it: pushes by HTTP are allowed to those who have logged in.

@@ -1,6 +1,6 @@
 //! A team that reads its own seals offline, by a path rule in `.waxwing.yaml`: the commands of `docs/TENANTS.md`.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use waxwing_tests::folder::Folder;
@@ -8,7 +8,7 @@ use waxwing_tests::scene;
 use waxwing_tests::{process, wait};
 
 /// Makes an identity of somebody outside of the repository; gives its file and its recipient.
-fn identity(folder: &Folder, place: &PathBuf, name: &str) -> Result<(String, String)> {
+fn identity(folder: &Folder, place: &Path, name: &str) -> Result<(String, String)> {
     let file = place.join(format!("{name}.txt")).display().to_string();
     let said = folder.run(&["keys", "generate", "--force", "--file", &file], "")?;
     let recipient = said.split_whitespace().find(|word| word.starts_with("age1")).context("a recipient")?;

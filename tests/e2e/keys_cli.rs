@@ -171,7 +171,7 @@ fn a_key_is_retired_and_destroyed_only_when_nothing_in_sight_needs_it() {
     });
 }
 
-/// K34. Guard: `Care::Final` in `cli: keys::needs`; `--force` retires, and nothing forces `destroy`.
+/// K34. Guard: `is_free` in `cli: keys::destroy`; `--force` retires, and nothing forces `destroy`.
 #[test]
 fn a_key_that_was_retired_by_force_is_not_destroyed_while_something_needs_it_and_can_be_taken_back() {
     scene::alone(&[], async |scene, release| -> Result<()> {
@@ -483,6 +483,40 @@ fn a_key_that_waits_for_its_backup_becomes_active_by_one_which_holds_no_stranger
         let backup = Backup::open(&file, &Identities::from_iter([recovery])).ok().unwrap();
         let saved: Vec<&str> = backup.keys.iter().map(|key| key.identity.recipient().as_str()).collect();
         assert_eq!(saved, keys_in(&ring, KeyState::Active));
+        Ok(())
+    });
+}
+
+/// K34. Guard: `Care::Final` in `cli: keys::destroy`; a hint is enough to retire a key, and not to destroy it.
+#[test]
+fn a_hint_at_another_key_frees_no_private_key_for_good_before_the_operator_has_opened_with_that_one() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let _operator = scene.operator(release, "a").await?;
+        scene.ring().await;
+        let old = rotate(scene).await?;
+        let (id, active) = (id_of(&old), keys_in(&scene.rings().get(&scene.ring).await?, KeyState::Active));
+        let both = vec![named("ring", &active[0]), named("old", &old)];
+        let mut sealed = waxwing_tests::ring::Ring::of(both).seal(&scene.namespace, "app", &[("k", "v")]);
+        sealed.annotations_mut().insert(names::SUSPEND.to_owned(), "true".to_owned());
+        scene.commit(&sealed).await?;
+        let work = Work::new(&scene.namespace);
+        work.use_cluster(&scene.plane.admin_kubeconfig)?;
+        let run = |args: &[&str]| work.run(&[args, &["--keyring", scene.ring.as_str()][..]].concat());
+        assert_eq!(run(&["keys", "retire", &id])?.code, 0);
+        wait::until_ring(&scene.rings(), &scene.ring, "has retired the key", |ring| {
+            keys_in(ring, KeyState::Retired).contains(&old)
+                && ring.status.as_ref().is_some_and(|s| s.observed_generation == ring.metadata.generation)
+        })
+        .await;
+        let destroy = ["keys", "destroy", &id, "--yes", &id];
+        let kept = run(&destroy)?;
+        assert!(kept.code == 3 && kept.stderr.contains("has not opened it with another key"), "{kept:?}");
+        assert_eq!(identities(release).await?.len(), 2);
+        scene.merge("app", json!({"metadata": {"annotations": {names::SUSPEND: null}}})).await?;
+        wait::until_ready(&scene.sealed(), "app").await;
+        let gone = run(&destroy)?;
+        assert_eq!(gone.code, 0, "{gone:?}");
+        assert_eq!(identities(release).await?.len(), 1);
         Ok(())
     });
 }

@@ -14,7 +14,7 @@ pub(crate) enum Exit {
     Error = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// `--check`, `check`, `verify`, `route`, `recipients diff`, `keys retire` or `keys destroy` found something.
+    /// `--check`, `check`, `verify`, `route`, `revoke`, `recipients diff`, `keys retire` or `keys destroy` found something.
     Found = 3,
     /// No identity at hand opens it.
     CannotOpen = 4,
@@ -30,7 +30,7 @@ impl Exit {
         (Self::Usage, "the command line is wrong"),
         (
             Self::Found,
-            "--check, check, verify, route, recipients diff, keys retire or destroy found something",
+            "--check, check, verify, route, revoke, recipients diff, keys retire or destroy found something",
         ),
         (Self::CannotOpen, "no identity at hand opens it"),
         (Self::Partly, "partly done: the rest is named"),

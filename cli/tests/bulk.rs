@@ -59,9 +59,9 @@ fn the_diff_of_a_rewrapped_tree_has_envelope_lines_and_nothing_else() {
     for index in 0..FILES {
         let mut text = format!("# file {index}\n");
         for part in 0..=index % 3 {
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "{}---\n",
+                "{}---",
                 sealed(&format!("s-{index}-{part}"), ("prod", keys::CLUSTER), 1 + index % 4)
             );
         }

@@ -331,7 +331,7 @@ impl Case {
     }
 
     fn fate(&self) -> Fate {
-        if self.documents().any(|sides| conflicts(sides)) {
+        if self.documents().any(conflicts) {
             Fate::Conflicts
         } else if self.ours.changed_lines && self.theirs.changed_lines {
             Fate::Either

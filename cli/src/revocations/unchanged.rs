@@ -64,7 +64,9 @@ impl<'a> Old<'a> {
     /// Compares a leaked value with what has its place now.
     pub(crate) fn compare(&self, value: &Leaked, tree: &Tree) -> Compared {
         let before = self.values.get(&(value.key.clone(), value.envelope.clone()));
-        let (Some(before), Ok(key)) = (before, value.key.parse::<DataKey>()) else { return Compared::Unknown };
+        let (Some(before), Ok(key)) = (before, value.key.parse::<DataKey>()) else {
+            return Compared::Unknown;
+        };
         let mut compared = Compared::Another;
         for seen in &tree.seen {
             let binding = seen.sealed.binding();

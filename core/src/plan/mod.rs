@@ -397,7 +397,10 @@ fn decide(input: &Input<'_>, memory: &Memory) -> Result<Plan, Finding> {
 
     let floor = floor::floor(object, input.target, input.now);
     let older = floor::rolled_back(&checked.sealed, &floor);
-    let opened = checked.sealed.open(input.ring.identities, input.now).map_err(|error| not_opened(&error, input.ring.locked))?;
+    let opened = checked
+        .sealed
+        .open(input.ring.identities, input.now)
+        .map_err(|error| not_opened(&error, input.ring.locked))?;
     // After opening, so that a number that nobody sealed is not taken for a rollback.
     let rolled_back = match input.ring.rollback {
         RollbackPolicy::Allow => Vec::new(),

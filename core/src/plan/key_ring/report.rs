@@ -21,12 +21,7 @@ pub(super) struct Seen<'a> {
 }
 
 /// Sets all conditions, and adds an event when what deserves attention has changed.
-pub(super) fn conditions(
-    status: &mut KeyRingStatus,
-    seen: &Seen<'_>,
-    now: i64,
-    events: &mut Vec<RingEvent>,
-) {
+pub(super) fn conditions(status: &mut KeyRingStatus, seen: &Seen<'_>, now: i64, events: &mut Vec<RingEvent>) {
     let Seen { observed, facts, make, full, held } = *seen;
     let generation = observed.generation;
     let before = status.conditions.clone();
@@ -90,8 +85,7 @@ fn obstacle(
         ));
     }
     if facts.all_missing(&status.keys) {
-        let message =
-            "the Secrets of all listed keys are gone: restore them (waxwing keys restore), or retire the keys";
+        let message = "the Secrets of all listed keys are gone: restore them (waxwing keys restore), or retire the keys";
         return Some((Reason::IdentityMissing, message.to_owned()));
     }
     let mut active = status.keys.iter().filter(|key| key.state == KeyState::Active);
@@ -104,13 +98,19 @@ fn obstacle(
         return None;
     }
     if let Some(trouble) = observed.trouble {
-        return Some((Reason::ProtectionUnavailable, format!("a new identity could not be wrapped: {trouble}")));
+        return Some((
+            Reason::ProtectionUnavailable,
+            format!("a new identity could not be wrapped: {trouble}"),
+        ));
     }
     let waiting = status.keys.iter().find(|key| key.state == KeyState::Pending && facts.has(&key.recipient));
     Some(match waiting {
         Some(key) if facts.locked.contains(&*key.recipient) => {
             let message = shut(status, observed, facts);
-            (Reason::ProtectionUnavailable, message.unwrap_or_else(|| format!("key {} is locked", key.key_id)))
+            (
+                Reason::ProtectionUnavailable,
+                message.unwrap_or_else(|| format!("key {} is locked", key.key_id)),
+            )
         }
         Some(key) => {
             (Reason::BackupAwaited, format!("key {} waits until spec.backedUp names it", key.key_id))
@@ -159,7 +159,8 @@ fn attention(
     let mut found: Vec<(Reason, String)> = Vec::new();
     let keys = &status.keys;
     if let Some(trouble) = observed.trouble {
-        found.push((Reason::ProtectionUnavailable, format!("a new identity could not be wrapped: {trouble}")));
+        found
+            .push((Reason::ProtectionUnavailable, format!("a new identity could not be wrapped: {trouble}")));
     }
     found.extend(shut(status, observed, facts).map(|message| (Reason::ProtectionUnavailable, message)));
     let missing: Vec<_> = keys
@@ -226,13 +227,19 @@ fn converged(status: &mut KeyRingStatus, observed: &Observed<'_>, now: i64) {
     let (is_so, reason, message) = match in_use {
         _ if active.is_empty() => (false, Reason::KeyRingNotReady, "no key is active".to_owned()),
         // Those that were counted are the older keys of the ring as it was.
-        _ if active != counted => (false, Reason::Progressing, "another key has just become active".to_owned()),
+        _ if active != counted => {
+            (false, Reason::Progressing, "another key has just become active".to_owned())
+        }
         InUse { unsettled: 1.., .. } => {
             (false, Reason::Progressing, "not every object was looked at yet, or is in effect".to_owned())
         }
-        InUse { by_older: 0, .. } => (true, Reason::Synced, "every live value opens with the active key".to_owned()),
+        InUse { by_older: 0, .. } => {
+            (true, Reason::Synced, "every live value opens with the active key".to_owned())
+        }
         // No number: it would be a write for each value that is sealed anew. The metric has it.
-        InUse { .. } => (false, Reason::OlderKeysInUse, "live values are still opened by older keys".to_owned()),
+        InUse { .. } => {
+            (false, Reason::OlderKeysInUse, "live values are still opened by older keys".to_owned())
+        }
     };
     let type_ = ConditionType::Converged;
     conditions::set(&mut status.conditions, type_, is_so, reason, &message, observed.generation, now);

@@ -1,11 +1,12 @@
 //! The ring's plans, on values.
 
-use waxwing_crds::{
-    ConditionType, KeyRing, ProtectionKind, RingRecipient, RotatesAfter, Rotation,
-};
+use waxwing_crds::{ConditionType, KeyRing, ProtectionKind, RingRecipient, RotatesAfter, Rotation};
 
 use super::*;
 use crate::keys::Identity;
+
+mod life;
+mod protection;
 
 const NOW: i64 = 1_789_000_000;
 const DAY: i64 = 86_400;
@@ -255,276 +256,6 @@ fn a_thousand_planted_identities_make_a_short_message() {
 }
 
 #[test]
-fn a_retired_key_is_not_used_even_when_it_is_trusted_and_is_taken_up_again_by_the_spec_alone() {
-    let (retired, active) = (recipient(), recipient());
-    let keys = vec![key(&retired, KeyState::OpenOnly, NOW), key(&active, KeyState::Active, NOW)];
-    let mut world = World::listing(keys);
-    world.spec.trusted.push(retired.to_string());
-    world.spec.retired.push(retired.to_string());
-    assert_eq!(reasons(&world.plan(NOW)), [Reason::KeyRetired]);
-    let plan = world.settle(NOW);
-    assert_eq!(plan.usable, std::slice::from_ref(&active));
-    assert_eq!(world.states(), [KeyState::Retired, KeyState::Active]);
-    world.spec.retired.clear();
-    assert_eq!(world.settle(NOW).usable.len(), 2);
-    assert_eq!(world.states(), [KeyState::OpenOnly, KeyState::Active]);
-    // A status is no evidence.
-    world.status.keys[0].state = KeyState::Retired;
-    assert_eq!(world.settle(NOW).usable.len(), 2);
-}
-
-#[test]
-fn an_active_key_that_is_retired_is_replaced_at_once() {
-    let leaked = recipient();
-    let mut world = World::listing(vec![key(&leaked, KeyState::Active, NOW)]);
-    world.spec.retired.push(leaked.to_string());
-    let plan = world.settle(NOW);
-    assert_eq!(world.states(), [KeyState::Retired, KeyState::Active]);
-    assert!(!plan.usable.contains(&leaked));
-}
-
-#[test]
-fn a_retired_key_whose_secret_is_gone_is_destroyed_and_listed_until_the_spec_forgets_it() {
-    let (old, active) = (recipient(), recipient());
-    let keys = vec![key(&old, KeyState::OpenOnly, NOW), key(&active, KeyState::Active, NOW)];
-    let mut world = World::listing(keys);
-    world.spec.retired.push(old.to_string());
-    world.settle(NOW);
-    world.found.remove(0);
-    let plan = world.plan(NOW);
-    assert_eq!(reasons(&plan), [Reason::KeyDestroyed]);
-    assert_eq!(condition(&plan, ConditionType::Degraded), None, "nothing is missing");
-    world.settle(NOW);
-    assert_eq!(world.states(), [KeyState::Destroyed, KeyState::Active]);
-    // Restored by its Secret, it is as it was before.
-    world.found.push(found(&old));
-    world.settle(NOW);
-    assert_eq!(world.states(), [KeyState::Retired, KeyState::Active]);
-    world.found.pop();
-    world.settle(NOW);
-    world.spec.retired.clear();
-    world.settle(NOW);
-    assert_eq!(world.states(), [KeyState::Active]);
-}
-
-/// K12. Guard: `sees_active` in `retire`.
-#[test]
-fn an_operator_that_does_not_see_the_active_key_takes_no_retired_one_for_destroyed() {
-    let (old, active) = (recipient(), recipient());
-    let keys = vec![key(&old, KeyState::Retired, NOW), key(&active, KeyState::Active, NOW)];
-    let mut world = World::listing(keys);
-    world.spec.retired.push(old.to_string());
-    world.found.clear();
-    world.settle(NOW);
-    assert_eq!(world.states(), [KeyState::Retired, KeyState::Active]);
-    // Nor one whose Secret is there and cannot be read.
-    world.found = vec![found(&active), secret(&secret_name("default", &old), None)];
-    world.settle(NOW);
-    assert_eq!(world.states(), [KeyState::Retired, KeyState::Active]);
-}
-
-/// K12. Guard: `all_missing` where lost keys are dropped.
-#[test]
-fn an_operator_in_the_wrong_place_drops_no_announced_key() {
-    let (active, next) = (recipient(), recipient());
-    let keys = vec![key(&active, KeyState::Active, NOW), key(&next, KeyState::Pending, NOW)];
-    let mut world = World::listing(keys);
-    world.found.clear();
-    world.waited = 10 * GRACE;
-    world.settle(NOW);
-    assert_eq!(world.states(), [KeyState::Active, KeyState::Pending]);
-}
-
-/// K12. Guard: `is_used` in `Facts::all_untrusted`.
-#[test]
-fn a_ring_that_lost_its_memory_and_knows_only_what_it_retired_makes_no_key_in_silence() {
-    let (old, active) = (recipient(), recipient());
-    let mut world = World { found: vec![found(&old), found(&active)], ..World::default() };
-    world.spec.retired.push(old.to_string());
-    let plan = world.plan(NOW);
-    assert!(!plan.make);
-    assert_eq!(condition(&plan, ConditionType::Stalled), Some((true, "UntrustedIdentities")));
-    // Where nothing but what was retired is left, there is nothing to lose.
-    world.found.pop();
-    assert!(world.plan(NOW).make);
-}
-
-#[test]
-fn a_key_is_announced_for_its_time_and_opens_already() {
-    let old = recipient();
-    let mut world = World::listing(vec![key(&old, KeyState::Active, NOW)]);
-    world.spec.rotation =
-        Some(Rotation { every: "30d".into(), announce: Some("1d".into()), ..Rotation::default() });
-    let due = NOW + 30 * DAY;
-    let plan = world.settle(due);
-    assert_eq!(world.states(), [KeyState::Active, KeyState::Pending]);
-    assert_eq!((plan.active.as_slice(), plan.usable.len()), (std::slice::from_ref(&old), 2));
-    assert_eq!(condition(&plan, ConditionType::Ready), Some((true, "Synced")));
-    assert_eq!(condition(&plan, ConditionType::Degraded), None);
-    world.settle(due + DAY - 1);
-    assert_eq!(world.states(), [KeyState::Active, KeyState::Pending]);
-    world.settle(due + DAY);
-    assert_eq!(world.states(), [KeyState::OpenOnly, KeyState::Active]);
-}
-
-#[test]
-fn the_first_key_of_a_ring_is_announced_to_nobody() {
-    let mut world = World::default();
-    world.spec.rotation =
-        Some(Rotation { every: "30d".into(), announce: Some("1d".into()), ..Rotation::default() });
-    world.settle(NOW);
-    assert_eq!(world.states(), [KeyState::Active]);
-}
-
-/// A ring that rotates after another one.
-fn second_wave() -> World {
-    let mut world = World::listing(vec![key(&recipient(), KeyState::Active, NOW)]);
-    world.spec.rotation = Some(Rotation {
-        every: "30d".into(),
-        after: Some(RotatesAfter { at_most: Some("5d".into()), ..RotatesAfter::default() }),
-        ..Rotation::default()
-    });
-    world
-}
-
-/// The ring that rotates first.
-fn first_wave(created_at: i64, converged: bool) -> KeyRing {
-    let mut status =
-        KeyRingStatus { keys: vec![key(&recipient(), KeyState::Active, created_at)], ..Default::default() };
-    let type_ = ConditionType::Converged;
-    conditions::set(&mut status.conditions, type_, converged, Reason::Synced, "", None, created_at);
-    KeyRing { status: Some(status), ..KeyRing::default() }
-}
-
-#[test]
-fn a_due_rotation_waits_until_the_other_ring_has_rotated_and_converged() {
-    let mut world = second_wave();
-    let due = NOW + 30 * DAY;
-    assert!(!world.plan(due - 1).asks_wave, "nobody is asked before it is due");
-    let plan = world.settle(due);
-    assert!(plan.asks_wave && !plan.make);
-    assert_eq!(plan.again, Some(wave::ASK));
-    // Made when ours was: that is the round before, although it is younger than ours.
-    let answers = [
-        (first_wave(NOW + 60, true), false),
-        (first_wave(due - DAY, false), false),
-        (KeyRing::default(), false),
-        (first_wave(due - DAY, true), true),
-    ];
-    for (other, passes) in answers {
-        world.wave = judge(&world.observed(), &other, due);
-        assert_eq!(world.plan(due).make, passes, "{:?}", world.wave);
-        let ready = world.plan(due).status.conditions;
-        let ready = conditions::get(&ready, ConditionType::Ready).unwrap();
-        assert_eq!(ready.message.contains("a rotation is due and waits: the ring"), !passes, "{}", ready.message);
-    }
-}
-
-#[test]
-fn a_wave_that_never_comes_delays_a_rotation_and_does_not_prevent_it() {
-    let mut world = second_wave();
-    world.wave = Wave::Waiting("it cannot be reached".into());
-    assert!(!world.plan(NOW + 35 * DAY - 1).make);
-    assert!(world.plan(NOW + 35 * DAY).make);
-}
-
-#[test]
-fn a_ring_without_an_active_key_waits_for_nobody() {
-    let mut world = second_wave();
-    world.status.keys.clear();
-    world.found.clear();
-    assert!(world.plan(NOW).make);
-}
-
-#[test]
-fn another_protection_makes_a_new_key_and_leaves_the_old_one_as_it_is() {
-    let old = recipient();
-    let mut world = World::listing(vec![key(&old, KeyState::Active, NOW)]);
-    world.status.keys[0].protection = Some(ProtectionKind::AwsKms);
-    world.found[0].protection = ProtectionKind::AwsKms;
-    let plan = world.settle(NOW + DAY);
-    assert_eq!(world.states(), [KeyState::OpenOnly, KeyState::Active]);
-    assert_eq!(world.status.keys[0].protection, Some(ProtectionKind::AwsKms));
-    assert_eq!(world.status.keys[1].protection, None);
-    assert!(plan.usable.contains(&old));
-}
-
-/// K31. Guard: a locked identity counts as present (`Facts::of`).
-#[test]
-fn identities_that_cannot_be_unwrapped_now_are_neither_used_nor_replaced() {
-    let (old, active) = (recipient(), recipient());
-    let keys = vec![key(&old, KeyState::OpenOnly, NOW - DAY), key(&active, KeyState::Active, NOW)];
-    let mut world = World::listing(keys);
-    world.found.iter_mut().for_each(|found| found.locked = true);
-    let plan = world.settle(NOW);
-    assert!(plan.usable.is_empty() && !plan.make);
-    assert_eq!(plan.published.len(), 1, "new seals are still for it");
-    assert_eq!(world.states(), [KeyState::OpenOnly, KeyState::Active]);
-    assert_eq!(plan.unusable, Some(Reason::ProtectionUnavailable));
-    assert_eq!(condition(&plan, ConditionType::Ready), Some((false, "ProtectionUnavailable")));
-    // What nobody would use anyway is not missed.
-    world.spec.retired.push(old.to_string());
-    world.found.push(Found { locked: true, ..secret("planted", Some(recipient())) });
-    world.found[1].locked = false;
-    let plan = world.settle(NOW);
-    assert_eq!(plan.usable, std::slice::from_ref(&active));
-    assert_eq!(condition(&plan, ConditionType::Degraded), Some((true, "UntrustedIdentity")));
-    world.spec.retired.clear();
-    let plan = world.settle(NOW);
-    assert_eq!(plan.usable, [active]);
-    assert_eq!(condition(&plan, ConditionType::Ready), Some((true, "Synced")));
-    assert_eq!(condition(&plan, ConditionType::Degraded), Some((true, "ProtectionUnavailable")));
-}
-
-/// K30. Guard: a locked Secret never stands in for one that was read (`Facts::of`).
-#[test]
-fn a_locked_secret_that_says_to_be_of_a_key_takes_nothing_from_the_one_that_was_read() {
-    let own = recipient();
-    for first in [true, false] {
-        let mut world = World::listing(vec![key(&own, KeyState::Active, NOW)]);
-        let planted = Found { locked: true, ..secret("planted", Some(own.clone())) };
-        world.found.insert(if first { 0 } else { 1 }, planted);
-        assert_eq!(world.plan(NOW).usable, std::slice::from_ref(&own));
-    }
-}
-
-#[test]
-fn a_new_identity_that_cannot_be_wrapped_is_told_and_the_keys_go_on() {
-    let own = recipient();
-    let mut world = World::listing(vec![key(&own, KeyState::Active, NOW)]);
-    world.trouble = Some("Vault does not answer");
-    let plan = world.plan(NOW);
-    assert_eq!(plan.usable, [own]);
-    assert_eq!(condition(&plan, ConditionType::Degraded), Some((true, "ProtectionUnavailable")));
-    assert_eq!(condition(&plan, ConditionType::Ready), Some((true, "Synced")));
-}
-
-#[test]
-fn a_ring_has_converged_once_no_value_needs_an_older_key() {
-    let mut world = World::listing(vec![key(&recipient(), KeyState::Active, NOW)]);
-    let now_is = |world: &mut World, by_older, unsettled| {
-        world.in_use = Some(InUse { by_older, unsettled });
-        let plan = world.settle(NOW);
-        condition(&plan, ConditionType::Converged).map(|(is, reason)| (is, reason.to_owned()))
-    };
-    assert_eq!(condition(&world.plan(NOW), ConditionType::Converged), None, "not known yet");
-    assert_eq!(now_is(&mut world, 3, 0), Some((false, "OlderKeysInUse".into())));
-    assert_eq!(now_is(&mut world, 0, 1), Some((false, "Progressing".into())));
-    assert_eq!(now_is(&mut world, 0, 0), Some((true, "Synced".into())));
-    // The count speaks of the key that was active when it was made.
-    let rotating = world.settle(NOW + 31 * DAY);
-    assert_eq!(condition(&rotating, ConditionType::Converged).map(|(is, _)| is), Some(true), "counted anew");
-    world.status.keys.last_mut().unwrap().state = KeyState::Pending;
-    world.status.keys[0].state = KeyState::Active;
-    let plan = world.plan(NOW + 31 * DAY);
-    assert_eq!(condition(&plan, ConditionType::Converged), Some((false, "Progressing")));
-    world.settle(NOW + 31 * DAY);
-    world.in_use = None;
-    let known = condition(&world.settle(NOW), ConditionType::Converged).map(|(is, _)| is);
-    assert_eq!(known, Some(true), "a restart forgets nothing");
-}
-
-#[test]
 fn a_new_key_waits_for_its_backup_when_that_is_asked_for() {
     let old = recipient();
     let mut world = World::listing(vec![key(&old, KeyState::Active, NOW)]);
@@ -576,19 +307,6 @@ fn a_second_operator_in_another_namespace_makes_no_keys_against_the_first() {
     assert_eq!(plan.unusable, Some(Reason::KeyRingNotReady));
 }
 
-#[test]
-fn a_ring_that_lost_everything_begins_anew_once_its_keys_are_retired() {
-    let lost = recipient();
-    let mut world = World::listing(vec![key(&lost, KeyState::Active, NOW)]);
-    world.found.clear();
-    assert!(!world.plan(NOW).make);
-    world.spec.retired.push(lost.to_string());
-    assert!(world.plan(NOW).make);
-    world.status = world.plan(NOW).status;
-    world.settle(NOW);
-    assert_eq!(world.states(), [KeyState::Destroyed, KeyState::Active]);
-}
-
 /// K15. A status that names two active keys, or a key from the far past, costs work and skips nothing.
 /// Guard: `keep_one_active`.
 #[test]
@@ -615,24 +333,16 @@ fn what_is_malformed_in_the_spec_is_named_and_the_keys_go_on() {
         assert!(stalled.message.starts_with(expected), "{}", stalled.message);
         assert_eq!(plan.usable, std::slice::from_ref(&own));
     };
-    check(|spec| spec.rotation = Some(Rotation { every: "monthly".into(), ..Rotation::default() }), "spec.rotation.every");
+    check(
+        |spec| spec.rotation = Some(Rotation { every: "monthly".into(), ..Rotation::default() }),
+        "spec.rotation.every",
+    );
     check(|spec| spec.trusted = vec!["age1nope".into()], "spec.trusted[0]");
     check(|spec| spec.backed_up = vec!["age1nope".into()], "spec.backedUp[0]");
     let entry = RingRecipient { name: "x".into(), recipient: "age1nope".into(), required: None };
     let mut world = World::listing(vec![key(&own, KeyState::Active, NOW)]);
     world.spec.recipients.push(entry);
     assert_eq!(world.plan(NOW).published.len(), 1);
-}
-
-#[test]
-fn a_ring_that_lists_too_many_keys_stops_rotating_and_says_so() {
-    let identity = recipient();
-    let mut keys: Vec<_> = (0..KEY_LIMIT).map(|_| key(&identity, KeyState::OpenOnly, 0)).collect();
-    keys.push(key(&recipient(), KeyState::Active, 0));
-    let world = World::listing(keys);
-    let plan = world.plan(NOW);
-    assert!(!plan.make);
-    assert_eq!(condition(&plan, ConditionType::Degraded), Some((true, "LimitExceeded")));
 }
 
 #[test]

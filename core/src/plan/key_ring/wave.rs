@@ -70,5 +70,7 @@ pub fn judge(observed: &Observed<'_>, other: &KeyRing, now: i64) -> Wave {
 
 /// The id of another ring's key, from its recipient: what its status says of it is copied nowhere.
 fn short(key: &RingKey) -> String {
-    key.recipient.parse::<crate::keys::Recipient>().map_or_else(|_| "?".to_owned(), |key| key.id().to_string())
+    key.recipient
+        .parse::<crate::keys::Recipient>()
+        .map_or_else(|_| "?".to_owned(), |key| key.id().to_string())
 }

@@ -168,7 +168,8 @@ fn an_envelope_that_does_not_name_a_required_recipient_is_applied_and_reported_u
     assert!(world.look().report.events.is_empty(), "told once");
     // Whatever the repository calls it, the key counts.
     let mut sealed = world.sealed();
-    let both = [world.recipients(), vec![NamedRecipient::new("vault", recovery.recipient().clone()).unwrap()]];
+    let both =
+        [world.recipients(), vec![NamedRecipient::new("vault", recovery.recipient().clone()).unwrap()]];
     sealed.rewrap(&world.identities, &both.concat()).unwrap();
     sealed.write_into(&mut world.object.spec);
     world.commit();

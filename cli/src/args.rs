@@ -200,8 +200,8 @@ const CLUSTER_VERBS: [(&str, &str); 7] = [
     ("recipients diff", "read KeyRings from kubeconfig contexts"),
     ("seal", "tell changed values by the live Secrets"),
     ("rewrap", "take the envelopes that the operator proposes"),
-    ("keys", "retire, destroy, back up and restore the keys of a cluster's ring"),
-    ("keys status", "look at a cluster's ring and its SealedSecrets"),
+    ("keys", "look after a ring's keys"),
+    ("keys status", "look at a cluster, too"),
     ("quickstart", "do it in a cluster"),
 ];
 

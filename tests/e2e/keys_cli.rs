@@ -378,7 +378,7 @@ fn a_ring_that_was_deleted_and_made_anew_is_told_to_trust_its_keys_again_by_a_re
         let restore = ["keys", "restore", "backup.age", "-i", "recovery.txt"];
         let one = run(&[&restore[..], &["--only", &id_of(&active), "--trust", &active]].concat())?;
         assert_eq!(one.code, 0, "{one:?}");
-        assert_eq!(scene.rings().get(&scene.ring).await?.spec.trusted, [active.clone()]);
+        assert_eq!(scene.rings().get(&scene.ring).await?.spec.trusted, std::slice::from_ref(&active));
         let all = run(&restore)?;
         assert!(all.code == 0 && all.stdout.contains(".waxwing.yaml as prod"), "{all:?}");
         assert_eq!(scene.rings().get(&scene.ring).await?.spec.trusted, [active, first]);

@@ -1,6 +1,6 @@
 //! One Secret into one sealed resource: a new one, or the one that is there, brought up to date.
 
-use std::{fmt, path::Path};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 use waxwing_core::{
     keys::NamedRecipient,
@@ -73,6 +73,29 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// The text of an output while it grows: parsed once for all that is brought up to date, not once for each.
+#[derive(Default)]
+struct Output {
+    text: String,
+    /// The text, parsed, with what was changed in it.
+    file: Option<SealedFile>,
+    /// The new resources behind it, and their namespaces and names.
+    tail: String,
+    made: BTreeSet<(String, String)>,
+}
+
+impl Output {
+    /// All of it as one text.
+    fn whole(&mut self) -> &mut String {
+        if let Some(file) = self.file.take() {
+            self.text = file.text().to_owned();
+        }
+        compose::append(&mut self.text, &std::mem::take(&mut self.tail));
+        self.made.clear();
+        &mut self.text
+    }
+}
+
 impl Sealer<'_> {
     /// A stream with its Secrets replaced, everything else as it was.
     pub(super) fn in_place(&mut self, source: &Source, path: &Path) -> Result<String> {
@@ -103,39 +126,45 @@ impl Sealer<'_> {
     }
 
     /// A stream brought onto the text of an output.
-    pub(super) fn onto(&mut self, mut text: String, source: &Source, path: &Path) -> Result<String> {
+    pub(super) fn onto(&mut self, text: String, source: &Source, path: &Path) -> Result<String> {
+        let mut output = Output { text, ..Output::default() };
         for part in source.parts()? {
             match part {
                 Part::Other { text: document, value } => {
-                    compose::pass_through(&mut text, document, &value).at(path.display())?;
+                    compose::pass_through(output.whole(), document, &value).at(path.display())?;
                 }
                 Part::Secrets { secrets, others, .. } => {
                     for plain in secrets {
                         let plain = self.placed(plain)?;
-                        text = self.one_onto(text, &plain, path)?;
+                        self.one_onto(&mut output, &plain, path)?;
                     }
                     for other in others {
-                        compose::pass_through(&mut text, &yaml::to_string(&other)?, &other)
+                        compose::pass_through(output.whole(), &yaml::to_string(&other)?, &other)
                             .at(path.display())?;
                     }
                 }
             }
         }
-        Ok(text)
+        Ok(std::mem::take(output.whole()))
     }
 
-    fn one_onto(&mut self, mut text: String, plain: &Plain, path: &Path) -> Result<String> {
-        let mut file = SealedFile::parse(path, text.clone(), self.namespace).at(path.display())?;
-        match file.find(&plain.namespace, &plain.name) {
-            Some(index) => {
-                self.update(&mut file, index, plain, path)?;
-                Ok(file.text().to_owned())
-            }
+    fn one_onto(&mut self, output: &mut Output, plain: &Plain, path: &Path) -> Result<()> {
+        let names = (plain.namespace.clone(), plain.name.clone());
+        if output.made.contains(&names) {
+            output.whole();
+        }
+        if output.file.is_none() {
+            output.file = Some(SealedFile::parse(path, output.text.clone(), self.namespace).at(path.display())?);
+        }
+        let found = output.file.as_mut().and_then(|file| Some((file.find(&names.0, &names.1)?, file)));
+        match found {
+            Some((index, file)) => self.update(file, index, plain, path)?,
             None => {
-                compose::append(&mut text, &self.make(plain, path)?);
-                Ok(text)
+                compose::append(&mut output.tail, &self.make(plain, path)?);
+                output.made.insert(names);
             }
         }
+        Ok(())
     }
 
     /// With the namespace from the command line where the manifest has none.

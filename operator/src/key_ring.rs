@@ -213,11 +213,11 @@ impl KeyRingLoop {
         found: &[IdentitySecret],
     ) -> (RingPlan, Option<NewIdentity>) {
         let plan = self.plan(key_ring, found, None).await;
-        if !plan.make {
-            self.safe.rest();
-        }
         if !plan.make || !self.context.leadership.is_held() {
-            return (plan, None);
+            self.safe.rest();
+            // A key that is due is made by the replica that leads, and what it writes wakes this one.
+            let again = plan.again.filter(|_| !plan.make);
+            return (RingPlan { again, ..plan }, None);
         }
         match self.safe.make().await {
             Ok(new) => (plan, Some(new)),
@@ -238,7 +238,7 @@ impl KeyRingLoop {
     ) -> RingPlan {
         let status = key_ring.status.clone().unwrap_or_default();
         let found: Vec<_> = found.iter().map(IdentitySecret::found).collect();
-        let refused = self.safe.refused();
+        let (refused, unproven) = (self.safe.refused(), self.safe.unproven());
         let mut observed = Observed {
             ring: &self.context.flags.keyring,
             spec: &key_ring.spec,
@@ -250,6 +250,7 @@ impl KeyRingLoop {
             in_use: self.in_use(&status),
             trouble,
             refused: refused.as_deref(),
+            unproven: unproven.as_deref(),
         };
         observed.waited = waited(&mut self.waiting, &observed);
         let plan = key_ring::plan(&observed, unix_now());

@@ -7,9 +7,11 @@
 //! - Only the identities that the ring knows are opened: a Secret that somebody planted makes no request.
 //! - An identity is used only when the recipient that derives from it is the whole one that its Secret names.
 //! - What cannot be opened stays where it is, and is tried again after a while.
+//! - When a block of the spec has changed, each identity is opened by it once. What it does not open stays in memory, and
+//!   is told before a restart needs it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -42,15 +44,34 @@ pub(crate) struct Safe {
     protectors: BTreeMap<ProtectionKind, Arc<dyn Protector>>,
     /// What came of the Secrets that are there.
     known: HashMap<Version, Known>,
+    /// The kinds whose blocks have changed since the identities were looked at.
+    changed: BTreeSet<ProtectionKind>,
     /// Why the last identity could not be wrapped.
     unwrappable: Option<Refused>,
 }
 
 /// What came of a wrapped identity.
 enum Known {
-    Opened(Identity),
+    Opened(Identity, Proof),
     /// It was opened, and holds something else than it says.
     Malformed,
+    Refused(Refused),
+}
+
+impl Known {
+    fn why(&self) -> Option<&Refused> {
+        match self {
+            Self::Refused(refused) | Self::Opened(_, Proof::Refused(refused)) => Some(refused),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the block that is there now opens what is in memory.
+enum Proof {
+    Given,
+    /// It has changed, and was not tried.
+    Due,
     Refused(Refused),
 }
 
@@ -95,6 +116,7 @@ impl Safe {
             spec: Protection::default(),
             protectors: BTreeMap::new(),
             known: HashMap::new(),
+            changed: BTreeSet::new(),
             unwrappable: None,
         }
     }
@@ -103,19 +125,41 @@ impl Safe {
     pub(crate) fn follow(&mut self, spec: Option<&Protection>) {
         let spec = spec.cloned().unwrap_or_default();
         if spec != self.spec {
+            if spec.vault_transit != self.spec.vault_transit {
+                self.changed.insert(ProtectionKind::VaultTransit);
+            }
+            if spec.aws_kms != self.spec.aws_kms {
+                self.changed.insert(ProtectionKind::AwsKms);
+            }
             self.spec = spec;
             self.protectors.clear();
             self.unwrappable = None;
             // What was refused is tried again at once; what is open stays open.
+            for known in self.known.values_mut() {
+                if let Known::Opened(_, proof @ Proof::Refused(_)) = known {
+                    *proof = Proof::Due;
+                }
+            }
             self.known.retain(|_, known| !matches!(known, Known::Refused(_)));
         }
     }
 
     /// Opens those that are wanted and were not opened yet. What is not what it says becomes malformed.
     pub(crate) async fn open(&mut self, secrets: &mut [IdentitySecret], wanted: impl Fn(&Recipient) -> bool) {
-        let is_there = |version: &Version| secrets.iter().any(|secret| secret.version == *version);
-        self.known.retain(|version, _| is_there(version));
+        let is_used = |secret: &IdentitySecret| secret.recipient().is_some_and(&wanted);
+        let used: HashMap<_, _> =
+            secrets.iter().map(|secret| (secret.version.clone(), is_used(secret))).collect();
+        // What nobody wants any more is not tried again either.
+        self.known.retain(|version, known| match (used.get(version), known) {
+            (None, _) | (Some(false), Known::Refused(_)) => false,
+            (Some(false), Known::Opened(_, proof @ Proof::Refused(_))) => {
+                *proof = Proof::Due;
+                true
+            }
+            _ => true,
+        });
 
+        let changed = std::mem::take(&mut self.changed);
         let mut by_kind: BTreeMap<ProtectionKind, Vec<(Version, WrappedIdentity)>> = BTreeMap::new();
         for secret in &mut *secrets {
             let Some(wrapped) = &secret.wrapped else { continue };
@@ -123,10 +167,18 @@ impl Safe {
                 secret.wrapped = None;
                 continue;
             }
-            let is_due = match self.known.get(&secret.version) {
+            let is_due = match self.known.get_mut(&secret.version) {
                 None => true,
-                Some(Known::Refused(refused)) => refused.left().is_zero(),
-                Some(Known::Opened(_) | Known::Malformed) => false,
+                Some(Known::Refused(refused) | Known::Opened(_, Proof::Refused(refused))) => {
+                    refused.left().is_zero()
+                }
+                Some(Known::Opened(_, proof)) => {
+                    if changed.contains(&wrapped.by.kind) {
+                        *proof = Proof::Due;
+                    }
+                    matches!(proof, Proof::Due)
+                }
+                Some(Known::Malformed) => false,
             };
             if is_due && wanted(&wrapped.recipient) {
                 by_kind.entry(wrapped.by.kind).or_default().push((secret.version.clone(), wrapped.clone()));
@@ -138,7 +190,7 @@ impl Safe {
 
         for secret in secrets {
             match self.known.get(&secret.version) {
-                Some(Known::Opened(identity)) if secret.wrapped.is_some() => {
+                Some(Known::Opened(identity, _)) if secret.wrapped.is_some() => {
                     secret.identity = Some(identity.clone());
                 }
                 Some(Known::Malformed) => secret.wrapped = None,
@@ -184,19 +236,21 @@ impl Safe {
 
     fn note(&mut self, version: Version, opened: Result<Option<Identity>, Failure>) {
         match opened {
-            Ok(Some(identity)) => _ = self.known.insert(version, Known::Opened(identity)),
+            Ok(Some(identity)) => _ = self.known.insert(version, Known::Opened(identity, Proof::Given)),
+            Ok(None) if matches!(self.known.get(&version), Some(Known::Opened(..))) => {
+                self.refuse(version, Failure::new(Kind::BadData, "it opens as something else"));
+            }
             Ok(None) => _ = self.known.insert(version, Known::Malformed),
             Err(failure) => self.refuse(version, failure),
         }
     }
 
     fn refuse(&mut self, version: Version, failure: Failure) {
-        let before = match self.known.get(&version) {
-            Some(Known::Refused(before)) => Some(before),
-            _ => None,
-        };
-        let refused = Refused::new(failure, before);
-        self.known.insert(version, Known::Refused(refused));
+        let refused = Refused::new(failure, self.known.get(&version).and_then(Known::why));
+        match self.known.get_mut(&version) {
+            Some(Known::Opened(_, proof)) => *proof = Proof::Refused(refused),
+            _ => _ = self.known.insert(version, Known::Refused(refused)),
+        }
     }
 
     /// Makes an identity and wraps it as the KeyRing says. Until it was stored, nobody else knows of it.
@@ -248,12 +302,22 @@ impl Safe {
         refused.min()
     }
 
-    /// When to try again what was refused.
-    pub(crate) fn again(&self) -> Option<Duration> {
+    /// What is open, and would not be after a restart: how much, and why. Of several reasons always the same one.
+    pub(crate) fn unproven(&self) -> Option<String> {
         let refused = self.known.values().filter_map(|known| match known {
-            Known::Refused(refused) => Some(refused),
+            Known::Opened(_, Proof::Refused(refused)) => Some(refused.failure.to_string()),
             _ => None,
         });
+        let why = refused.clone().min()?;
+        let count = refused.count();
+        Some(format!(
+            "{count} identities are open in memory alone: spec.protection has changed, and does not open them ({why})"
+        ))
+    }
+
+    /// When to try again what was refused.
+    pub(crate) fn again(&self) -> Option<Duration> {
+        let refused = self.known.values().filter_map(Known::why);
         refused.chain(&self.unwrappable).map(Refused::left).min()
     }
 

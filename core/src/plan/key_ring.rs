@@ -66,6 +66,8 @@ pub struct Observed<'a> {
     pub trouble: Option<&'a str>,
     /// Why one that is locked could not be unwrapped.
     pub refused: Option<&'a str>,
+    /// Which of those that are open could not be unwrapped again by the spec as it is now, and why.
+    pub unproven: Option<&'a str>,
 }
 
 /// Which keys the live values need, as the last openings found.

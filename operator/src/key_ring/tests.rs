@@ -109,6 +109,21 @@ async fn a_replica_without_the_lease_reads_and_writes_nothing() {
     assert!(!ring.borrow().is_usable());
 }
 
+/// A rotation may be due for as long as Vault is away.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_cannot_be_made_keeps_no_replica_busy_that_does_not_lead() {
+    let mut wrapped = key_ring();
+    wrapped["spec"] = json!({"protection": {"kind": "VaultTransit"}});
+    let server = server(Some(wrapped));
+    let (mut keeper, _ring, leader) = keeper(&server);
+    lead(&leader);
+    assert!(matches!(keeper.settle().await, Ok(again) if again < Duration::from_secs(5)), "it is tried again");
+    leader.send_replace(None);
+    sleep(Duration::from_secs(60)).await;
+    assert!(matches!(keeper.settle().await, Ok(again) if again == LOOK_WHILE_OLD));
+    assert!(server.lock().unwrap().secrets.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_missing_key_ring_makes_no_key_and_ends_the_use_of_those_there_were() {
     let server = server(Some(key_ring()));

@@ -50,6 +50,12 @@ impl Protector for Table {
     }
 }
 
+/// With a block that names a server.
+fn at(server: &str) -> Protection {
+    let block = waxwing_crds::VaultTransit { server: server.to_owned(), ..Default::default() };
+    Protection { vault_transit: Some(block), ..spec() }
+}
+
 fn spec() -> Protection {
     Protection { kind: ProtectionKind::VaultTransit, ..Protection::default() }
 }
@@ -211,4 +217,56 @@ async fn another_spec_is_tried_at_once_and_what_is_open_stays_open() {
     // Nothing is wrapped any more.
     assert!(safe.make().await.is_ok());
     assert_eq!(table.requests(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_and_is_not_wanted_any_more_is_not_tried_again() {
+    let table = Arc::new(Table::default());
+    let (mut safe, secrets) = (safe(&table), some(&table, 2).await);
+    look(&mut safe, &secrets[..1]).await;
+    table.fail(Kind::Forbidden);
+    safe.follow(Some(&at("another")));
+    assert_eq!(look(&mut safe, &secrets).await, (1, 1, 0));
+    assert!(safe.again().is_some() && safe.refused().is_some() && safe.unproven().is_some());
+    tokio::time::advance(Duration::from_secs(60)).await;
+    table.requests();
+    safe.open(&mut secrets.clone(), |_| false).await;
+    assert_eq!((safe.again(), safe.refused(), safe.unproven()), (None, None, None));
+    assert_eq!(table.requests(), 0);
+    // Wanted again, they are tried at once.
+    table.fail(None);
+    assert_eq!(look(&mut safe, &secrets).await, (2, 0, 0));
+    assert_eq!((table.requests(), safe.again()), (2, None));
+}
+
+/// K31. Guard: `Safe::follow` has what is open proved by the block that is there now, and `Safe::refuse` keeps it open.
+#[tokio::test(start_paused = true)]
+async fn what_another_block_does_not_open_stays_open_and_is_told() {
+    let table = Arc::new(Table::default());
+    let (mut safe, secrets) = (safe(&table), some(&table, 3).await);
+    safe.follow(Some(&at("one")));
+    look(&mut safe, &secrets).await;
+    assert_eq!((table.requests(), safe.unproven()), (3, None));
+    // The same keys by another address: each is opened once more, and all is well.
+    safe.follow(Some(&at("two")));
+    for _ in 0..2 {
+        assert_eq!(look(&mut safe, &secrets).await, (3, 0, 0));
+    }
+    assert_eq!((table.requests(), safe.unproven(), safe.again()), (3, None, None));
+    // The other kind's block, or which of them wraps, is nothing to these.
+    let other = Protection { kind: ProtectionKind::None, aws_kms: Some(Default::default()), ..at("two") };
+    safe.follow(Some(&other));
+    assert_eq!(look(&mut safe, &secrets).await, (3, 0, 0));
+    assert_eq!(table.requests(), 0);
+    // A server that has other keys.
+    table.fail(Kind::Rejected);
+    safe.follow(Some(&at("three")));
+    assert_eq!(look(&mut safe, &secrets).await, (3, 0, 0));
+    let told = safe.unproven().unwrap();
+    assert!(told.contains("3 identities") && told.contains("it is away"), "{told}");
+    assert_eq!((table.requests(), safe.refused()), (3, None));
+    tokio::time::advance(safe.again().unwrap() + Duration::from_secs(60)).await;
+    table.fail(None);
+    assert_eq!(look(&mut safe, &secrets).await, (3, 0, 0));
+    assert_eq!((table.requests(), safe.unproven(), safe.again()), (3, None, None));
 }

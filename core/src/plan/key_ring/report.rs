@@ -163,6 +163,7 @@ fn attention(
             .push((Reason::ProtectionUnavailable, format!("a new identity could not be wrapped: {trouble}")));
     }
     found.extend(shut(status, observed, facts).map(|message| (Reason::ProtectionUnavailable, message)));
+    found.extend(observed.unproven.map(|message| (Reason::ProtectionUnavailable, message.to_owned())));
     let missing: Vec<_> = keys
         .iter()
         .filter(|key| key.state.opens() && !facts.has(&key.recipient))

@@ -43,6 +43,7 @@ struct World {
     wave: Wave,
     in_use: Option<InUse>,
     trouble: Option<&'static str>,
+    unproven: Option<&'static str>,
 }
 
 impl World {
@@ -63,6 +64,7 @@ impl World {
             in_use: self.in_use,
             trouble: self.trouble,
             refused: self.trouble,
+            unproven: self.unproven,
         }
     }
 

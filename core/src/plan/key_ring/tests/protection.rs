@@ -65,6 +65,18 @@ fn a_new_identity_that_cannot_be_wrapped_is_told_and_the_keys_go_on() {
     assert_eq!(condition(&plan, ConditionType::Ready), Some((true, "Synced")));
 }
 
+#[test]
+fn what_a_restart_would_lock_is_told_before_it() {
+    let own = recipient();
+    let mut world = World::listing(vec![key(&own, KeyState::Active, NOW)]);
+    world.unproven = Some("2 identities are open in memory alone");
+    let plan = world.plan(NOW);
+    assert_eq!((plan.usable, plan.make), (vec![own], false));
+    assert_eq!(condition(&world.plan(NOW), ConditionType::Degraded), Some((true, "ProtectionUnavailable")));
+    assert_eq!(condition(&world.plan(NOW), ConditionType::Ready), Some((true, "Synced")));
+    assert!(plan.events.iter().any(|event| event.message.contains("in memory alone")));
+}
+
 /// K31. Guard: `activate` passes over what is locked.
 #[test]
 fn a_key_that_was_not_unwrapped_is_not_published() {

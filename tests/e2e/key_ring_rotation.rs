@@ -332,37 +332,3 @@ async fn touch(scene: &Scene, number: u32) -> Result<()> {
     scene.rings().patch(&scene.ring, &PatchParams::default(), &patch).await?;
     Ok(())
 }
-
-#[test]
-fn a_seal_without_a_required_recipient_is_in_effect_and_degraded_until_it_names_it() {
-    let recovery = Identity::generate();
-    let values = [
-        "keyring.recipients[0].name=recovery".to_owned(),
-        format!("keyring.recipients[0].recipient={}", recovery.recipient()),
-        "keyring.recipients[0].required=true".to_owned(),
-    ];
-    let values: Vec<_> = values.iter().map(String::as_str).collect();
-    scene::alone(&values, async |scene, release| -> Result<()> {
-        let _operator = scene.operator(release, "a").await?;
-        let ring = scene.ring().await;
-        let without = Ring::of(ring.recipients()[..1].to_vec()).seal(&scene.namespace, "app", &[("k", "v")]);
-        scene.commit(&without).await?;
-        let told =
-            wait::until_sealed(&scene.sealed(), "app", "tells that the recipient is missing", |object| {
-                let status =
-                    object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-                conditions::get(status, ConditionType::Degraded)
-                    .is_some_and(|found| found.reason == Reason::RequiredRecipientMissing.as_str())
-            })
-            .await;
-        assert!(wait::is_ready(&told), "it is in effect");
-        scene.commit(&ring.seal(&scene.namespace, "app", &[("k", "v")])).await?;
-        wait::until_sealed(&scene.sealed(), "app", "is in order", |object| {
-            let status =
-                object.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            wait::is_ready(object) && conditions::get(status, ConditionType::Degraded).is_none()
-        })
-        .await;
-        Ok(())
-    });
-}

@@ -6,7 +6,7 @@ use waxwing_tests::{scene, tools};
 
 use super::*;
 
-/// Guard: `cli: cluster::wrapped` sends credentials where the administrator's environment says, never where the KeyRing does.
+/// K38. Guard: `cli: cluster::wrapped` sends credentials where the administrator's environment says, never where the KeyRing does.
 #[test]
 fn an_administrator_backs_up_what_vault_and_kms_wrap_with_rights_of_their_own() {
     scene::alone(&VALUES, async |scene, release| -> Result<()> {

@@ -16,6 +16,7 @@ use crate::{
     args::Context,
     error::{Explain, Failure, Result},
     verbs::keys::work_tree,
+    write::follow,
 };
 
 /// The name of the configuration file.
@@ -30,6 +31,9 @@ pub(crate) struct Repositories {
 impl Repositories {
     /// As [`Repository::of`].
     pub(crate) fn of(&self, path: &Path, context: &Context) -> Result<Arc<Repository>> {
+        // A link counts as the file that it leads to, which may lie under another configuration.
+        let real = if path.is_symlink() { path.canonicalize().ok() } else { None };
+        let path = real.as_deref().unwrap_or(path);
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         let known = || self.by_folder.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known().get(&folder) {
@@ -71,6 +75,18 @@ impl Repository {
         Ok(Self { root: root.canonicalize().unwrap_or_else(|_| root.to_owned()), path: file, config })
     }
 
+    /// Those of the folders above. They decide about other files; what was revoked there counts here, too.
+    pub(crate) fn above(&self, context: &Context) -> Result<Vec<Self>> {
+        let folders = if context.config.is_some() { None } else { self.root.parent() };
+        let files = folders.into_iter().flat_map(Path::ancestors).map(|folder| folder.join(FILE));
+        files.filter(|file| file.is_file()).map(|file| Self::of(&file, context)).collect()
+    }
+
+    /// Whether it names this public key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.config.members().iter().any(|member| member.recipient.recipient().as_str() == key)
+    }
+
     /// Where the configuration stands.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -100,14 +116,13 @@ impl Repository {
         format!("add a rule to {}, or move the file to where a rule matches", self.path.display())
     }
 
-    /// The path relative to the root, with slashes. Links in folders are followed, so that a file
-    /// has one name however it was reached; standard input counts as a file beside the
+    /// The path relative to the root, with slashes. Links are followed, so that a file has one name
+    /// and one rule however it was reached; standard input counts as a file beside the
     /// configuration.
     fn relative(&self, path: &Path) -> Result<String> {
-        let absolute = normal(&std::path::absolute(path)?);
-        let absolute = match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
-            (Some(Ok(folder)), Some(name)) => folder.join(name),
-            _ => absolute,
+        let absolute = match path.canonicalize() {
+            Ok(real) => real,
+            Err(_) => to_be(path)?,
         };
         let relative = absolute.strip_prefix(&self.root).map_err(|_| {
             Failure::new(format!("{} lies outside of {}", path.display(), self.root.display()))
@@ -123,7 +138,8 @@ pub(crate) fn config_path(path: &Path, context: &Context) -> Option<PathBuf> {
     if let Some(named) = &context.config {
         return Some(named.clone());
     }
-    let given = std::path::absolute(path).ok()?;
+    let real = if path.is_symlink() { path.canonicalize().ok() } else { None };
+    let given = std::path::absolute(real.as_deref().unwrap_or(path)).ok()?;
     let folder = if given.is_dir() { given.as_path() } else { given.parent()? };
     let found = normal(folder).ancestors().map(|folder| folder.join(FILE)).find(|file| file.is_file())?;
     // As short as the path that was given.
@@ -136,6 +152,15 @@ pub(crate) fn config_path(path: &Path, context: &Context) -> Option<PathBuf> {
 pub(crate) fn root_of(path: &Path, context: &Context) -> Option<PathBuf> {
     let folder_of = |file: PathBuf| Some(std::path::absolute(file).ok()?.parent()?.to_owned());
     config_path(path, context).and_then(folder_of).or_else(|| work_tree(path))
+}
+
+/// The place of a file that is not there yet.
+fn to_be(path: &Path) -> Result<PathBuf> {
+    let absolute = normal(&std::path::absolute(follow(path)?)?);
+    Ok(match (absolute.parent().map(Path::canonicalize), absolute.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        _ => absolute,
+    })
 }
 
 /// Without `.` and `..`, as text: the folders need not exist yet.

@@ -369,16 +369,44 @@ fn item(
 /// Reads a file that was found, or named. One that was only found and has nothing of ours in it is
 /// none of our business, whether it can be read or not.
 pub(crate) fn read_if_sealed(path: &Path, named: bool) -> Result<Option<SealedFile>> {
+    read_if_sealed_in(path, named, None)
+}
+
+/// As [`read_if_sealed`], with a namespace for resources that don't say theirs.
+pub(crate) fn read_if_sealed_in(
+    path: &Path,
+    named: bool,
+    namespace: Option<&str>,
+) -> Result<Option<SealedFile>> {
     let bytes = fs::read(path).at(path.display())?;
-    let ours = [names::GROUP, "SealedSecret"].iter().all(|word| contains(&bytes, word.as_bytes()));
-    if !ours {
+    if !could_be_sealed(&bytes) {
         if named {
             return Err(Failure::new("there is no SealedSecret in it").at(path.display()));
         }
         return Ok(None);
     }
-    let file = SealedFile::read(path, None)?;
-    Ok((!file.items.is_empty()).then_some(file))
+    let in_words = says_sealed(&bytes);
+    match SealedFile::read(path, namespace) {
+        // It may be a template of Helm with an escape in it.
+        Err(_) if !in_words && !named => Ok(None),
+        Ok(file) if !in_words && file.items.iter().all(Result::is_err) => Ok(None),
+        file => file.map(|file| (!file.items.is_empty()).then_some(file)),
+    }
+}
+
+/// Whether a sealed resource could stand in a file: its words do, or letters may stand there in another way.
+pub(crate) fn could_be_sealed(bytes: &[u8]) -> bool {
+    says_sealed(bytes) || may_hide_words(bytes)
+}
+
+fn says_sealed(bytes: &[u8]) -> bool {
+    [names::GROUP, "SealedSecret"].iter().all(|word| contains(bytes, word.as_bytes()))
+}
+
+/// Whether letters can stand in a text without being seen in it: `"Sealed\u0053ecret"`, or UTF-16.
+pub(crate) fn may_hide_words(bytes: &[u8]) -> bool {
+    let escapes = |pair: &[u8]| matches!(pair, [b'\\', b'x' | b'u' | b'U' | b'\n' | b'\r']);
+    bytes.windows(2).any(escapes) || [[0xfe, 0xff], [0xff, 0xfe]].iter().any(|mark| bytes.starts_with(mark))
 }
 
 /// Whether `part` stands anywhere in `bytes`.
@@ -386,16 +414,47 @@ pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+/// Where to look for files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Within {
+    /// Everywhere but in hidden files and folders.
+    Shown,
+    /// Everywhere but in `.git`.
+    All,
+}
+
+/// What lies under some paths.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// Files that could hold resources; sorted, each once.
+    pub(crate) files: BTreeSet<PathBuf>,
+    /// Those whose names could be taken for lines of the output. They are not among the files.
+    pub(crate) misnamed: BTreeSet<PathBuf>,
+}
+
 /// Files that could hold resources: those named, and under a folder all `.yaml`, `.yml` and
 /// `.json` files outside of hidden folders. Sorted, each once.
+///
+/// # Errors
+/// One of them cannot be read, or has a control character in its name.
 pub(crate) fn files(paths: &[PathBuf], context: &Context) -> Result<Vec<PathBuf>> {
-    let mut found = BTreeSet::new();
+    let found = find(paths, Within::Shown, context)?;
+    match found.misnamed.first() {
+        Some(path) => Err(Failure::new(format!("{path:?} has a control character in its name"))
+            .hint("rename it: such a name could be taken for lines of the output")),
+        None => Ok(found.files.into_iter().collect()),
+    }
+}
+
+/// As [`files`], with more to choose and to know.
+pub(crate) fn find(paths: &[PathBuf], within: Within, context: &Context) -> Result<Found> {
+    let mut found = Found::default();
     let mut folders = Vec::new();
     for path in paths {
         if fs::metadata(path).at(path.display())?.is_dir() {
             folders.push(path.clone());
         } else {
-            found.insert(path.clone());
+            found.add(path.clone());
         }
     }
     while let Some(folder) = folders.pop() {
@@ -404,14 +463,32 @@ pub(crate) fn files(paths: &[PathBuf], context: &Context) -> Result<Vec<PathBuf>
             let entry = entry.at(folder.display())?;
             let kind = entry.file_type().at(folder.display())?;
             let path = if folder == Path::new(".") { PathBuf::from(entry.file_name()) } else { entry.path() };
-            let hidden = entry.file_name().to_string_lossy().starts_with('.');
+            let left_out = match within {
+                Within::Shown => entry.file_name().to_string_lossy().starts_with('.'),
+                Within::All => entry.file_name() == ".git",
+            };
             let yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
-            if kind.is_dir() && !hidden {
+            if left_out {
+                continue;
+            }
+            if kind.is_dir() && !is_misnamed(&path) {
                 folders.push(path);
-            } else if yaml && !hidden && path.is_file() {
-                found.insert(path);
+            } else if kind.is_dir() || yaml && path.is_file() {
+                found.add(path);
             }
         }
     }
-    Ok(found.into_iter().collect())
+    Ok(found)
+}
+
+impl Found {
+    fn add(&mut self, path: PathBuf) {
+        let place = if is_misnamed(&path) { &mut self.misnamed } else { &mut self.files };
+        place.insert(path);
+    }
+}
+
+/// Other than line breaks the printer escapes by itself; here all are refused alike.
+fn is_misnamed(path: &Path) -> bool {
+    path.to_string_lossy().contains(char::is_control)
 }

@@ -211,7 +211,7 @@ pub(crate) fn create(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> 
 }
 
 /// The path behind symbolic links, also where nothing stands there yet.
-fn follow(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     // As many as Linux follows.
     for _ in 0..40 {

@@ -1,6 +1,11 @@
 //! Verbs over many files: what a change of recipients does to a whole tree, and what a leaked value may not slip through.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs, os::unix::fs::MetadataExt};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    os::unix::fs::{MetadataExt, symlink},
+};
 
 use waxwing_core::{
     Secret,
@@ -162,4 +167,110 @@ fn a_leaked_value_is_not_done_by_new_tokens_moves_or_old_versions() {
     assert_eq!(run(&["verify"], b""), 0);
     assert_eq!(run(&["compact", "-i", identity], b""), 0);
     assert_eq!(run(&["verify"], b""), 0);
+}
+
+/// Guards: `own_files` leaves out links that were only found; `Repository::relative` and `config_path` follow those that
+/// were named.
+#[test]
+fn a_link_gives_nobody_a_file_that_its_own_rule_keeps_from_them() {
+    let place = Place::new();
+    place.write(".waxwing.yaml", &config("zz", "prod, second"));
+    let text = sealed("db", ("prod", keys::CLUSTER), 2);
+    place.write("pay/db.yaml", &text);
+    fs::create_dir(place.file("zz")).unwrap();
+    let outside = place.path("outside.yaml");
+    fs::write(&outside, &text).unwrap();
+    symlink("../pay/db.yaml", place.file("zz/app.yaml")).unwrap();
+    symlink(&outside, place.file("zz/outside.yaml")).unwrap();
+    symlink("../pay", place.file("zz/folder")).unwrap();
+    let identity = place.path("keys/cluster.txt");
+    let rewrap =
+        |args: &[&str]| place.waxwing(&[&["rewrap", "-i", identity.to_str().unwrap()], args].concat(), b"");
+    for args in
+        [&["."][..], &["zz"], &["zz/app.yaml"], &["zz/folder/db.yaml"], &["zz/app.yaml", "pay/db.yaml"]]
+    {
+        let outcome = rewrap(args);
+        assert_eq!(outcome.status, 0, "{args:?}: {}", outcome.stderr);
+        assert_eq!(place.read("pay/db.yaml"), text, "{args:?}");
+    }
+    let outcome = rewrap(&["zz/outside.yaml"]);
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    assert_eq!(fs::read_to_string(&outside).unwrap(), text);
+    let verify = place.waxwing(&["verify"], b"");
+    assert_eq!(verify.status, 3);
+    assert_eq!(verify.stdout.matches("(LinkedFile)").count(), 2, "{}", verify.stdout);
+    // The nearest configuration above is that of the file, too.
+    place.write("pay/.waxwing.yaml", &config("none", "prod"));
+    place.write(".waxwing.yaml", &config("**", "prod, second"));
+    assert_eq!(rewrap(&["zz/app.yaml"]).status, 0);
+    assert_eq!(place.read("pay/db.yaml"), text);
+}
+
+/// Guard: `sealed_file::files` refuses such names; `verify` tells of them.
+#[test]
+fn no_name_of_a_file_fakes_a_line_of_the_output() {
+    let place = Place::new();
+    place.write(".waxwing.yaml", &config("due", "prod"));
+    place.write("a\nb.yaml", &sealed("db", ("second", keys::SECOND), 1));
+    place.write("c\nd/e.txt", "");
+    let outcome = place.waxwing(&["rewrap"], b"");
+    let identity = place.path("keys/cluster.txt");
+    let rewrap = place.waxwing(&["rewrap", "-i", identity.to_str().unwrap()], b"");
+    assert_eq!((outcome.status, rewrap.status), (4, 1));
+    assert!(
+        rewrap.stderr.contains("\"a\\nb.yaml\" has a control character in its name"),
+        "{}",
+        rewrap.stderr
+    );
+    let verify = place.waxwing(&["verify"], b"");
+    assert_eq!(verify.status, 3);
+    assert_eq!(verify.stdout.lines().count(), 2, "{}", verify.stdout);
+    assert!(verify.stdout.lines().all(|line| line.ends_with("(FileName)")), "{}", verify.stdout);
+    // Nor does a resource's.
+    fs::remove_file(place.file("a\nb.yaml")).unwrap();
+    fs::remove_dir_all(place.file("c\nd")).unwrap();
+    let named = sealed("db", ("prod", keys::CLUSTER), 1).replace("name: db", "name: \"db\\nx.yaml:1: fine\"");
+    place.write("named.yaml", &named);
+    let verify = place.waxwing(&["verify"], b"");
+    assert!(verify.stdout.lines().all(|line| line.starts_with("named.yaml:")), "{}", verify.stdout);
+}
+
+/// Many files that Git can bring back, one of which becomes larger than the limit that a test sets.
+fn committed(place: &Place) -> String {
+    place.write(".waxwing.yaml", &config("due", "prod, second"));
+    for index in 0..FILES {
+        let rest =
+            if index == FILES / 2 { "# A file of more than one block.\n".repeat(400) } else { String::new() };
+        let text = rest + &sealed(&format!("s-{index}"), ("prod", keys::CLUSTER), 1);
+        place.write(&format!("due/{index}.yaml"), &text);
+    }
+    git(place, "git init -q && git add . && git commit -qm base");
+    format!("exec {} rewrap -i {}/keys/cluster.txt", env!("CARGO_BIN_EXE_waxwing"), place.path("").display())
+}
+
+/// F02. Guard: `bulk::write` has all new files complete before it replaces the first, also where they are synced together.
+/// The kernel kills the command, or fails its write as on a full disk, within one of many files.
+#[test]
+fn a_crash_or_a_full_disk_amid_many_files_changes_none() {
+    let place = Place::new();
+    let rewrap = committed(&place);
+    let limited = |trap: &str| {
+        let mut command = place.command("/bin/bash");
+        command.args(["-c", &format!("{trap} ulimit -f 4; {rewrap}")]);
+        let outcome = run(command, b"");
+        assert_ne!(outcome.status, 0);
+        assert_eq!(git(&place, "git diff --stat").stdout, "", "{}", outcome.stderr);
+        outcome
+    };
+    let full = limited("trap '' XFSZ;");
+    assert!(full.stderr.contains(&format!("due/{}.yaml: ", FILES / 2)), "{}", full.stderr);
+    assert_eq!(git(&place, "git status --short").stdout, "", "nothing is left behind");
+    limited("");
+    // What a killed command leaves behind is in nobody's way.
+    assert!(git(&place, "git status --short").stdout.contains("?? due/.waxwing-"));
+    let mut command = place.command("/bin/bash");
+    command.args(["-c", &rewrap]);
+    let outcome = run(command, b"");
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert_eq!(git(&place, "git diff --name-only").stdout.lines().count(), FILES);
 }

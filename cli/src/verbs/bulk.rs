@@ -102,7 +102,7 @@ pub(crate) fn each(paths: &[PathBuf], check: bool, context: &Context, make: &Mak
 
 /// As [`each`], with the changed files still to be written.
 pub(crate) fn plan(paths: &[PathBuf], context: &Context, make: &Make<'_>) -> Result<(Outcome, Vec<Change>)> {
-    let found = sealed_file::files(paths, context)?;
+    let found = own_files(paths, context)?;
     let repositories = Repositories::default();
     let total = found.len();
     let files = parallel::map(
@@ -120,6 +120,16 @@ pub(crate) fn plan(paths: &[PathBuf], context: &Context, make: &Make<'_>) -> Res
         changes.extend(change);
     }
     Ok((outcome, changes))
+}
+
+/// The files to be changed, each once. A link that was only found is left out: the file that it leads to is changed where
+/// it lies, if it lies under the paths at all.
+fn own_files(paths: &[PathBuf], context: &Context) -> Result<Vec<PathBuf>> {
+    let mut files = sealed_file::files(paths, context)?;
+    files.retain(|path| paths.contains(path) || !path.is_symlink());
+    let mut real = BTreeSet::new();
+    files.retain(|path| path.canonicalize().map_or(true, |path| real.insert(path)));
+    Ok(files)
 }
 
 fn progress(context: &Context, done: usize, total: usize, what: &str) {

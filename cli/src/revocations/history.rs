@@ -9,11 +9,10 @@ use std::{
 };
 
 use waxwing_core::seal::Sealed;
-use waxwing_crds::names;
 
 use crate::{
     error::{Explain, Failure, Result},
-    sealed_file::{SealedFile, contains},
+    sealed_file::{SealedFile, could_be_sealed},
     verbs::keys::work_tree,
     work_tree::{git, output},
 };
@@ -35,41 +34,51 @@ const LARGEST: usize = waxwing_core::yaml::MAX_BYTES;
 /// Calls `visit` for each resource of each version of each file. Those that can't be read are left out.
 pub(crate) fn each(root: &Path, mut visit: impl FnMut(&Sealed)) -> Result<Reach> {
     let Some(top) = work_tree(&root.join("any")) else { return Ok(Reach::None) };
-    let Ok(listed) = output(git(&top).args(["rev-list", "--objects", "--all", "HEAD"])) else {
-        return Ok(Reach::None);
-    };
+    // By no path: of a file that was renamed Git would tell only one.
+    let listed = ["rev-list", "--objects", "--no-object-names", "--all", "HEAD"];
+    let Ok(listed) = output(git(&top).args(listed)) else { return Ok(Reach::None) };
     let shallow = output(git(&top).args(["rev-parse", "--is-shallow-repository"]))?;
-    // "ID PATH", where a path is given. A file has one id however often it was committed.
-    let ids: BTreeSet<&str> = str::from_utf8(&listed)
-        .unwrap_or_default()
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter(|(_, path)| [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end)))
-        .map(|(id, _)| id)
-        .collect();
-    if str::from_utf8(&listed).is_err() {
-        return Err(Failure::new("a path in Git's history is not UTF-8; the history was not looked at")
-            .hint("say --no-history, and look through it by hand"));
-    }
-    contents(&top, &ids, |bytes| {
-        if ![names::GROUP, "SealedSecret"].iter().all(|word| contains(bytes, word.as_bytes())) {
-            return;
+    let listed = String::from_utf8_lossy(&listed);
+    // A file has one id however often it was committed.
+    let ids: BTreeSet<&str> = listed.lines().collect();
+    let mut files = BTreeSet::new();
+    objects(&top, "--batch-check", &ids, |id, kind, size, _| {
+        if kind == "blob" && size <= LARGEST {
+            files.insert(id.to_owned());
+        }
+        Ok(())
+    })?;
+    let files = files.iter().map(String::as_str).collect();
+    let mut content = Vec::new();
+    objects(&top, "--batch", &files, |_, _, size, out| {
+        content.resize(size + 1, 0);
+        out.read_exact(&mut content).at("git cat-file")?;
+        let bytes = content.get(..size).unwrap_or_default();
+        if !could_be_sealed(bytes) {
+            return Ok(());
         }
         // Only for reading: a namespace that is not said matters to nobody here.
         let text = String::from_utf8_lossy(bytes).into_owned();
-        let Ok(file) = SealedFile::parse(root, text, Some("-")) else { return };
-        file.items.iter().flatten().for_each(|item| visit(&item.sealed));
+        if let Ok(file) = SealedFile::parse(root, text, Some("-")) {
+            file.items.iter().flatten().for_each(|item| visit(&item.sealed));
+        }
+        Ok(())
     })?;
     Ok(if shallow.starts_with(b"true") { Reach::CutOff } else { Reach::Whole })
 }
 
-/// The contents of objects, each once.
-fn contents(top: &Path, ids: &BTreeSet<&str>, mut visit: impl FnMut(&[u8])) -> Result<()> {
+/// Asks `git cat-file` about objects. Tells of each its id, kind and size, and with `--batch` its content is to be read.
+fn objects(
+    top: &Path,
+    how: &str,
+    ids: &BTreeSet<&str>,
+    mut visit: impl FnMut(&str, &str, usize, &mut dyn Read) -> Result<()>,
+) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
     let mut command = git(top);
-    command.args(["cat-file", "--batch"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["cat-file", how]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().at("git cat-file")?;
     let (Some(mut input), Some(out)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(Failure::new("git cat-file gave no pipe"));
@@ -80,17 +89,14 @@ fn contents(top: &Path, ids: &BTreeSet<&str>, mut visit: impl FnMut(&[u8])) -> R
         // Its answers are read meanwhile, else both would wait.
         scope.spawn(move || input.write_all(wanted.as_bytes()));
         let mut line = String::new();
-        let mut content = Vec::new();
         for _ in ids {
             line.clear();
             out.read_line(&mut line).at("git cat-file")?;
-            let mut words = line.split_whitespace().skip(1);
-            let (kind, size) = (words.next(), words.next().and_then(|size| size.parse::<usize>().ok()));
-            let (Some(kind), Some(size)) = (kind, size) else { continue };
-            content.resize(size + 1, 0);
-            out.read_exact(&mut content).at("git cat-file")?;
-            if kind == "blob" && size <= LARGEST {
-                visit(content.get(..size).unwrap_or_default());
+            let mut words = line.split_whitespace();
+            let (id, kind, size) = (words.next(), words.next(), words.next());
+            // Of one that is not there it says "missing", and no size.
+            if let (Some(id), Some(kind), Some(Ok(size))) = (id, kind, size.map(str::parse)) {
+                visit(id, kind, size, &mut out)?;
             }
         }
         Ok::<(), Failure>(())

@@ -15,5 +15,6 @@ mod quickstart;
 mod reference;
 mod render;
 mod reseal;
+mod revocations;
 mod terminal;
 mod transcript;

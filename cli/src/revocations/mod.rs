@@ -10,6 +10,7 @@ pub(crate) mod tree;
 pub(crate) mod unchanged;
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -25,6 +26,8 @@ use self::tree::{Seen, Tree};
 use crate::{
     error::{Explain, Failure, Result},
     repository::Repository,
+    verbs::keys::work_tree,
+    work_tree::{git, output},
 };
 
 /// Its place, from the folder of the configuration file.
@@ -95,6 +98,10 @@ pub(crate) struct Leaked {
     pub(crate) key: String,
     pub(crate) seq: u64,
     pub(crate) envelope: String,
+    /// Other files that had this key of a resource of this name then, as for another cluster. What they have is another
+    /// value, so that its age says nothing about this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) others: Vec<String>,
 }
 
 impl Leaked {
@@ -107,7 +114,24 @@ impl Leaked {
             key: key.to_string(),
             seq: token.seq(),
             envelope: token.envelope().to_string(),
+            others: Vec::new(),
         }
+    }
+
+    /// Names the other files that have this key of this resource now.
+    pub(crate) fn note_others(&mut self, tree: &Tree) {
+        let has = |seen: &&Seen| {
+            let mut keys = seen.sealed.tokens().keys();
+            seen.file != self.file && self.has_its_place(seen) && keys.any(|key| key.as_str() == self.key)
+        };
+        let others: BTreeSet<&str> = tree.seen.iter().filter(has).map(|seen| seen.file.as_str()).collect();
+        self.others = others.into_iter().map(str::to_owned).collect();
+    }
+
+    /// Whether a resource has the place of the one that this value was in, wherever its file lies now.
+    fn has_its_place(&self, seen: &Seen) -> bool {
+        let binding = seen.sealed.binding();
+        binding.namespace == self.namespace && binding.name == self.name && !self.others.contains(&seen.file)
     }
 
     /// Whether a token is this very value.
@@ -136,7 +160,12 @@ impl Revocations {
             }
             text => text.at(FILE)?,
         };
-        let read: Self = yaml::from_str(&text).at(FILE)?;
+        Self::parse(&text)
+    }
+
+    /// As [`Self::read`], for a text at hand.
+    fn parse(text: &str) -> Result<Self> {
+        let read: Self = yaml::from_str(text).at(FILE)?;
         if read.version != VERSION {
             return Err(Failure::new(format!(
                 "`version` is {VERSION}; a newer waxwing may have written this file"
@@ -147,12 +176,41 @@ impl Revocations {
             if let Some(recipient) = &revocation.recipient {
                 recipient.id()?;
             }
+            let name = revocation.recipient.iter().flat_map(|recipient| &recipient.name);
+            let values = revocation.values.iter();
+            let places = values.flat_map(|value| [&value.file, &value.namespace, &value.name]);
+            // Each is shown within a line.
+            if places.chain(name).chain([&revocation.date]).any(|text| text.contains(char::is_control)) {
+                return Err(Failure::new("a control character in a name").at(FILE));
+            }
             for value in &revocation.values {
                 value.envelope.parse::<EnvelopeId>().at(FILE)?;
                 value.key.parse::<DataKey>().at(FILE)?;
             }
         }
         Ok(read)
+    }
+
+    /// Those that the record had at a commit; none where there was no record then.
+    pub(crate) fn read_at(root: &Path, revision: &str) -> Result<Self> {
+        let none = Self { version: VERSION, revocations: Vec::new() };
+        let top = work_tree(&root.join("any"))
+            .ok_or_else(|| Failure::new("it is in no work tree of Git").at(root.display()))?;
+        let commit = format!("{revision}^{{commit}}");
+        let commit =
+            output(git(&top).args(["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]))
+                .map_err(|_| Failure::new(format!("Git has no commit {revision}")))
+                .hint("fetch it: a shallow clone may lack it")?;
+        let commit = String::from_utf8_lossy(&commit).trim().to_owned();
+        let path = root.strip_prefix(&top).unwrap_or(root).join(FILE);
+        let path = path.to_string_lossy();
+        let listed = output(git(&top).args(["ls-tree", "-z", "--full-tree", &commit, "--", &path]))?;
+        if listed.is_empty() {
+            return Ok(none);
+        }
+        let text = output(git(&top).args(["cat-file", "blob", &format!("{commit}:{path}")]))?;
+        let text = String::from_utf8(text).map_err(|_| Failure::new("not UTF-8 text").at(FILE))?;
+        Self::parse(&text).at(revision)
     }
 
     /// The text of the file.
@@ -184,8 +242,7 @@ impl Revocations {
 pub(crate) fn state(value: &Leaked, revoked: Option<KeyId>, tree: &Tree) -> State {
     let mut resealed = false;
     for seen in &tree.seen {
-        let binding = seen.sealed.binding();
-        let here = binding.namespace == value.namespace && binding.name == value.name;
+        let here = value.has_its_place(seen);
         for (_, token) in seen.sealed.tokens().iter().filter(|(key, _)| key.as_str() == value.key) {
             let open = |why: &str| {
                 let (file, line) = (seen.file.clone(), seen.line_of(token));
@@ -230,6 +287,33 @@ pub(crate) struct Finding {
     pub(crate) message: String,
 }
 
+/// What an earlier record had and this one has not, without being done.
+pub(crate) fn taken_out(before: &Revocations, now: &Revocations, tree: &Tree) -> Result<Vec<Finding>> {
+    let mut found = Vec::new();
+    let mut add = |resource: String, what: &str, date: &str| {
+        let message = format!("{what}, revoked on {date}, was taken out of the record; put it back");
+        found.push(Finding { file: FILE.into(), line: 1, resource, reason: "RevocationRemoved", message });
+    };
+    for revocation in &before.revocations {
+        if let Some(recipient) = &revocation.recipient {
+            let mut known = now.revocations.iter().filter_map(|revocation| revocation.recipient.as_ref());
+            if !known.any(|known| known.key == recipient.key) {
+                add(String::new(), recipient.title(), &revocation.date);
+            }
+        }
+        let id = revocation.recipient.as_ref().map(Revoked::id).transpose()?;
+        // All of it: a higher sequence number or another file would be an easier way out.
+        let is_kept = |value: &Leaked| now.revocations.iter().any(|now| now.values.contains(value));
+        for value in revocation.values.iter().filter(|value| !is_kept(value)) {
+            if let State::Open { .. } = state(value, id, tree) {
+                let resource = crate::sealed_file::title(&value.namespace, &value.name);
+                add(resource, &format!("key {}", value.key), &revocation.date);
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// All that is wrong in a tree: values that are still to change, and recipients that have come back.
 pub(crate) fn findings(
     revocations: &Revocations,
@@ -251,12 +335,13 @@ pub(crate) fn findings(
         }
         let Some((recipient, id)) = revocation.recipient.as_ref().zip(id) else { continue };
         let who = recipient.title();
-        let members = repository.config().members();
-        if members.iter().any(|member| member.recipient.recipient().as_str() == recipient.key) {
-            let text = fs::read_to_string(repository.path()).at(repository.path().display())?;
+        for config in [repository].into_iter().chain(&tree.within).filter(|config| config.has(&recipient.key))
+        {
+            let text = fs::read_to_string(config.path()).at(config.path().display())?;
             let line = text.lines().position(|line| line.contains(&recipient.key)).unwrap_or_default() + 1;
             let message = format!("{who} was revoked on {}, and is a recipient again", revocation.date);
-            let file = crate::repository::FILE.into();
+            let folder = config.root().strip_prefix(repository.root()).unwrap_or(config.root());
+            let file = folder.join(crate::repository::FILE);
             let resource = String::new();
             found.push(Finding { file, line, resource, reason: "RevokedRecipient", message });
         }

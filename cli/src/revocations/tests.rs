@@ -26,7 +26,8 @@ impl Case {
     }
 
     fn state(&self, seen: Vec<Seen>, unreadable: &[&str]) -> &'static str {
-        let tree = Tree { seen, unreadable: unreadable.iter().map(|file| (*file).to_owned()).collect() };
+        let unreadable = unreadable.iter().map(|file| (*file).to_owned()).collect();
+        let tree = Tree { seen, unreadable, ..Tree::default() };
         match state(&self.value, Some(self.alice.recipient().id()), &tree) {
             State::Open { .. } => "open",
             State::Removed => "removed",

@@ -3,12 +3,12 @@
 use std::{fs, path::Path};
 
 use waxwing_core::seal::{Sealed, Token};
-use waxwing_crds::names;
 
 use crate::{
     args::Context,
     error::Result,
-    sealed_file::{SealedFile, contains, files, title},
+    repository::{self, Repository},
+    sealed_file::{Found, SealedFile, Within, could_be_sealed, find, title},
 };
 
 /// One resource.
@@ -45,21 +45,40 @@ impl Seen {
 #[derive(Default)]
 pub(crate) struct Tree {
     pub(crate) seen: Vec<Seen>,
+    /// The configurations of folders within.
+    pub(crate) within: Vec<Repository>,
     /// Files that name our resources and can't be read, or not whole.
     pub(crate) unreadable: Vec<String>,
 }
 
-/// Reads a repository.
+/// Reads a repository, hidden folders too: somebody may deploy from there.
 pub(crate) fn read(root: &Path, context: &Context) -> Result<Tree> {
     let mut tree = Tree::default();
-    for path in files(&[root.to_owned()], context)? {
+    let Found { mut files, misnamed } = find(&[root.to_owned()], Within::All, context)?;
+    tree.unreadable
+        .extend(misnamed.iter().map(|path| format!("{:?}", path.strip_prefix(root).unwrap_or(path))));
+    // A link says nothing more than the file that it leads to, where that is looked at, too.
+    let lie_here = files.clone();
+    files.retain(|path| {
+        !path.is_symlink() || path.canonicalize().map_or(true, |real| !lie_here.contains(&real))
+    });
+    for path in files {
+        let is_config = path.file_name().is_some_and(|name| name == repository::FILE);
+        if is_config && path.parent() != Some(root) && context.config.is_none() {
+            match Repository::of(&path, context) {
+                Ok(within) => tree.within.push(within),
+                Err(_) => {
+                    tree.unreadable.push(path.strip_prefix(root).unwrap_or(&path).display().to_string())
+                }
+            }
+        }
         let file = path.strip_prefix(root).unwrap_or(&path).display().to_string();
         context.printer.progress(&file);
         let Ok(bytes) = fs::read(&path) else {
             tree.unreadable.push(file);
             continue;
         };
-        if ![names::GROUP, "SealedSecret"].iter().all(|word| contains(&bytes, word.as_bytes())) {
+        if !could_be_sealed(&bytes) {
             continue;
         }
         let parsed = String::from_utf8(bytes).ok().and_then(|text| SealedFile::parse(&path, text, None).ok());

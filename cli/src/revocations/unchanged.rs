@@ -69,9 +69,7 @@ impl<'a> Old<'a> {
         };
         let mut compared = Compared::Another;
         for seen in &tree.seen {
-            let binding = seen.sealed.binding();
-            let here = binding.namespace == value.namespace && binding.name == value.name;
-            if !here || !seen.sealed.tokens().contains_key(&key) {
+            if !value.has_its_place(seen) || !seen.sealed.tokens().contains_key(&key) {
                 continue;
             }
             match self.open(&seen.sealed, &key) {

@@ -153,7 +153,7 @@ impl Leak<'_> {
         }
         let values = self.values(|seen, _| wanted.contains(&seen.file), &recorded);
         if !self.args.check {
-            self.record(None, &values, recorded, None)?;
+            self.record(None, &values, recorded, &[])?;
         }
         self.report(None, &values, None, &bulk::Outcome::default())
     }
@@ -162,7 +162,12 @@ impl Leak<'_> {
         let root = self.repository.root();
         let revoked = self.find(named, &recorded)?;
         let id = revoked.id()?;
-        let config = self.config_without(&revoked)?;
+        let mut configs = Vec::new();
+        for repository in [self.repository].into_iter().chain(&self.tree.within) {
+            configs.extend(config_without(repository, &revoked)?);
+        }
+        let mut above = self.repository.above(self.context)?;
+        above.retain(|above| above.has(&revoked.key));
         // What can be wrong is found before anything is written.
         let identities = match self.args.no_rewrap || self.args.check {
             true => None,
@@ -170,6 +175,14 @@ impl Leak<'_> {
                 self.args.identities.load(self.context).hint("or say --no-rewrap, and rewrap elsewhere")?,
             ),
         };
+        for above in &above {
+            self.context.printer.warning(format!(
+                "{} names {}, too: revoke it in that folder",
+                above.path().display(),
+                revoked.title()
+            ));
+        }
+        let partly = |exit| if above.is_empty() || exit != Exit::Done { exit } else { Exit::Partly };
         let past = if self.args.no_history { None } else { Some(self.past(id)?) };
         let values = self.values(
             |seen, envelope| {
@@ -182,9 +195,11 @@ impl Leak<'_> {
             &recorded,
         );
         if self.args.check {
-            return self.report(Some(&revoked), &values, past.as_ref(), &bulk::Outcome::default());
+            return self
+                .report(Some(&revoked), &values, past.as_ref(), &bulk::Outcome::default())
+                .map(partly);
         }
-        self.record(Some(&revoked), &values, recorded, config)?;
+        self.record(Some(&revoked), &values, recorded, &configs)?;
         let Some(identities) = identities else {
             let envelopes = self.tree.seen.iter().flat_map(|seen| seen.sealed.envelopes().values());
             if envelopes.into_iter().any(|envelope| envelope.to().iter().any(|to| to.id == id)) {
@@ -193,7 +208,9 @@ impl Leak<'_> {
                     revoked.title()
                 ));
             }
-            return self.report(Some(&revoked), &values, past.as_ref(), &bulk::Outcome::default());
+            return self
+                .report(Some(&revoked), &values, past.as_ref(), &bulk::Outcome::default())
+                .map(partly);
         };
         let outcome = bulk::each(&[here(root)], false, self.context, &|item, repository, recipients| {
             let envelopes = item.sealed.envelopes().values();
@@ -207,7 +224,7 @@ impl Leak<'_> {
                 sealed.rewrap(&identities, recipients).map(|_| ())
             })
         })?;
-        self.report(Some(&revoked), &values, past.as_ref(), &outcome)
+        self.report(Some(&revoked), &values, past.as_ref(), &outcome).map(partly)
     }
 
     /// The recipient: in the rules, or revoked before, or only a key.
@@ -236,44 +253,6 @@ impl Leak<'_> {
         }
     }
 
-    /// The text of the configuration without the recipient; none where it is not in it.
-    fn config_without(&self, revoked: &Revoked) -> Result<Option<(String, String)>> {
-        let config = self.repository.config();
-        let Some(name) = revoked.name.as_deref() else { return Ok(None) };
-        let member =
-            |member: &&waxwing_core::config::Member| member.recipient.recipient().as_str() == revoked.key;
-        if !config.members().iter().any(|other| member(&other)) {
-            return Ok(None);
-        }
-        let place = self.repository.path().display();
-        let before = fs::read_to_string(self.repository.path()).at(&place)?;
-        let mut edits = vec![Edit::Remove { path: vec!["recipients".into(), name.into()] }];
-        for (index, rule) in config.rules().iter().enumerate() {
-            let left: Vec<&String> = rule.recipients.iter().filter(|other| *other != name).collect();
-            if left.len() == rule.recipients.len() {
-                continue;
-            }
-            if left.is_empty() {
-                return Err(Failure::new(format!(
-                    "rule {} ({rule}) would be left without recipients",
-                    index + 1
-                ))
-                .at(&place)
-                .hint(format!(
-                    "add the recipient that takes the place of {name} to the rule, then revoke {name}"
-                ))
-                .hint(
-                    "for a cluster's key: make the next one there first, waxwing recipients diff shows it",
-                ));
-            }
-            let path = vec!["rules".into(), index.into(), "recipients".into()];
-            edits.push(Edit::Set { path, value: serde_json::json!(left) });
-        }
-        let after = apply(&before, 0, &edits).at(&place)?;
-        Config::parse(&after).at(&place).hint(format!("without {name} it would not be valid"))?;
-        Ok(Some((before, after)))
-    }
-
     /// The values that have to change and are not recorded yet.
     fn values(
         &self,
@@ -283,8 +262,9 @@ impl Leak<'_> {
         let mut values = Vec::new();
         for seen in &self.tree.seen {
             for (key, token) in seen.sealed.tokens() {
-                let value = Leaked::of(seen, key, token);
+                let mut value = Leaked::of(seen, key, token);
                 if leaked(seen, token.envelope()) && !recorded.names(&value) {
+                    value.note_others(self.tree);
                     values.push(value);
                 }
             }
@@ -313,24 +293,25 @@ impl Leak<'_> {
         Ok(Past { reach, envelopes, earlier: values.len() })
     }
 
-    /// Writes the record, and then the configuration: a crash in between leaves the record.
+    /// Writes the record, and then the configurations: a crash in between leaves the record.
     fn record(
         &self,
         recipient: Option<&Revoked>,
         values: &[Leaked],
         mut recorded: Revocations,
-        config: Option<(String, String)>,
+        configs: &[ConfigChange],
     ) -> Result<()> {
         let path = self.repository.root().join(revocations::FILE);
         let known = recipient.is_some_and(|recipient| {
             let known = recorded.revocations.iter().filter_map(|revocation| revocation.recipient.as_ref());
             known.into_iter().any(|known| known.key == recipient.key)
         });
-        let _lock = Lock::beside([path.as_path(), self.repository.path()])?;
+        let written = configs.iter().map(|config| config.path.as_path());
+        let _lock = Lock::beside(written.chain([path.as_path()]))?;
         if Revocations::read(self.repository.root())? != recorded {
             return Err(changed_meanwhile(&path));
         }
-        if !known || !values.is_empty() {
+        if !values.is_empty() || recipient.is_some() && !known {
             recorded.revocations.push(Revocation {
                 date: Timestamp::from_second(self.context.now)?.to_string(),
                 reason: self.args.reason.clone(),
@@ -347,13 +328,13 @@ impl Leak<'_> {
                 revocations::FILE
             ));
         }
-        if let (Some((before, after)), Some(recipient)) = (config, recipient) {
-            let path = self.repository.path();
-            if fs::read_to_string(path).at(path.display())? != before {
+        for ConfigChange { path, before, after } in configs {
+            if fs::read_to_string(path).at(path.display())? != *before {
                 return Err(changed_meanwhile(path));
             }
             write::replace(path, after.as_bytes(), Mode::Keep).at(path.display())?;
-            self.context.printer.note(format!("took {} out of {}", recipient.title(), path.display()));
+            let who = recipient.map_or("it", Revoked::title);
+            self.context.printer.note(format!("took {who} out of {}", path.display()));
         }
         Ok(())
     }
@@ -428,6 +409,45 @@ impl Leak<'_> {
             }
         }
     }
+}
+
+/// A configuration that is to be written.
+struct ConfigChange {
+    path: PathBuf,
+    before: String,
+    after: String,
+}
+
+/// A configuration without the recipient; none where it is not in it.
+fn config_without(repository: &Repository, revoked: &Revoked) -> Result<Option<ConfigChange>> {
+    let config = repository.config();
+    let members = config.members().iter().map(|member| &member.recipient);
+    let found = members.into_iter().find(|member| member.recipient().as_str() == revoked.key);
+    let Some(name) = found.map(|member| member.name()) else { return Ok(None) };
+    let path = repository.path();
+    let place = path.display();
+    let before = fs::read_to_string(path).at(&place)?;
+    let mut edits = vec![Edit::Remove { path: vec!["recipients".into(), name.into()] }];
+    for (index, rule) in config.rules().iter().enumerate() {
+        let left: Vec<&String> = rule.recipients.iter().filter(|other| *other != name).collect();
+        if left.len() == rule.recipients.len() {
+            continue;
+        }
+        if left.is_empty() {
+            return Err(Failure::new(format!(
+                "rule {} ({rule}) would be left without recipients",
+                index + 1
+            ))
+            .at(&place)
+            .hint(format!("add the recipient that takes the place of {name} to the rule, then revoke {name}"))
+            .hint("for a cluster's key: make the next one there first, waxwing recipients diff shows it"));
+        }
+        let path = vec!["rules".into(), index.into(), "recipients".into()];
+        edits.push(Edit::Set { path, value: serde_json::json!(left) });
+    }
+    let after = apply(&before, 0, &edits).at(&place)?;
+    Config::parse(&after).at(&place).hint(format!("without {name} it would not be valid"))?;
+    Ok(Some(ConfigChange { path: path.to_owned(), before, after }))
 }
 
 /// The folder as the user would write it.

@@ -26,7 +26,7 @@ use crate::{
     printer::{Format, count},
     repository::{Repositories, Repository},
     revocations::{self, Revocations, tree},
-    sealed_file::{contains, files, is_sealed_secret, list_items},
+    sealed_file::{Found, Within, contains, find, is_sealed_secret, list_items, may_hide_words},
     stores,
 };
 
@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Form of the output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
+    /// Fail if a revocation that the record had at this commit was taken out of it before it was done
+    #[arg(long, value_name = "COMMIT")]
+    since: Option<String>,
     #[command(flatten)]
     stores: stores::Options,
 }
@@ -83,12 +86,17 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     // Some providers want one to be there when they are made.
     let runtime = stores::runtime()?;
     let _within = runtime.enter();
-    let paths = files(&args.paths, context)?;
+    let Found { files: paths, misnamed } = find(&args.paths, Within::Shown, context)?;
+    for path in &misnamed {
+        let message =
+            "a control character in its name, which could be taken for lines of the output; rename it";
+        check.add(Path::new(&format!("{path:?}")), 1, "", "FileName", message);
+    }
     for path in &paths {
         context.printer.progress(path.display().to_string());
         check.file(path, args.paths.contains(path))?;
     }
-    check.revocations(&args.paths)?;
+    check.revocations(&args.paths, args.since.as_deref())?;
     let Check { findings, resources, pulled, .. } = check;
     match args.output {
         Format::Json => {
@@ -102,7 +110,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             for finding in &findings {
                 let Finding { file, line, resource, reason, message } = finding;
                 let resource = if resource.is_empty() { String::new() } else { format!("{resource}: ") };
-                context.printer.line(format!("{file}:{line}: {resource}{message} ({reason})"))?;
+                // Names of resources and files are somebody else's: each finding stays on its line.
+                let line = format!("{file}:{line}: {resource}{message} ({reason})").replace('\n', "\\n");
+                context.printer.line(line)?;
             }
             let (files, found) = (count(paths.len(), "file"), count(findings.len(), "finding"));
             let others = match pulled {
@@ -139,7 +149,7 @@ impl Check<'_> {
         let kinds: [&[u8]; 3] = [b"SealedSecret", b"ExternalSecret", b"SecretStore"];
         let sealed = contains(&bytes, waxwing_crds::names::GROUP.as_bytes())
             && kinds.into_iter().any(|kind| contains(&bytes, kind));
-        if !sealed && !contains(&bytes, b"Secret") {
+        if !sealed && !contains(&bytes, b"Secret") && !may_hide_words(&bytes) {
             return Ok(());
         }
         // Templates of Helm and the like are no YAML, and none of our business without a name of ours.
@@ -219,6 +229,10 @@ impl Check<'_> {
 
     fn sealed(&mut self, path: &Path, object: &Object<'_>, title: &str, typed: &SealedSecret) {
         let line = object.document.line;
+        if path.is_symlink() {
+            let message = "a link to a sealed file, which waxwing rewrap leaves alone; its rule is that of the file that it leads to";
+            self.add(path, line, title, "LinkedFile", message);
+        }
         for field in unknown_fields(object.value, typed) {
             self.add(path, line, title, "UnknownField", &format!("{field} is no field of a SealedSecret"));
         }
@@ -275,24 +289,38 @@ impl Check<'_> {
     }
 
     /// What was revoked in the repositories of these paths: all of each is looked at, because a value may have moved.
-    fn revocations(&mut self, paths: &[PathBuf]) -> Result<()> {
+    fn revocations(&mut self, paths: &[PathBuf], since: Option<&str>) -> Result<()> {
         let mut repositories: BTreeMap<PathBuf, Arc<Repository>> = BTreeMap::new();
         let named = paths.iter().filter_map(|path| Repository::of(path, self.context).ok().map(Arc::new));
         for repository in self.repositories.known().into_iter().chain(named) {
+            match repository.above(self.context) {
+                Ok(above) => {
+                    repositories
+                        .extend(above.into_iter().map(|above| (above.root().to_owned(), Arc::new(above))));
+                }
+                Err(failure) => self.add(repository.path(), 1, "", "Unreadable", &failure.to_string()),
+            }
             repositories.insert(repository.root().to_owned(), repository);
         }
         for (root, repository) in repositories {
             let config = repository.path();
             let revocations = match Revocations::read(&root) {
-                Ok(revocations) if revocations.revocations.is_empty() => continue,
                 Ok(revocations) => revocations,
                 Err(failure) => {
                     self.add(&beside(config, revocations::FILE), 1, "", "Unreadable", &failure.to_string());
                     continue;
                 }
             };
+            let before = since.map(|since| Revocations::read_at(&root, since)).transpose()?;
+            if [Some(&revocations), before.as_ref()].into_iter().flatten().all(|r| r.revocations.is_empty()) {
+                continue;
+            }
             let tree = tree::read(&root, self.context)?;
-            for finding in revocations::findings(&revocations, &tree, &repository)? {
+            let mut findings = revocations::findings(&revocations, &tree, &repository)?;
+            if let Some(before) = before {
+                findings.extend(revocations::taken_out(&before, &revocations, &tree)?);
+            }
+            for finding in findings {
                 let file = beside(config, finding.file);
                 self.add(&file, finding.line, &finding.resource, finding.reason, &finding.message);
             }

@@ -147,6 +147,15 @@ fn comments(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.split_once('#')).map(|(_, comment)| comment).collect()
 }
 
+/// How often each comment is there.
+fn counted(text: &str) -> BTreeMap<&str, usize> {
+    let mut counted = BTreeMap::new();
+    for comment in comments(text) {
+        *counted.entry(comment).or_default() += 1;
+    }
+    counted
+}
+
 /// `spec.envelopes` and `spec.data` of a resource, as they are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Maps {
@@ -190,7 +199,17 @@ impl Merge<'_> {
             };
             return Ok(Merged { text, conflicts: plan.conflicts });
         }
+        // An edit takes the comment above a key with it.
+        let losing = || {
+            let text =
+                self.markers.around(self.ours.file.text().as_bytes(), self.theirs.file.text().as_bytes());
+            let why = "a comment that one side added would be lost; look at both".to_owned();
+            Merged { text, conflicts: vec![why] }
+        };
         if !merged.conflicts && self.is_expected(&merged.text, &plan.expected) {
+            if !self.has_all_comments(&merged.text) {
+                return Ok(losing());
+            }
             return Ok(Merged { text: merged.text, conflicts: Vec::new() });
         }
         // Where one side changed nothing but tokens and envelopes, the other's text with the merged maps has everything.
@@ -200,6 +219,9 @@ impl Merge<'_> {
                 && self.base.is_some_and(|base| other.adds_no_comment_to(base))
                 && self.is_expected(text.as_bytes(), &plan.expected)
             {
+                if !self.has_all_comments(text.as_bytes()) {
+                    return Ok(losing());
+                }
                 return Ok(Merged { text: text.clone().into_bytes(), conflicts: Vec::new() });
             }
         }
@@ -264,6 +286,23 @@ impl Merge<'_> {
             }
             (_, None, None) => {}
         }
+    }
+
+    /// Whether a text holds every comment that a side added.
+    fn has_all_comments(&self, text: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(text);
+        let merged = counted(&text);
+        let base = self.base.map(|base| counted(base.file.text())).unwrap_or_default();
+        let [ours, theirs] = [self.ours, self.theirs].map(|side| counted(side.file.text()));
+        let count =
+            |side: &BTreeMap<&str, usize>, comment: &str| side.get(comment).copied().unwrap_or_default();
+        [(&ours, &theirs), (&theirs, &ours)].into_iter().all(|(side, other)| {
+            side.iter().all(|(comment, here)| {
+                let added = here.saturating_sub(count(&base, comment));
+                let wanted = (*here).min(count(other, comment) + added);
+                added == 0 || count(&merged, comment) >= wanted
+            })
+        })
     }
 
     /// Whether a text holds these resources and no others, and all that the operator takes on both sides.

@@ -112,6 +112,27 @@ fn a_key_that_one_side_seals_and_the_other_composes_is_a_conflict() {
     assert!(text.contains("<<<<<<< "), "{text}");
 }
 
+/// K27. Guard: `has_all_comments`.
+#[test]
+fn a_comment_above_a_key_that_the_other_side_removes_is_a_conflict() {
+    let people = [named("prod", &Identity::generate())];
+    let base = sealed(&["a", "b", "c"], &people);
+    let noted = plain(&base).replacen("    b: ", "    # never without c\n    b: ", 1);
+    let mut less = base.clone();
+    less.unset(&"b".parse().unwrap());
+    for (ours, theirs) in [(&noted, &plain(&less)), (&plain(&less), &noted)] {
+        let (text, conflicts) = merged(&plain(&base), ours, theirs);
+        assert!(conflicts[0].contains("comment"), "{conflicts:?}");
+        assert!(text.contains("# never without c") && text.contains("<<<<<<< "), "{text}");
+    }
+    // One that was there before goes with its key.
+    let (text, conflicts) = merged(&noted, &noted.replacen("name: db", "name: db # here", 1), &plain(&less));
+    assert!(
+        conflicts.is_empty() && text.contains("# here") && !text.contains("never"),
+        "{conflicts:?}{text}"
+    );
+}
+
 /// K27. Guard: `rewrapped`.
 #[test]
 fn of_two_wrappings_the_one_with_other_recipients_is_taken_and_two_such_are_a_conflict() {

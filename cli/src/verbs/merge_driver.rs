@@ -75,7 +75,7 @@ fn merge_files(files: [&Path; 3], path: &Path, markers: Markers, context: &Conte
 const CONFIG: [(&str, &str); 3] = [
     ("merge.waxwing.name", "merge of sealed resources"),
     ("merge.waxwing.driver", "waxwing merge-driver --marker-size=%L -- %O %A %B %P"),
-    ("diff.waxwing.textconv", "waxwing textconv"),
+    ("diff.waxwing.textconv", "waxwing textconv --"),
 ];
 /// What `.gitattributes` says of the files.
 const ATTRIBUTES: &str = "diff=waxwing merge=waxwing";

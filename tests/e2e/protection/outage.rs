@@ -50,6 +50,45 @@ fn an_operator_that_starts_without_vault_makes_no_key_and_recovers_by_itself() {
     });
 }
 
+/// K31. Guard: as above; a key of KMS is no other than one of Vault's (`providers: aws::kms`).
+#[test]
+fn an_operator_that_starts_without_kms_makes_no_key_and_recovers_by_itself() {
+    scene::alone(&VALUES, async |scene, release| -> Result<()> {
+        let kms = Kms::new(&scene.namespace).await?;
+        let block = kms.block(release).await?;
+        scene.merge_ring(json!({"protection": {"kind": "AwsKms", "awsKms": block}})).await?;
+        let mut operator = scene.operator(release, "a").await?;
+        scene.sealed_and_ready("app", &[("k", "v")]).await?;
+        let stored = states(release).await?;
+
+        operator.terminate().await?;
+        kms.proxy.shut();
+        operator.start_again()?;
+        let words = message(&until_locked(scene).await, ConditionType::Ready);
+        assert!(words.contains("1 identities could not be unwrapped") && words.contains(&kms.arn), "{words}");
+        // Also when a rotation is due.
+        let generation = scene.merge_ring(json!({"rotation": {"every": "1s"}})).await?.metadata.generation;
+        let during = until_ring(scene, "has read the rotation", |ring| {
+            ring.status.as_ref().is_some_and(|status| status.observed_generation == generation)
+        })
+        .await;
+        assert!(says(&during, ConditionType::Ready, "False", Reason::ProtectionUnavailable));
+        assert_eq!(during.status.unwrap_or_default().keys.len(), 1, "no key is listed");
+        assert_eq!(states(release).await?, stored, "no identity was made or touched");
+
+        scene.merge_ring(json!({"rotation": {"every": "30d"}})).await?;
+        kms.proxy.open();
+        until_ring(scene, "is in order again", |ring| {
+            is_serving(ring) && says(ring, ConditionType::Ready, "True", Reason::Synced)
+        })
+        .await;
+        scene.delete_secret("app").await?;
+        wait::until_secret(&scene.secrets(), "app", "is there again", |_| true).await;
+        assert_eq!(states(release).await?, stored);
+        Ok(())
+    });
+}
+
 /// K31. Guard: `KeyRingLoop::prepare` lists no key that could not be wrapped (`operator: key_ring`).
 #[test]
 fn a_rotation_waits_for_vault_and_everything_else_goes_on() {

@@ -2,6 +2,7 @@
 //! is refused.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use anyhow::Result;
 use serde_json::json;
@@ -195,35 +196,107 @@ fn the_default_branch_is_never_pushed() -> Result<()> {
     Ok(())
 }
 
-/// K26. Guard: `Work::export` takes the rules from the default branch, whatever the branch at hand says, and `Work::open`
-/// no folder below other rules.
+/// K26. Guard: `Work::export` takes the rules from the default branch, whatever another branch says, and `Work::open` no
+/// folder below other rules.
 #[test]
 fn rules_of_another_branch_add_nobody() -> Result<()> {
     let project = Project::new("git-rules")?;
     let url = "repos/team/apps.git";
-    // Somebody proposes themselves as a recipient, in a branch of their own and in the job's.
+    // Somebody proposes themselves as a recipient, in a branch of their own.
     project.dev(&["checkout", "-q", "-b", "mine"])?;
     project.rules(true)?;
     project.dev(&["commit", "-qam", "me too"])?;
     project.dev(&["push", "-q", "origin", "mine"])?;
     let looked = project.job(url, &["--output", "json"])?.code(0);
     assert_eq!(looked.json()["state"], "NothingDue");
-    // A job's own commit with other rules: such a commit can be made by hand only.
-    project.dev(&["checkout", "-q", "main"])?;
-    project.rules(true)?;
-    let date = "2026-01-01T00:00:00Z";
-    project.dev(&["add", "-A"])?;
-    let tree = project.dev(&["write-tree"])?;
-    let env = [("GIT_AUTHOR_DATE", date), ("GIT_COMMITTER_DATE", date)];
-    let commit = project
-        .dev_with(&env, &["commit-tree", "-p", "main", "-m", "Rewrap\n\nWaxwing-Job: rewrap", &tree])?;
-    project.dev(&["push", "-q", "origin", &format!("{commit}:refs/heads/{BRANCH}")])?;
-    let looked = project.job(url, &["--output", "json"])?.code(0).json();
-    assert_eq!((&looked["state"], &looked["changed"]), (&json!("Current"), &json!([])), "{looked}");
     // Nor do those of a folder above the job's.
     fs::copy(project.dir.join("dev/.waxwing.yaml"), project.dir.join(".waxwing.yaml"))?;
     let ended = project.job(url, &[])?.code(1);
     assert!(ended.err.contains("lies above the folder of the job"), "{}", ended.err);
+    Ok(())
+}
+
+/// K26. Guard: `Work::export` ends the job where rules of a folder can't be taken, since those above name more readers.
+#[test]
+fn rules_that_are_no_plain_file_end_the_job() -> Result<()> {
+    let project = Project::new("git-nested-rules")?;
+    let url = "repos/team/apps.git";
+    project.rules(false)?;
+    let narrow = fs::read_to_string(project.dir.join("dev/.waxwing.yaml"))?;
+    let nested = project.dir.join("dev/apps/.waxwing.yaml");
+    fs::write(project.dir.join("dev/apps/rules.txt"), &narrow)?;
+    std::os::unix::fs::symlink("rules.txt", &nested)?;
+    project.make_due()?;
+    let refused = || -> Result<()> {
+        let ended = project.job(url, &[])?.code(1);
+        assert!(
+            ended.err.contains("apps/.waxwing.yaml: rules are taken from regular files"),
+            "{}",
+            ended.err
+        );
+        assert_eq!(project.tip(BRANCH), "");
+        Ok(())
+    };
+    refused()?;
+    fs::remove_file(&nested)?;
+    fs::write(&nested, format!("{narrow}#{}\n", "x".repeat(1024 * 1024)))?;
+    project.push("a large one")?;
+    refused()?;
+    fs::remove_file(&nested)?;
+    fs::create_dir(&nested)?;
+    fs::write(nested.join("file"), "")?;
+    project.push("a folder")?;
+    refused()?;
+    fs::remove_dir_all(&nested)?;
+    fs::write(&nested, &narrow)?;
+    project.push("a plain file")?;
+    assert_eq!(project.job(url, &["--output", "json"])?.code(0).json()["state"], "NothingDue");
+    Ok(())
+}
+
+/// K26. Guard: `genuine::changes_envelopes_only`, since author, dates and the last line of a message can be forged.
+#[test]
+fn a_commit_that_says_that_a_job_made_it_is_believed_by_what_it_changes() -> Result<()> {
+    let project = Project::new("git-forged")?;
+    project.make_due()?;
+    let url = "repos/team/apps.git";
+    project.job(url, &[])?.code(0);
+    let job = project.tip(BRANCH);
+    let date = "2026-01-01T00:00:00Z";
+    let env = [("GIT_AUTHOR_DATE", date), ("GIT_COMMITTER_DATE", date)];
+    let forge = |name: &str, change: &dyn Fn() -> Result<()>| -> Result<()> {
+        project.dev(&["fetch", "-q", "origin"])?;
+        project.dev(&["checkout", "-q", "-f", "--detach", &job])?;
+        change()?;
+        project.dev(&["add", "-A"])?;
+        let tree = project.dev(&["write-tree"])?;
+        let args = ["commit-tree", "-p", "origin/main", "-m", "Rewrap\n\nWaxwing-Job: rewrap", &tree];
+        let forged = project.dev_with(&env, &args)?;
+        project.dev(&["push", "-q", "--force", "origin", &format!("{forged}:refs/heads/{BRANCH}")])?;
+        let ended = project.job(url, &["--output", "json"])?;
+        if name == "nothing" {
+            assert_eq!(ended.code(0).json()["state"], "Current");
+        } else {
+            assert_eq!(ended.code, 1, "{name}: {}", ended.said());
+            assert!(ended.err.contains("1 commit of somebody else on the branch"), "{name}: {}", ended.err);
+        }
+        assert_eq!(project.tip(BRANCH), forged, "{name}");
+        Ok(())
+    };
+    let db = project.dir.join("dev/apps/db.yaml");
+    let edit = |from: &str, to: &str| -> Result<()> {
+        let text = fs::read_to_string(&db)?;
+        assert!(text.contains(from), "{text}");
+        Ok(fs::write(&db, text.replace(from, to))?)
+    };
+    forge("nothing", &|| Ok(()))?;
+    forge("rules", &|| project.rules(false))?;
+    forge("another value", &|| project.seal("apps/db.yaml", "db"))?;
+    forge("a comment", &|| edit("# db: ask the team", "# db: ask mallory"))?;
+    forge("a field", &|| edit("namespace: web", "namespace: web\n  labels: {a: b}"))?;
+    forge("one more file", &|| project.seal("apps/more.yaml", "more"))?;
+    forge("one file less", &|| Ok(fs::remove_file(&db)?))?;
+    forge("a program", &|| Ok(fs::set_permissions(&db, fs::Permissions::from_mode(0o755))?))?;
     Ok(())
 }
 

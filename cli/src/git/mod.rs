@@ -13,6 +13,7 @@
 mod branch;
 mod credentials;
 mod environment;
+mod genuine;
 mod message;
 mod place;
 mod server;
@@ -253,7 +254,7 @@ impl Job<'_> {
         let mut others = Vec::new();
         for id in walk {
             let commit = self.commit(id?)?;
-            if !is_ours(&commit) {
+            if !is_ours(&commit) || !genuine::changes_envelopes_only(&self.work.repository, &commit)? {
                 let who = plain(&String::from_utf8_lossy(commit.author().name_bytes()));
                 let id = commit.id().to_string();
                 others.push(format!("{} by {who}", &id[..12]));
@@ -362,7 +363,7 @@ fn left(rewrapped: &Rewrapped) -> Vec<Left> {
     rewrapped.failures.iter().map(left).collect()
 }
 
-/// Whether a job made it, and nobody amended it.
+/// Whether it says that a job made it, and that nobody amended it.
 fn is_ours(commit: &Commit<'_>) -> bool {
     let (author, committer) = (commit.author(), commit.committer());
     let same = author.name_bytes() == committer.name_bytes()

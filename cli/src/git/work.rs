@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use git2::{Commit, ObjectType, Oid, Repository, build::TreeUpdateBuilder};
+use git2::{Commit, Config, FileMode, ObjectType, Oid, Repository, build::TreeUpdateBuilder};
 use rustix::fs::{FlockOperation, flock};
 use waxwing_crds::names;
 
@@ -24,7 +24,10 @@ use crate::{
 const MOST_FILES: usize = 2_000_000;
 
 /// A larger file holds no resources that an API server would take.
-const MOST_BYTES: usize = 32 * 1024 * 1024;
+pub(super) const MOST_BYTES: usize = 32 * 1024 * 1024;
+
+/// Rules are written by hand.
+const MOST_RULES: usize = 1024 * 1024;
 
 /// The folder, for this process alone.
 pub(super) struct Work {
@@ -67,6 +70,8 @@ impl Work {
                 Repository::init_bare(&clone).at(clone.display())?
             }
         };
+        // No file of the user's or the machine's speaks in: it could lead to another server by `insteadOf`.
+        repository.set_config(&Config::new()?)?;
         Ok(Self { folder, repository, _lock: lock })
     }
 
@@ -77,18 +82,22 @@ impl Work {
         fs::create_dir(&root).at(root.display())?;
         let mut files = BTreeMap::new();
         self.each(content, |path, id, mode| {
-            let end = Path::new(path).extension().and_then(|end| end.to_str());
-            let hidden = path.split('/').any(|part| part.starts_with('.'));
-            if !hidden && matches!(end, Some("yaml" | "yml" | "json")) && self.write(&root, path, id, true)? {
+            if is_regular(mode) && could_hold(path) && self.write(&root, path, id, true)? {
                 files.insert(path.to_owned(), (id, mode));
             }
             Ok(())
         })?;
-        self.each(rules, |path, id, _| {
-            if path.rsplit('/').next() == Some(repository::FILE) {
-                self.write(&root, path, id, false)?;
+        self.each(rules, |path, id, mode| {
+            if path.rsplit('/').next() != Some(repository::FILE) {
+                return Ok(());
             }
-            Ok(())
+            // Without them, those above would count, which may name more readers.
+            if !is_regular(mode) || self.repository.odb()?.read_header(id)?.0 > MOST_RULES {
+                return Err(Failure::new("rules are taken from regular files of up to 1 MiB only")
+                    .at(path)
+                    .hint("make it one on the default branch; nothing was pushed"));
+            }
+            self.write(&root, path, id, false).map(drop)
         })?;
         if !root.join(repository::FILE).exists() {
             return Err(Failure::new(format!(
@@ -100,7 +109,7 @@ impl Work {
         Ok(Tree { root, files })
     }
 
-    /// Every regular file of a commit.
+    /// Every entry of a commit, with its mode; only folders are gone into.
     fn each(&self, commit: &Commit<'_>, mut found: impl FnMut(&str, Oid, i32) -> Result<()>) -> Result<()> {
         let mut folders = vec![(String::new(), commit.tree_id())];
         let mut seen = 0;
@@ -122,13 +131,9 @@ impl Work {
                     return Err(Failure::new("the repository has a file whose name no file can have"));
                 }
                 let path = format!("{folder}{name}");
-                match (entry.kind(), entry.filemode()) {
-                    (Some(ObjectType::Tree), _) => folders.push((format!("{path}/"), entry.id())),
-                    // Neither links nor submodules.
-                    (Some(ObjectType::Blob), mode @ (0o100_644 | 0o100_755 | 0o100_664)) => {
-                        found(&path, entry.id(), mode)?
-                    }
-                    _ => {}
+                found(&path, entry.id(), entry.filemode())?;
+                if entry.kind() == Some(ObjectType::Tree) {
+                    folders.push((format!("{path}/"), entry.id()));
                 }
             }
         }
@@ -178,7 +183,8 @@ impl Tree {
             let inside = self.inside(&change.path);
             let (_, mode) =
                 self.files.get(&inside).ok_or_else(|| Failure::new("it is not in the commit").at(&inside))?;
-            let mode = if *mode == 0o100_755 { git2::FileMode::BlobExecutable } else { git2::FileMode::Blob };
+            let mode =
+                if mode_after(*mode) == EXECUTABLE { FileMode::BlobExecutable } else { FileMode::Blob };
             let blob = repository.blob(change.after.as_bytes())?;
             update.upsert(inside, blob, mode);
         }
@@ -197,6 +203,26 @@ impl Tree {
         failure.hints().iter().fold(told, |told, hint| told.hint(hint.replace(&root, "")))
     }
 }
+
+/// Whether a mode is a file's: neither a link's, nor a folder's, nor a submodule's.
+pub(super) fn is_regular(mode: i32) -> bool {
+    matches!(mode, REGULAR | EXECUTABLE | 0o100_664)
+}
+
+/// The mode that a job gives to a file that it has changed.
+pub(super) fn mode_after(mode: i32) -> i32 {
+    if mode == EXECUTABLE { EXECUTABLE } else { REGULAR }
+}
+
+/// Whether a file with this path is looked at.
+pub(super) fn could_hold(path: &str) -> bool {
+    let end = Path::new(path).extension().and_then(|end| end.to_str());
+    let hidden = path.split('/').any(|part| part.starts_with('.'));
+    !hidden && matches!(end, Some("yaml" | "yml" | "json"))
+}
+
+const REGULAR: i32 = 0o100_644;
+const EXECUTABLE: i32 = 0o100_755;
 
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Api, Call, Wanted};
+use super::{Api, Call, MOST_LISTED, Wanted};
 use crate::error::{Failure, Result};
 
 /// A repository at GitHub.
@@ -43,6 +43,7 @@ impl Api for Github {
             ("state", "open".to_owned()),
             ("head", format!("{}:{}", self.owner, wanted.branch)),
             ("base", wanted.base.to_owned()),
+            ("per_page", MOST_LISTED.to_owned()),
         ];
         Call { method: Method::GET, path: self.pulls(), query, body: None }
     }
@@ -58,6 +59,13 @@ impl Api for Github {
         path.push(number.to_string());
         let body = json!({"title": wanted.title, "body": wanted.body});
         Call { method: Method::PATCH, path, query: Vec::new(), body: Some(body) }
+    }
+
+    fn is_own(&self, listed: &Value, wanted: &Wanted<'_>) -> bool {
+        let name = listed["head"]["repo"]["full_name"].as_str().unwrap_or_default();
+        listed["head"]["ref"] == wanted.branch
+            && listed["base"]["ref"] == wanted.base
+            && name.eq_ignore_ascii_case(&format!("{}/{}", self.owner, self.name))
     }
 
     fn request(&self, answer: &Value) -> Option<(u64, String)> {

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Api, Call, Wanted};
+use super::{Api, Call, MOST_LISTED, Wanted};
 
 /// A project at GitLab.
 pub(super) struct Gitlab {
@@ -36,6 +36,7 @@ impl Api for Gitlab {
             ("state", "opened".to_owned()),
             ("source_branch", wanted.branch.to_owned()),
             ("target_branch", wanted.base.to_owned()),
+            ("per_page", MOST_LISTED.to_owned()),
         ];
         Call { method: Method::GET, path: self.requests(), query, body: None }
     }
@@ -56,6 +57,14 @@ impl Api for Gitlab {
         path.push(number.to_string());
         let body = json!({"title": wanted.title, "description": wanted.body});
         Call { method: Method::PUT, path, query: Vec::new(), body: Some(body) }
+    }
+
+    fn is_own(&self, listed: &Value, wanted: &Wanted<'_>) -> bool {
+        let project = &listed["source_project_id"];
+        listed["source_branch"] == wanted.branch
+            && listed["target_branch"] == wanted.base
+            && project.is_u64()
+            && *project == listed["target_project_id"]
     }
 
     fn request(&self, answer: &Value) -> Option<(u64, String)> {

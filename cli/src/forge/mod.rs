@@ -27,6 +27,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The most that is read of an answer.
 const MOST: usize = 4 * 1024 * 1024;
 
+/// Requests that are listed at once: the most that both forges give.
+const MOST_LISTED: &str = "100";
+
 /// Options of a job that asks for a merge.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -107,6 +110,9 @@ trait Api {
     fn create(&self, wanted: &Wanted<'_>) -> Call;
     /// The call that changes its text.
     fn update(&self, number: u64, wanted: &Wanted<'_>) -> Call;
+    /// Whether a listed request is for the branch of this repository: people who may write nothing to it can ask from a
+    /// branch of the same name in a fork.
+    fn is_own(&self, listed: &Value, wanted: &Wanted<'_>) -> bool;
     /// Number and address of a request in an answer.
     fn request(&self, answer: &Value) -> Option<(u64, String)>;
 }
@@ -161,7 +167,7 @@ impl Forge {
     pub(crate) fn ensure(&self, wanted: &Wanted<'_>, pushed: bool, context: &Context) -> Result<Request> {
         context.printer.progress("asking the forge");
         let open = self.caller.call(self.api.open(wanted))?;
-        let first = open.as_array().and_then(|all| all.first());
+        let first = open.as_array().and_then(|all| all.iter().find(|listed| self.api.is_own(listed, wanted)));
         let (state, answer) = match first.map(|first| (self.api.request(first), first)) {
             Some((Some((number, _)), _)) if pushed => {
                 (State::Updated, self.caller.call(self.api.update(number, wanted))?)

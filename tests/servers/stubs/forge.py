@@ -14,8 +14,9 @@ class Forge(Stub):
     def __init__(self):
         super().__init__()
         self.token = None
-        self.requests = []  # {number, source, target, title, body, open}
+        self.requests = []  # {number, source, target, title, body, open, fork}
         self.failing = None
+        self.moved = None
 
     # --- for the tests ---
 
@@ -26,6 +27,16 @@ class Forge(Stub):
     def set_failing(self, body):
         """Every call is answered with this status, or as usual with none."""
         self.failing = body["status"]
+
+    def set_moved(self, body):
+        """Every call is led to this server."""
+        self.moved = body["url"]
+
+    def set_fork(self, body):
+        """Somebody asks from a fork; both forges list such requests, and the one of the youngest first."""
+        self.requests.append(
+            {"number": len(self.requests) + 1, "title": "by a fork", "body": "", "open": True, "fork": True, **body}
+        )
 
     def set_close(self, body):
         """Somebody closes a request."""
@@ -43,6 +54,8 @@ class Forge(Stub):
         if self.failing:
             raise Answer(self.failing, {"message": f"no: {shown} {request.body.decode()}"})
         path = request.path
+        if self.moved:
+            raise Answer(307, {"message": "moved"}, {"location": f"{self.moved}{path}"})
         if match := re.fullmatch(r"/repos/([^/]+/[^/]+)/pulls(?:/(\d+))?", path):
             self.check("authorization" in sent and "private-token" not in sent, shown)
             if sent.get("accept") != "application/vnd.github+json" or sent.get("x-github-api-version") != "2022-11-28":
@@ -63,7 +76,7 @@ class Forge(Stub):
             head, base = request.query.get("head", ""), request.query.get("base")
             assert request.query.get("state") == "open"
             found = [r for r in self.requests if r["open"] and f"{owner}:{r['source']}" == head and r["target"] == base]
-            return [self.as_pull(r, project) for r in found]
+            return [self.as_pull(r, project) for r in forks_first(found)]
         body = request.json()
         if request.method == "POST" and not number:
             made = self.create(body["head"], body["base"], body["title"], body["body"], 422)
@@ -78,7 +91,7 @@ class Forge(Stub):
             wanted = request.query.get("source_branch"), request.query.get("target_branch")
             assert request.query.get("state") == "opened"
             found = [r for r in self.requests if r["open"] and (r["source"], r["target"]) == wanted]
-            return [self.as_merge_request(r, project) for r in found]
+            return [self.as_merge_request(r, project) for r in forks_first(found)]
         body = request.json()
         if request.method == "POST" and not number:
             made = self.create(body["source_branch"], body["target_branch"], body["title"], body["description"], 409)
@@ -89,9 +102,9 @@ class Forge(Stub):
         return self.as_merge_request(changed, project)
 
     def create(self, source, target, title, body, conflict):
-        if any(r["open"] and (r["source"], r["target"]) == (source, target) for r in self.requests):
+        if any(r["open"] and not r["fork"] and (r["source"], r["target"]) == (source, target) for r in self.requests):
             raise Answer(conflict, {"message": "Validation Failed: another one is open"})
-        made = {"number": len(self.requests) + 1, "source": source, "target": target, "title": title, "body": body, "open": True}
+        made = {"number": len(self.requests) + 1, "source": source, "target": target, "title": title, "body": body, "open": True, "fork": False}
         self.requests.append(made)
         return made
 
@@ -103,11 +116,24 @@ class Forge(Stub):
 
     def as_pull(self, request, project):
         url = f"https://github.test/{project}/pull/{request['number']}"
-        return {"number": request["number"], "html_url": url, "title": request["title"], "state": "open"}
+        # A fork of the same owner: `head` in the query does not tell it from the repository.
+        head = {"ref": request["source"], "repo": {"full_name": f"{project}-fork" if request["fork"] else project}}
+        base = {"ref": request["target"], "repo": {"full_name": project}}
+        return {
+            "number": request["number"], "html_url": url, "title": request["title"], "state": "open", "head": head, "base": base,
+        }
 
     def as_merge_request(self, request, project):
         url = f"https://gitlab.test/{project}/-/merge_requests/{request['number']}"
-        return {"id": 1000 + request["number"], "iid": request["number"], "web_url": url, "title": request["title"]}
+        return {
+            "id": 1000 + request["number"], "iid": request["number"], "web_url": url, "title": request["title"],
+            "source_project_id": 8 if request["fork"] else 7, "target_project_id": 7,
+            "source_branch": request["source"], "target_branch": request["target"],
+        }
+
+
+def forks_first(requests):
+    return sorted(requests, key=lambda request: not request["fork"])
 
 
 serve(Forge(), *arguments())

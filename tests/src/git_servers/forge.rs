@@ -50,6 +50,22 @@ impl Forge {
         self.tell("close", json!({"number": number})).await.map(drop)
     }
 
+    /// Somebody asks from a fork, from a branch with this name, before everybody else.
+    ///
+    /// # Errors
+    /// When the stub does not answer.
+    pub async fn fork(&self, branch: &str) -> Result<()> {
+        self.tell("fork", json!({"source": branch, "target": "main"})).await.map(drop)
+    }
+
+    /// Every call is led to another server.
+    ///
+    /// # Errors
+    /// When the stub does not answer.
+    pub async fn move_to(&self, url: &str) -> Result<()> {
+        self.tell("moved", json!({"url": url})).await.map(drop)
+    }
+
     /// Every call is answered with this status; with none, as usual.
     ///
     /// # Errors

@@ -18,7 +18,10 @@ use std::path::Path;
 use anyhow::Result;
 
 /// Writes a program of a few lines.
-pub(crate) fn script(path: &Path, text: &str) -> Result<()> {
+///
+/// # Errors
+/// When it can't be written.
+pub fn script(path: &Path, text: &str) -> Result<()> {
     fs::write(path, format!("#!/bin/sh\n{text}\n"))?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
     Ok(())

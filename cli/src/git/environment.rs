@@ -1,5 +1,5 @@
-//! The environment that the libraries below libgit2 read once, when they start: which certificates count, where known_hosts
-//! is, and that no configuration of the user's speaks in.
+//! The environment that the libraries below libgit2 read once, when they start: which certificates count, and where
+//! known_hosts is.
 //!
 //! Setting variables of a running process is unsound, so the command runs itself again in its own place (`exec`): same process
 //! id, same arguments.

@@ -204,9 +204,15 @@ impl Server<'_> {
     }
 
     fn remote(&self) -> Result<Remote<'_>> {
-        self.repository
-            .remote_anonymous(&self.place.url())
-            .map_err(|error| Failure::new(self.say(&error)).at(self.place))
+        let url = self.place.url();
+        let remote = self
+            .repository
+            .remote_anonymous(&url)
+            .map_err(|error| Failure::new(self.say(&error)).at(self.place))?;
+        if remote.url().ok() != Some(url.as_str()) || remote.pushurl().ok().flatten().is_some() {
+            return Err(Failure::new("a configuration of Git's leads to another server").at(self.place));
+        }
+        Ok(remote)
     }
 
     fn headers(&self) -> Vec<String> {
@@ -227,7 +233,14 @@ impl Server<'_> {
 
     fn callbacks<'c>(&'c self, heard: &'c RefCell<Heard>) -> RemoteCallbacks<'c> {
         let mut callbacks = RemoteCallbacks::new();
-        callbacks.credentials(move |_, _, allowed| {
+        callbacks.credentials(move |url, _, allowed| {
+            if url != self.place.url() {
+                return Err(git2::Error::new(
+                    ErrorCode::Auth,
+                    git2::ErrorClass::Callback,
+                    "another server asked",
+                ));
+            }
             if allowed.contains(CredentialType::USERNAME)
                 && let Place::Ssh { user, .. } = self.place
             {

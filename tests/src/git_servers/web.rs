@@ -35,6 +35,8 @@ pub struct Web {
     pub before_push: PathBuf,
     /// The same, after that and before the push itself.
     pub before_update: PathBuf,
+    /// The server that a test names there is where everybody who has logged in is led.
+    pub moved_to: PathBuf,
     /// The program.
     pub process: Process,
 }
@@ -51,10 +53,15 @@ impl Web {
         let port = process::free_port();
         let [before_fetch, before_push, before_update] =
             ["before-fetch", "before-push", "before-update"].map(|name| dir.join(name));
+        let moved_to = dir.join("moved-to");
         script(
             &dir.join("git.sh"),
             &format!(
                 "export GIT_PROJECT_ROOT='{}' GIT_HTTP_EXPORT_ALL=1 REMOTE_USER=\"$REMOTE_USER\" HOME='{}'\n\
+                 if [ -e '{}' ]; then\n\
+                 printf 'Status: 307 Temporary Redirect\\r\\nLocation: %s%s?%s\\r\\n\\r\\n' \"$(cat '{}')\" \"$PATH_INFO\" \"$QUERY_STRING\"\n\
+                 exit\n\
+                 fi\n\
                  case \"$REQUEST_METHOD $PATH_INFO?$QUERY_STRING\" in\n\
                  *service=git-upload-pack) {};;\n\
                  *service=git-receive-pack) {};;\n\
@@ -63,6 +70,8 @@ impl Web {
                  exec git http-backend",
                 project.dir.join("repos").display(),
                 project.dir.join("home").display(),
+                moved_to.display(),
+                moved_to.display(),
                 run_once(&before_fetch),
                 run_once(&before_push),
                 run_once(&before_update),
@@ -118,6 +127,7 @@ cgi.assign = ("git.sh" => "")
             before_fetch,
             before_push,
             before_update,
+            moved_to,
             process,
         })
     }

@@ -5,6 +5,7 @@ use std::{
     fmt::Write as _,
     fs,
     os::unix::fs::{MetadataExt, symlink},
+    process::Stdio,
 };
 
 use waxwing_core::{
@@ -56,6 +57,14 @@ fn git(place: &Place, line: &str) -> Outcome {
     outcome
 }
 
+/// The first words of all lines that a diff takes away or adds.
+fn changed_words(diff: &str) -> BTreeSet<&str> {
+    let changed = diff
+        .lines()
+        .filter(|line| line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---"));
+    changed.map(|line| line[1..].trim().split(':').next().unwrap()).collect()
+}
+
 /// C19. Guard: `Sealed::rewrap` replaces envelopes only, and `SealedFile::update` writes what differs only.
 #[test]
 fn the_diff_of_a_rewrapped_tree_has_envelope_lines_and_nothing_else() {
@@ -97,11 +106,7 @@ fn the_diff_of_a_rewrapped_tree_has_envelope_lines_and_nothing_else() {
     assert_eq!(inode(), before);
 
     let diff = git(&place, "git diff --unified=0 --no-color").stdout;
-    let changed = diff
-        .lines()
-        .filter(|line| line.starts_with(['+', '-']) && !line.starts_with("+++") && !line.starts_with("---"));
-    let words: BTreeSet<&str> = changed.map(|line| line[1..].trim().split(':').next().unwrap()).collect();
-    assert_eq!(words.into_iter().collect::<Vec<_>>(), ["age", "to"]);
+    assert_eq!(changed_words(&diff), BTreeSet::from(["age", "to"]));
     let left: Vec<String> = fs::read_dir(place.file("due/0"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -268,9 +273,26 @@ fn a_crash_or_a_full_disk_amid_many_files_changes_none() {
     limited("");
     // What a killed command leaves behind is in nobody's way.
     assert!(git(&place, "git status --short").stdout.contains("?? due/.waxwing-"));
+    // Killed once all new files are there, before or while they take the places of the old ones.
+    git(&place, "git clean -qf");
+    let mut command = place.command("/bin/bash");
+    let mut child = command.args(["-c", &rewrap]).stderr(Stdio::null()).spawn().unwrap();
+    let is_new = |name: &str| name.starts_with(".waxwing-");
+    let new = || {
+        let names = fs::read_dir(place.file("due")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| is_new(name.to_str().unwrap())).count()
+    };
+    while new() < FILES && child.try_wait().unwrap().is_none() {}
+    // It may be done by now.
+    let _ = child.kill();
+    child.wait().unwrap();
+    let diff = git(&place, "git diff --unified=0 --no-color").stdout;
+    assert_eq!(changed_words(&diff).difference(&BTreeSet::from(["age", "to"])).next(), None);
     let mut command = place.command("/bin/bash");
     command.args(["-c", &rewrap]);
     let outcome = run(command, b"");
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    let diff = git(&place, "git diff --unified=0 --no-color").stdout;
+    assert_eq!(changed_words(&diff), BTreeSet::from(["age", "to"]));
     assert_eq!(git(&place, "git diff --name-only").stdout.lines().count(), FILES);
 }

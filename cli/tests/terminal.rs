@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::transcript::Place;
+use crate::transcript::{Place, config, keys};
 
 /// Runs a shell command on a terminal of its own; types `answer` when `prompt` is shown.
 fn on_a_terminal(place: &Place, shell: &str, prompt: &str, answer: &[u8]) -> String {
@@ -70,4 +70,17 @@ fn colour_is_for_terminals_and_can_be_turned_off() {
     );
     let outcome = place.waxwing(&["open", "missing.yaml"], b"");
     assert!(!outcome.stderr.contains('\x1b'), "{}", outcome.stderr);
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_and_wiped() {
+    let place = Place::sealed();
+    place.write(".waxwing.yaml", &config(&[("prod", keys::CLUSTER), ("second", keys::SECOND)]));
+    let screen = on_a_terminal(&place, "waxwing rewrap -i $KEYS/cluster.txt", "", b"");
+    for progress in ["looking in .", "looked at 2 of 2 files", "wrote 1 of 1 file"] {
+        assert!(screen.contains(&format!("\r\x1b[2Kwaxwing: {progress}\r")), "{progress}: {screen:?}");
+    }
+    assert!(screen.contains("\r\x1b[2Kwaxwing: 1 of 1 resource rewrapped\r\n"), "{screen:?}");
+    let outcome = place.waxwing(&["rewrap", "-i", place.path("keys/cluster.txt").to_str().unwrap()], b"");
+    assert_eq!(outcome.stderr, "waxwing: 0 of 1 resource rewrapped\n");
 }

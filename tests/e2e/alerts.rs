@@ -1,10 +1,11 @@
 //! The alerts that the chart brings: rules that promtool takes and tests, of metrics that exist, with runbooks that exist.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 use waxwing_tests::tools::{root, tool};
 use waxwing_tests::{chart, process, scene};
@@ -101,6 +102,9 @@ fn the_values_say_for_which_release_and_rotation_the_alerts_are() -> Result<()> 
         r#"metrics.rules.selector=ring="a""#,
     ])?;
     assert!(other.contains("> 1.5 * 129600") && other.contains(r#"{ring="a"}"#), "{other}");
+    // It would be an alert that always fires.
+    let refused = rendered(&["keyring.rotation.every=0d0s"]).err().context("no rotation is endless")?;
+    assert!(format!("{refused:#}").contains("every"), "{refused:#}");
     let linked = rendered(&["metrics.rules.runbooks=https://runbooks.example.com/waxwing"])?;
     let url = &alerts(&linked)[0]["annotations"]["runbook_url"];
     assert!(url.as_str().is_some_and(|url| url.starts_with("https://runbooks.example.com/waxwing/alerts-")));
@@ -109,29 +113,94 @@ fn the_values_say_for_which_release_and_rotation_the_alerts_are() -> Result<()> 
     Ok(())
 }
 
+/// A selector of a series in an expression, or a series of a test: the metric, and the labels that the operator gives it.
+struct Selector {
+    metric: String,
+    labels: BTreeMap<String, String>,
+}
+
+impl Selector {
+    /// Every one in a text that begins with the label of the scrape job.
+    fn all(text: &str) -> Result<Vec<Self>> {
+        let mut all = Vec::new();
+        for (at, _) in text.match_indices("{job=") {
+            let start = text[..at].rfind(|c: char| !c.is_ascii_lowercase() && c != '_');
+            let metric = text[start.map_or(0, |start| start + 1)..at].to_owned();
+            let (labels, _) = text[at + 1..].split_once('}').context("a selector ends")?;
+            let mut own = BTreeMap::new();
+            for pair in labels.split(',') {
+                let (label, value) = pair.split_once('=').context("a label has a value")?;
+                let (label, value) = (label.trim(), value.trim().trim_matches('"'));
+                if !SCRAPED.contains(&label) {
+                    // So is a label called that has the name of one of the target's.
+                    let label = label.strip_prefix("exported_").unwrap_or(label);
+                    own.insert(label.to_owned(), value.to_owned());
+                }
+            }
+            all.push(Self { metric, labels: own });
+        }
+        Ok(all)
+    }
+}
+
+/// What Prometheus adds to a series that it scrapes.
+const SCRAPED: [&str; 6] = ["job", "namespace", "instance", "pod", "container", "endpoint"];
+
 #[test]
-fn the_alerts_ask_for_metrics_that_the_operator_has_and_prometheus_operator_takes_the_object() {
-    scene::shared(async |scene| -> Result<()> {
+fn the_alerts_ask_for_series_that_an_operator_has_by_names_and_values_of_labels_that_it_gives_them() {
+    scene::alone(&[], async |scene, release| -> Result<()> {
+        let operator = scene.operator(release, "a").await?;
         scene.sealed_and_ready("app", &[("k", "v")]).await?;
-        let text = scene.world().operator.metrics().await?.text().to_owned();
-        let mut names = BTreeSet::new();
+        let config = json!({"route": {"receiver": "none"}, "receivers": [{"name": "none"}]});
+        let spec = json!({"config": config, "target": {"kind": "Plain", "secretName": "published"}});
+        scene.put("AlertmanagerInjection", "main", spec).await?;
+        scene.injected("main").await;
+        // Failures are counted once there is one.
+        scene.rings().delete(&scene.ring, &DeleteParams::default()).await?;
+        let scrape = operator
+            .until_metrics("the KeyRing could not be kept", |scrape| {
+                let failures = [("controller", "KeyRing"), ("reason", "KeyRingNotReady")];
+                scrape.sum("gitops_reconciliation_errors_total", &failures) > 0.0
+            })
+            .await;
+        let of = |metric: &str| {
+            let series = scrape.series().iter().filter(|series| series.name == metric);
+            series.map(|series| &series.labels).collect::<Vec<_>>()
+        };
+
+        let mut seen = BTreeSet::new();
         for alert in alerts(&rendered(&[])?) {
             let expression = alert["expr"].as_str().context("an expression")?;
-            for (at, _) in expression.match_indices("{job=") {
-                let start = expression[..at].rfind(|c: char| !c.is_ascii_lowercase() && c != '_');
-                names.insert(expression[start.map_or(0, |start| start + 1)..at].to_owned());
+            let selectors = Selector::all(expression)?;
+            for Selector { metric, labels } in &selectors {
+                let has = |series: &BTreeMap<_, _>| labels.iter().all(|(k, v)| series.get(k) == Some(v));
+                let is_there = of(metric).into_iter().any(has);
+                assert!(is_there, "nothing is selected by {expression}; there is:\n{}", scrape.text());
+                seen.insert(metric.clone());
+            }
+            let dropped = expression.split_once("without (").and_then(|(_, rest)| rest.split_once(')'));
+            for label in dropped.into_iter().flat_map(|(labels, _)| labels.split(", ")) {
+                let has =
+                    |selector: &Selector| of(&selector.metric).iter().any(|series| series.contains_key(label));
+                assert!(SCRAPED.contains(&label) || selectors.iter().any(has), "{label}: {expression}");
             }
         }
-        assert!(names.len() > 6, "{names:?}");
-        let registered = std::fs::read_to_string(root().join("operator/src/metrics.rs"))?;
-        for name in names {
-            // A family is described once it has a series, and a counter without its suffix.
-            let family = name.strip_suffix("_total").unwrap_or(&name);
-            let described = text.lines().any(|line| line.starts_with(&format!("# HELP {family} ")));
-            assert!(described || registered.contains(&format!("\"{family}\"")), "there is no metric {name}");
-        }
-        assert!(text.contains(r#"waxwing_objects{kind="KeyRing",ready="true"} 1"#), "{text}");
+        assert!(seen.len() > 6, "{seen:?}");
 
+        // And the tests of the alerts feed them series of the same form.
+        for entry in std::fs::read_dir(root().join("tests/alerts"))? {
+            for Selector { metric, labels } in Selector::all(&std::fs::read_to_string(entry?.path())?)? {
+                let has_form = of(&metric).iter().any(|series| series.keys().eq(labels.keys()));
+                assert!(has_form, "{metric} {labels:?} in a test; there is:\n{}", scrape.text());
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn prometheus_operator_takes_the_alerts() {
+    scene::shared(async |scene| -> Result<()> {
         chart::install_crds(
             &scene.client(),
             &chart::in_folder(&tool("prometheus-operator-crds"))?

@@ -309,21 +309,15 @@ fn a_recipient_in_the_configuration_of_a_pull_request_gets_what_somebody_with_an
         let (code, said) = folder.refused(&["verify"])?;
         assert!(code == 3 && said.contains("is not for helper/"), "{said}");
         assert!(!opens(&resource(&folder, "app.yaml")?, &stranger));
-        // As a cluster's key it shows, too, that no KeyRing publishes it.
-        let marked = changed.replace("{key: ", "{cluster: true, key: ").replace(", cluster: true}", "}");
-        folder.write("marked.yaml", &marked);
-        let diff = [
-            "--config",
-            "marked.yaml",
-            "recipients",
-            "diff",
-            "--from-cluster",
-            "test=prod",
-            "--keyring",
-            &scene.ring,
-        ];
-        let said = folder.try_run(&diff, "")?;
-        assert!(!said.stdout.is_empty());
+        // As a cluster's key it shows, too, that none of the clusters publishes it; one alone can't know of the others.
+        let key = format!("key: {}}}", stranger.recipient());
+        folder.write("marked.yaml", &changed.replace(&key, &key.replace('}', ", cluster: true}")));
+        let one =
+            ["--config", "marked.yaml", "recipients", "diff", "--keyring", &scene.ring, "--from-cluster", "test"];
+        let shown = format!("helper {}", stranger.recipient());
+        assert!(!folder.run(&one, "")?.contains(&shown));
+        let (code, said) = folder.refused(&[&one[..], &["--from-cluster", "test=helper"]].concat())?;
+        assert!(code == 3 && said.contains(&format!("- {shown} (published by no KeyRing)")), "{said}");
         // The operator does not wrap for them, so there is nothing to take.
         until_proposed(scene, "app", "one").await?;
         let (_, said) = folder.refused(&["rewrap", "app.yaml", "--from-cluster", "test"])?;

@@ -148,7 +148,12 @@ pub(super) fn not_looked_at(survey: &Survey) -> Vec<String> {
     let mut all = vec![
         "Git's history and other branches".to_owned(),
         "other repositories and files outside of the paths".to_owned(),
+        "hidden files and folders, folders behind symbolic links, files that do not end in .yaml, .yml or .json"
+            .to_owned(),
     ];
+    if !survey.only_in.is_empty() {
+        all.push(format!("live objects of other namespaces than {}", survey.only_in.join(", ")));
+    }
     all.push(match survey.live {
         Some(_) => "other clusters".to_owned(),
         None => "what is applied in clusters".to_owned(),

@@ -49,6 +49,9 @@ impl Use {
     }
 }
 
+/// Stands for the namespace that a kustomization gives, say. Nothing is opened for its values here.
+const NO_NAMESPACE: &str = "?";
+
 /// Everything that was looked at.
 #[derive(Default)]
 pub(super) struct Survey {
@@ -58,6 +61,8 @@ pub(super) struct Survey {
     pub(super) files: usize,
     /// Live objects, where a cluster was asked.
     pub(super) live: Option<usize>,
+    /// The namespaces of live objects that were looked at; all where none is named.
+    pub(super) only_in: Vec<String>,
     /// What could not be read, and so may be sealed for anybody.
     pub(super) unreadable: Vec<String>,
 }
@@ -68,7 +73,8 @@ impl Survey {
         let mut survey = Self::default();
         for path in sealed_file::files(paths, context)? {
             context.printer.progress(path.display().to_string());
-            let file = match sealed_file::read_if_sealed(&path, paths.contains(&path)) {
+            let file = match sealed_file::read_if_sealed_in(&path, paths.contains(&path), Some(NO_NAMESPACE))
+            {
                 Ok(Some(file)) => file,
                 Ok(None) => continue,
                 Err(failure) => {

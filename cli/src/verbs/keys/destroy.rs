@@ -1,5 +1,7 @@
 //! `waxwing keys destroy`: a retired key's private half leaves the cluster, for good.
 
+use std::collections::BTreeSet;
+
 use waxwing_core::keys::Recipient;
 use waxwing_crds::{KeyRing, KeyState};
 
@@ -7,19 +9,21 @@ use super::{
     ask,
     needs::{self, Care},
     retire::{self, Report},
-    ring_keys, status,
+    ring_keys::{self, RingKey},
+    status,
     target::{Sight, Target, operator_namespace},
 };
 use crate::{
     args::Context,
+    cluster::keys::{Content, IdentitySecret},
     error::{Exit, Failure, Result},
     printer::{Format, count},
 };
 
 /// Delete the private key of a retired key from the cluster; has to be confirmed by typing its short id.
 ///
-/// Only a key that the operator has stopped using, and that nothing in sight needs, can be destroyed. Backups still hold
-/// it.
+/// Only a key that the operator has stopped using, and that nothing in sight needs, can be destroyed. Live objects must
+/// have been opened by another key since. Backups still hold it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Destroy {
     /// The key: its short id, or its recipient (age1…)
@@ -50,13 +54,22 @@ pub(super) fn run(args: Destroy, context: &Context) -> Result {
     refuse_unless_retired(&ring, &key.recipient, name)?;
     let namespace = operator_namespace(&cluster, name, args.namespace.as_deref())?;
     let secrets = cluster.identity_secrets(&namespace)?;
-    let Some(secret) = secrets.iter().find(|secret| secret.recipient() == Some(&key.recipient)) else {
-        context.printer.note(format!("there is no private key of {id} in namespace {namespace}"));
-        return Ok(Exit::Done);
-    };
-    let survey = args.sight.survey(&cluster, context)?;
-    let others = ring_keys::others(&ring, &keys, &key.recipient);
-    let found = needs::needs(&survey, id, &others, Care::Final);
+    let doomed: Vec<&IdentitySecret> =
+        secrets.iter().filter(|secret| secret.recipient() == Some(&key.recipient)).collect();
+    if doomed.is_empty() {
+        return already_gone(&ring, key, &namespace, context);
+    }
+    let names: Vec<String> = doomed.iter().map(|secret| format!("{namespace}/{}", secret.name)).collect();
+    // What the key itself opens is proven by it, whatever hints say.
+    let own = doomed.iter().find_map(|secret| match &secret.content {
+        Content::Identity(identity) => Some(&**identity),
+        Content::Malformed | Content::Protected(_) => None,
+    });
+    let survey = args.sight.survey(&cluster, own, context)?;
+    let present: BTreeSet<Recipient> =
+        secrets.iter().filter_map(IdentitySecret::recipient).cloned().collect();
+    let others = ring_keys::others(&ring, &keys, &key.recipient, Some(&present));
+    let found = needs::needs(&survey, &key.recipient, &others, Care::Final);
     let is_free = found.is_empty() && survey.unreadable.is_empty();
     let not_looked_at = status::not_looked_at(&survey);
     if is_free {
@@ -69,9 +82,20 @@ pub(super) fn run(args: Destroy, context: &Context) -> Result {
         } else {
             "no backup is known to hold it".to_owned()
         });
-        let what = format!("Secret {namespace}/{} will be deleted", secret.name);
+        let what = format!("{} will be deleted: {}", count(names.len(), "Secret"), names.join(", "));
         ask::to_type(&what, &id.to_string(), args.yes.as_deref(), context)?;
-        cluster.delete_identity(&namespace, secret)?;
+        for secret in &doomed {
+            cluster.delete_identity(&namespace, secret)?;
+        }
+        // One that was made meanwhile, or that is held back by a finalizer.
+        let left = cluster.identity_secrets(&namespace)?;
+        if let Some(left) = left.iter().find(|secret| secret.recipient() == Some(&key.recipient)) {
+            return Err(Failure::new(format!(
+                "Secret {namespace}/{} still holds key {id}: it is not destroyed",
+                left.name
+            ))
+            .hint("find out who keeps it or makes it again, and run the command again"));
+        }
     } else {
         retire::tell(&found, &survey, context)?;
     }
@@ -87,16 +111,34 @@ pub(super) fn run(args: Destroy, context: &Context) -> Result {
     }
     if !is_free {
         context.printer.note(format!("key {id} was not destroyed: {}", retire::needed(&found, &survey)));
+        context.printer.hint(
+            "what another ring or operator serves: leave it out, by naming the others with --in-namespace",
+        );
         context
             .printer
             .hint("to use it again, take it out of spec.retired of the KeyRing; then rewrap what needs it");
         return Ok(Exit::Found);
     }
     context.printer.note(format!(
-        "key {id} is destroyed; looked at {} and {}",
+        "key {id} is destroyed; looked at {} and {}, not at: {}",
         count(survey.files, "file"),
-        count(survey.live.unwrap_or(0), "live SealedSecret")
+        count(survey.live.unwrap_or(0), "live SealedSecret"),
+        not_looked_at.join("; ")
     ));
+    Ok(Exit::Done)
+}
+
+/// Nothing to delete: so it was destroyed before, or this is another namespace than the operator's.
+fn already_gone(ring: &KeyRing, key: &RingKey, namespace: &str, context: &Context) -> Result {
+    let id = key.recipient.id();
+    let listed = ring.status.iter().flat_map(|status| &status.keys);
+    if listed.clone().any(|one| one.recipient == key.recipient.as_str() && one.state == KeyState::Retired) {
+        return Err(Failure::new(format!(
+            "namespace {namespace} has no private key of {id}, and the operator does not say that it is destroyed"
+        ))
+        .hint("name the operator's namespace with --namespace; if it was deleted just now, wait for the operator"));
+    }
+    context.printer.note(format!("there is no private key of {id} in namespace {namespace}"));
     Ok(Exit::Done)
 }
 

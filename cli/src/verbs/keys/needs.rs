@@ -3,16 +3,19 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use waxwing_core::{keys::KeyId, seal::Envelope};
+use waxwing_core::{
+    keys::{KeyId, Recipient},
+    seal::Envelope,
+};
 
 use super::survey::{Survey, Use};
 
 /// How sure something has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Care {
-    /// It can be taken back: hints that name another key are enough.
+    /// It can be taken back: hints that name another key are enough, where nothing contradicts them.
     Reversible,
-    /// It can't be: a live object must have been opened by another key.
+    /// It can't be: another key must have opened a live object, and whatever else the key is known or said to open.
     Final,
 }
 
@@ -31,40 +34,52 @@ pub(super) struct Need {
     pub(super) why: &'static str,
 }
 
-/// Everything in sight that needs the key `id`; `others` are the ids of other keys of the ring that open.
-pub(super) fn needs(survey: &Survey, id: KeyId, others: &BTreeSet<KeyId>, care: Care) -> Vec<Need> {
-    // What the operator opens with another key is proven for the very same envelope in a file, too.
-    let is_opened = |one: &&Use| one.told.iter().any(|key| others.contains(key));
-    let opened: Vec<&Envelope> = survey.uses.iter().filter(is_opened).map(|one| &one.envelope).collect();
+/// Everything in sight that needs a key; `others` are the ids of other keys of the ring that open.
+pub(super) fn needs(survey: &Survey, key: &Recipient, others: &BTreeSet<KeyId>, care: Care) -> Vec<Need> {
+    let id = key.id();
+    // What is known of an envelope holds for the very same one everywhere: in a file as in the cluster.
+    let known = |is_known: &dyn Fn(&&Use) -> bool| -> Vec<&Envelope> {
+        survey.uses.iter().filter(is_known).map(|one| &one.envelope).collect()
+    };
+    let by_others = known(&|one| {
+        let proven = one.proven.iter().any(|recipient| others.contains(&recipient.id()));
+        proven || one.told.iter().any(|key| others.contains(key))
+    });
+    let by_it = known(&|one| one.proven.contains(key) || one.told.contains(&id));
     survey
         .uses
         .iter()
-        .filter(|one| !opened.contains(&&one.envelope))
+        .filter(|one| !by_others.contains(&&one.envelope))
         .filter_map(|one| {
             Some(Need {
                 file: one.file.as_ref().map(|file| file.display().to_string()),
                 resource: one.resource.clone(),
                 values: one.values.clone(),
-                why: why(one, id, others, care)?,
+                why: why(one, by_it.contains(&&one.envelope), id, others, care)?,
             })
         })
         .collect()
 }
 
-/// Why one envelope needs the key, or may.
-fn why(one: &Use, id: KeyId, others: &BTreeSet<KeyId>, care: Care) -> Option<&'static str> {
-    if one.proven.iter().any(|recipient| others.contains(&recipient.id())) {
-        return None;
-    }
+/// Why one envelope that no other key is known to open needs the key, or may. `opens`: whether the key is known to.
+///
+/// Hints can be written by anybody who writes the file. So they never free a key for good, and a key that opens what
+/// they do not name makes liars of all of them.
+fn why(one: &Use, opens: bool, id: KeyId, others: &BTreeSet<KeyId>, care: Care) -> Option<&'static str> {
     let (hints, readers) = (one.envelope.to(), one.envelope.readers());
+    let named = one.names(id);
+    if care == Care::Final && one.file.is_none() {
+        return Some("the operator has not opened it with another key of the ring");
+    }
+    if care == Care::Final && (named || opens) {
+        return Some("no other key of the ring is known to open it");
+    }
     // With more names than readers one of the names is wrong, and nobody knows which.
     let names_other = readers >= hints.len() && hints.iter().any(|hint| others.contains(&hint.id));
-    let named = one.names(id) || one.told.contains(&id);
     if names_other {
-        let is_final = care == Care::Final && one.file.is_none() && named;
-        return is_final.then_some("the operator has not opened it with another key yet");
+        return (opens && !named).then_some("the key opens it, and its hints do not say so");
     }
-    if named {
+    if named || opens {
         return Some("no other key of the ring opens it");
     }
     (readers != hints.len()).then_some("its hints do not say who all can open it")
@@ -115,10 +130,10 @@ mod tests {
         }
     }
 
-    fn check(one: Use, id: KeyId, others: &BTreeSet<KeyId>, reversible: bool, is_final: bool) {
+    fn check(one: Use, key: &Identity, others: &BTreeSet<KeyId>, reversible: bool, is_final: bool) {
         let survey = Survey { uses: vec![one], ..Survey::default() };
-        assert_eq!(!needs(&survey, id, others, Care::Reversible).is_empty(), reversible);
-        assert_eq!(!needs(&survey, id, others, Care::Final).is_empty(), is_final);
+        assert_eq!(!needs(&survey, key.recipient(), others, Care::Reversible).is_empty(), reversible);
+        assert_eq!(!needs(&survey, key.recipient(), others, Care::Final).is_empty(), is_final);
     }
 
     /// K34. Guard: `why`; each line of it decides one of these.
@@ -126,24 +141,51 @@ mod tests {
     fn a_key_is_needed_where_no_other_key_of_the_ring_is_known_to_open() {
         let (old, new, recovery) = (Identity::generate(), Identity::generate(), Identity::generate());
         let others = BTreeSet::from([new.id()]);
+        let told = |identity: &Identity| BTreeSet::from([identity.id()]);
+        let filed = |one: Use| Use { file: Some("db.yaml".into()), ..one };
         let only_old = || sealed_for(&[("prod", &old), ("recovery", &recovery)]);
-        check(only_old(), old.id(), &others, true, true);
+        check(only_old(), &old, &others, true, true);
+        check(filed(only_old()), &old, &others, true, true);
         let both = || sealed_for(&[("prod", &new), ("old", &old)]);
-        // Hints are enough where it can be taken back; for good, the operator must have opened it with another key.
-        check(both(), old.id(), &others, false, true);
-        check(Use { told: BTreeSet::from([old.id()]), ..both() }, old.id(), &others, false, true);
-        check(Use { told: BTreeSet::from([new.id()]), ..both() }, old.id(), &others, false, false);
-        check(sealed_for(&[("prod", &new)]), old.id(), &others, false, false);
-        check(sealed_for(&[("staging", &recovery)]), old.id(), &others, false, false);
+        // Hints are enough where it can be taken back; for good, another key must have opened it.
+        check(both(), &old, &others, false, true);
+        check(filed(both()), &old, &others, false, true);
+        check(Use { told: told(&old), ..both() }, &old, &others, false, true);
+        check(Use { told: told(&new), ..both() }, &old, &others, false, false);
+        // Live, and nobody has opened it: nobody knows who can.
+        check(sealed_for(&[("prod", &new)]), &old, &others, false, true);
+        check(sealed_for(&[("staging", &recovery)]), &old, &others, false, true);
+        check(filed(sealed_for(&[("prod", &new)])), &old, &others, false, false);
+        check(filed(sealed_for(&[("staging", &recovery)])), &old, &others, false, false);
         // Hints that were taken away or added say nothing.
         let nameless = sealed_with(&[("prod", &old)], &|spec| spec.to.clear());
-        check(nameless, old.id(), &others, true, true);
+        check(filed(nameless), &old, &others, true, true);
         let hint = format!("prod/{}", new.id());
         let lying = sealed_with(&[("old", &old)], &|spec| spec.to.push(hint.clone()));
-        check(lying, old.id(), &others, true, true);
+        check(filed(lying), &old, &others, true, true);
         // An identity at hand has opened it.
         let proven = BTreeSet::from([new.recipient().clone()]);
-        check(Use { proven, ..only_old() }, old.id(), &others, false, false);
+        check(Use { proven, ..only_old() }, &old, &others, false, false);
+    }
+
+    /// K34. Guard: `opens && !named` in `why`, and `by_it` in `needs`.
+    #[test]
+    fn a_hint_at_another_key_frees_nothing_that_the_key_itself_was_seen_to_open() {
+        let (old, new) = (Identity::generate(), Identity::generate());
+        let others = BTreeSet::from([new.id()]);
+        let hint = format!("prod/{}", new.id());
+        let lying = || sealed_with(&[("old", &old)], &|spec| spec.to = vec![hint.clone()]);
+        let told = BTreeSet::from([old.id()]);
+        check(Use { told: told.clone(), ..lying() }, &old, &others, true, true);
+        let (proven, file) = (BTreeSet::from([old.recipient().clone()]), Some("db.yaml".into()));
+        check(Use { proven, file, ..lying() }, &old, &others, true, true);
+        // The same envelope in a file, of which nothing else is known.
+        let live = Use { told, ..lying() };
+        let file = Use { file: Some("db.yaml".into()), envelope: live.envelope.clone(), ..lying() };
+        let survey = Survey { uses: vec![live, file], ..Survey::default() };
+        for care in [Care::Reversible, Care::Final] {
+            assert_eq!(needs(&survey, old.recipient(), &others, care).len(), 2);
+        }
     }
 
     /// K34. Guard: `needs` compares whole envelopes, not their ids, which a rewrap leaves.
@@ -159,7 +201,7 @@ mod tests {
             let live =
                 Use { told: told.clone(), envelope: live.envelope.clone(), ..sealed_for(&[("prod", &old)]) };
             let survey = Survey { uses: vec![live, file], ..Survey::default() };
-            let found = needs(&survey, old.id(), &BTreeSet::from([new.id()]), Care::Final);
+            let found = needs(&survey, old.recipient(), &BTreeSet::from([new.id()]), Care::Final);
             assert_eq!(!found.is_empty(), is_needed);
         }
     }

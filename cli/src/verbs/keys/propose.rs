@@ -53,7 +53,7 @@ pub(super) fn run(args: Propose, context: &Context) -> Result {
     let ring = cluster.key_ring(name)?;
     let keys = ring_keys::of(&ring);
     let key = args.key.as_deref().map(|key| ring_keys::find(&keys, key, name)).transpose()?;
-    let others = key.map(|key| ring_keys::others(&ring, &keys, &key.recipient)).unwrap_or_default();
+    let others = key.map(|key| ring_keys::others(&ring, &keys, &key.recipient, None)).unwrap_or_default();
     // A recipient is as random as a nonce has to be.
     let nonce = Identity::generate().id().to_string();
     let mut report = Report::default();
@@ -61,7 +61,7 @@ pub(super) fn run(args: Propose, context: &Context) -> Result {
     for object in &objects {
         let survey = survey_of(object, context.now);
         let wanted = match key {
-            Some(key) => !needs::needs(&survey, key.recipient.id(), &others, Care::Reversible).is_empty(),
+            Some(key) => !needs::needs(&survey, &key.recipient, &others, Care::Reversible).is_empty(),
             None => is_behind(&survey, &keys),
         };
         if !wanted || !survey.unreadable.is_empty() {

@@ -66,9 +66,9 @@ pub(super) fn run(args: Retire, context: &Context) -> Result {
         return Ok(Exit::Done);
     }
     refuse_in_use(key.state, id)?;
-    let survey = args.sight.survey(&cluster, context)?;
-    let others = ring_keys::others(&ring, &keys, &key.recipient);
-    let found = needs::needs(&survey, id, &others, Care::Reversible);
+    let survey = args.sight.survey(&cluster, None, context)?;
+    let others = ring_keys::others(&ring, &keys, &key.recipient, None);
+    let found = needs::needs(&survey, &key.recipient, &others, Care::Reversible);
     let is_free = found.is_empty() && survey.unreadable.is_empty();
     if !is_free {
         tell(&found, &survey, context)?;

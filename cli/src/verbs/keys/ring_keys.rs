@@ -110,10 +110,15 @@ fn shown(wanted: &str) -> &str {
     if is_key { wanted } else { "of that name" }
 }
 
-/// The ids by which a hint can mean another key than `key` that opens. Where the ring misses Secrets of listed keys, only
-/// the active one counts: it is the one that the operator has read back.
+/// The ids of the other keys than `key` that open. `present` are the recipients of the identity Secrets, where these were
+/// read; then a key counts that has one. Else, where the ring misses Secrets of listed keys, only the active one counts.
 #[cfg(feature = "cluster")]
-pub(super) fn others(ring: &KeyRing, keys: &[RingKey], key: &Recipient) -> BTreeSet<KeyId> {
+pub(super) fn others(
+    ring: &KeyRing,
+    keys: &[RingKey],
+    key: &Recipient,
+    present: Option<&BTreeSet<Recipient>>,
+) -> BTreeSet<KeyId> {
     let incomplete = [ConditionType::Ready, ConditionType::Degraded].into_iter().any(|type_| {
         let all = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
         // A reason may hide behind a more serious one in the same condition.
@@ -121,14 +126,15 @@ pub(super) fn others(ring: &KeyRing, keys: &[RingKey], key: &Recipient) -> BTree
             condition.reason == Reason::IdentityMissing.as_str() || type_ == ConditionType::Degraded
         })
     });
-    let counts = |state: State| match state {
-        State::Made(KeyState::Active) => true,
-        State::Made(KeyState::OpenOnly) => !incomplete,
+    let counts = |other: &RingKey| match (present, other.state) {
+        (Some(present), state) => state.opens() && present.contains(&other.recipient),
+        (None, State::Made(KeyState::Active)) => true,
+        (None, State::Made(KeyState::OpenOnly)) => !incomplete,
         // Nothing says whether its private key is there.
         _ => false,
     };
     keys.iter()
-        .filter(|other| counts(other.state) && other.recipient != *key)
+        .filter(|other| counts(other) && other.recipient != *key)
         .map(|other| other.recipient.id())
         // The same id would say nothing.
         .filter(|id| *id != key.id())
@@ -169,13 +175,13 @@ mod tests {
         assert!(!error.to_string().contains("AGE-SECRET"), "{error}");
     }
 
-    /// K34. Guard: `others` counts only keys whose private half the operator has read back.
+    /// K34. Guard: `others` counts only keys whose private half was read back, by the operator or from the Secrets at hand.
     #[test]
     fn a_key_that_may_be_gone_is_no_other_reader() {
         let (a, b, c) = (Identity::generate(), Identity::generate(), Identity::generate());
         let [a, b, c] = [&a, &b, &c].map(|identity| identity.recipient());
         let whole = ring(&[(a, "Active"), (b, "OpenOnly"), (c, "OpenOnly")], json!({}));
-        assert_eq!(others(&whole, &of(&whole), c), BTreeSet::from([a.id(), b.id()]));
+        assert_eq!(others(&whole, &of(&whole), c, None), BTreeSet::from([a.id(), b.id()]));
         let mut broken = whole;
         let status = broken.status.as_mut().unwrap();
         let message = "the Secrets of 1 listed keys are gone";
@@ -188,6 +194,9 @@ mod tests {
             None,
             0,
         );
-        assert_eq!(others(&broken, &of(&broken), c), BTreeSet::from([a.id()]));
+        assert_eq!(others(&broken, &of(&broken), c, None), BTreeSet::from([a.id()]));
+        // The Secrets say more than the status, also of the active key.
+        let present = BTreeSet::from([b.clone(), c.clone()]);
+        assert_eq!(others(&broken, &of(&broken), c, Some(&present)), BTreeSet::from([b.id()]));
     }
 }

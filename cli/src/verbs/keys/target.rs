@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use waxwing_core::keys::Identities;
+use waxwing_core::keys::{Identities, Identity};
 
 use super::survey::Survey;
 use crate::{
@@ -44,12 +44,19 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// Looks at everything.
-    pub(super) fn survey(&self, cluster: &Cluster, context: &Context) -> Result<Survey> {
-        let identities: Identities = self.identities.load_any(context)?;
+    /// Looks at everything, with one more identity than those that the options name.
+    pub(super) fn survey(
+        &self,
+        cluster: &Cluster,
+        own: Option<&Identity>,
+        context: &Context,
+    ) -> Result<Survey> {
+        let given: Identities = self.identities.load_any(context)?;
+        let identities: Identities = given.iter().chain(own).cloned().collect();
         let mut survey = Survey::of_files(&self.paths, &identities, context)?;
         context.printer.progress("looking at live objects");
         survey.add_live(&cluster.sealed_secrets(&self.in_namespace)?, &identities, context.now);
+        survey.only_in.clone_from(&self.in_namespace);
         Ok(survey)
     }
 }

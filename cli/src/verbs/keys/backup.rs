@@ -36,7 +36,8 @@ use crate::{
 /// The file is an armored age file, which stock age opens. Then spec.backedUp of the KeyRing names the keys.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Who can open the backup: a recipient (age1…), or its name in .waxwing.yaml or the KeyRing; may be repeated.
+    /// Who can open the backup: a recipient (age1…), or its name, if .waxwing.yaml and the KeyRing have the same key for it;
+    /// may be repeated.
     /// Default: the required recipients, if .waxwing.yaml and the KeyRing have the same
     #[arg(long, value_name = "RECIPIENT")]
     to: Vec<String>,
@@ -112,7 +113,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
     })?;
     verify(&out, &file, readers.len())?;
     context.printer.note(format!(
-        "wrote {} of KeyRing {name} to {}, for {}",
+        "wrote {} of KeyRing {name} from namespace {namespace} to {}, for {}",
         count(rows.len(), "key"),
         out.display(),
         names.join(", ")
@@ -206,7 +207,7 @@ fn check(keys: &[RingKey], output: Format, context: &Context) -> Result {
 }
 
 /// Who the backup is for, by name and key. A KeyRing and a file in a repository can each be changed by others than who
-/// keeps the recovery key, so a default is taken only from both.
+/// keeps the recovery key, so a name and a default are taken only from both.
 fn recipients(
     to: &[String],
     ring: &KeyRing,
@@ -228,16 +229,17 @@ fn recipients(
             chosen.insert(wanted.parse().at("--to")?, String::new());
             continue;
         }
-        let mut found: Vec<Recipient> = members()
+        let mut configured: Vec<&Recipient> = members()
             .filter(|member| member.recipient.name() == wanted)
-            .map(|member| member.recipient.recipient().clone())
-            .chain(in_ring().filter(|(one, _)| one.name == *wanted).map(|(_, recipient)| recipient))
+            .map(|member| member.recipient.recipient())
             .collect();
-        found.sort();
-        found.dedup();
-        match found.as_slice() {
-            [one] => drop(chosen.insert(one.clone(), wanted.clone())),
-            [] => {
+        configured.dedup();
+        let mut published: Vec<Recipient> =
+            in_ring().filter(|(one, _)| one.name == *wanted).map(|(_, recipient)| recipient).collect();
+        published.dedup();
+        match (configured.as_slice(), published.as_slice()) {
+            ([one], [other]) if *one == other => drop(chosen.insert(other.clone(), wanted.clone())),
+            ([], []) => {
                 return Err(Failure::usage(
                     "neither .waxwing.yaml nor the KeyRing has a recipient of that name",
                 )
@@ -255,7 +257,7 @@ fn recipients(
             .filter(|member| member.required)
             .map(|member| (member.recipient.recipient().clone(), member.recipient.name().to_owned()))
             .collect();
-        if repository.is_some() && !required.keys().eq(configured.keys()) {
+        if !required.keys().eq(configured.keys()) {
             return Err(differ("the required recipients"));
         }
         chosen = required;
@@ -279,7 +281,7 @@ fn recipients(
 
 fn differ(what: &str) -> Failure {
     Failure::usage(format!("{what}: .waxwing.yaml and the KeyRing do not have the same key"))
-        .hint("find out who changed which; then say the public key: --to age1…")
+        .hint("say the public key itself: --to age1…; and where both have one, find out who changed which")
 }
 
 fn is_in(saved: &[Saved], recipient: &Recipient) -> bool {

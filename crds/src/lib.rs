@@ -22,8 +22,8 @@ pub use external_secret::*;
 pub use injection::*;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
 pub use key_ring::{
-    ClusterScopePolicy, KeyRing, KeyRingSpec, KeyRingStatus, KeyState, RingKey, RingPolicy, RingRecipient,
-    RollbackPolicy, Rotation, KubeconfigKey, RotatesAfter,
+    ClusterScopePolicy, KeyRing, KeyRingSpec, KeyRingStatus, KeyState, KubeconfigKey, RingKey, RingPolicy,
+    RingRecipient, RollbackPolicy, RotatesAfter, Rotation,
 };
 pub use protection::{AwsKms, Protection, ProtectionKind, VaultTransit, WrappedBy};
 pub use reasons::{Reason, Retry, Who};

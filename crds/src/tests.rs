@@ -382,8 +382,13 @@ fn what_the_api_server_accepts_the_types_read_and_write_without_loss() {
 fn every_rule_has_an_admission_case_that_it_refuses() {
     let cases = admission_cases();
     for (kind, schema) in schemas() {
-        // What the cluster's kinds have of the namespace's ones is refused by the same code.
-        let alike = |other: &str| other == kind || kind.strip_prefix("Cluster") == Some(other);
+        // What the cluster's kinds have of the namespace's ones is refused by the same code, and a ring logs in to what
+        // wraps its identities as a store does.
+        let alike = |other: &str| {
+            other == kind
+                || kind.strip_prefix("Cluster") == Some(other)
+                || kind == "KeyRing" && other == "SecretStore"
+        };
         let expected: Vec<_> =
             cases.iter().filter(|case| alike(case.kind())).map(|case| case.expect.as_str()).collect();
         let mut found = Vec::new();
@@ -414,9 +419,11 @@ fn every_field_that_the_api_server_refuses_by_name_the_types_refuse_too() {
     let cases = admission_cases();
     for (kind, schema) in schemas() {
         let mut left: BTreeSet<_> = cases::refused_fields(&schema).into_iter().collect();
-        // Only these take after kinds of a neighbour's.
-        let is_alike =
-            matches!(kind, "ClusterExternalSecret" | "ClusterSecretStore" | "ExternalSecret" | "SecretStore");
+        // Only these take after kinds of a neighbour's; a ring has the logins of a store.
+        let is_alike = matches!(
+            kind,
+            "ClusterExternalSecret" | "ClusterSecretStore" | "ExternalSecret" | "KeyRing" | "SecretStore"
+        );
         assert_eq!(left.is_empty(), !is_alike, "{kind}");
         for case in cases.iter().filter(|case| case.kind() == kind && case.is_accepted()) {
             for (field, object) in cases::with_refused_fields(&schema, &case.object) {

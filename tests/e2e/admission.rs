@@ -72,10 +72,17 @@ fn a_password_in_a_url_is_not_repeated() {
     let cases = cases::all(&root().join("crds/admission"));
     let mut tried = 0;
     for case in cases.iter().filter(|case| case.is_accepted()) {
-        for field in
-            ["vault/server", "aws/endpoint", "gcpsm/endpoint", "azurekv/vaultUrl", "kubernetes/server/url"]
-        {
-            let path = format!("/spec/provider/{field}");
+        for field in [
+            "provider/vault/server",
+            "provider/aws/endpoint",
+            "provider/gcpsm/endpoint",
+            "provider/azurekv/vaultUrl",
+            "provider/kubernetes/server/url",
+            "protection/vaultTransit/server",
+            "protection/awsKms/endpoint",
+            "protection/awsKms/stsEndpoint",
+        ] {
+            let path = format!("/spec/{field}");
             if case.object.pointer(&path).is_some() {
                 let object = with(&case.object, &path, json!("ftp://user:open-sesame@example.com"));
                 let error = dry_run(case.kind(), &object).expect_err(&path);
@@ -189,6 +196,7 @@ fn there_is_no_field_that_reaches_another_namespace() {
             "AlertmanagerInjection" => &["namespaceLabel", "namespaceSelector", "receiverSelector"],
             "ClusterExternalSecret" => &["namespaceSelector", "namespaceSelectors", "namespaces"],
             "ClusterSecretStore" => &["namespace", "namespaceSelector", "namespaces", "remoteNamespace"],
+            "KeyRing" => &["namespace"],
             "SecretStore" => &["namespace", "remoteNamespace"],
             _ => &[],
         };

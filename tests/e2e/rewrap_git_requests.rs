@@ -92,8 +92,19 @@ fn one_request_is_open_however_often_the_job_runs() -> Result<()> {
 fn the_charts_job_takes_what_the_operator_proposes_with_the_right_to_get_sealed_secrets_alone() {
     let added = Identity::generate();
     let flag = format!("operator.rewrapRecipients={{{}}}", added.recipient());
-    let job = ["rewrap.enabled=true", "rewrap.repository=ssh://git@git.example.com/team/apps.git"];
-    scene::alone(&[&flag, job[0], job[1]], async |scene, release| -> Result<()> {
+    // A name that leaves no room for an ending: the API server takes 52 letters for a CronJob.
+    let name = format!("fullnameOverride={}-{}", "n".repeat(44), "m".repeat(7));
+    let values = [
+        flag.as_str(),
+        name.as_str(),
+        "rewrap.enabled=true",
+        "rewrap.repository=https://git.example.com/team/apps.git",
+        "rewrap.credentials=rewrap-git",
+        "rewrap.forge.tokenSecret=rewrap-forge",
+        "rewrap.forge.kind=gitlab",
+        "rewrap.forge.url=https://git.example.com/api/v4",
+    ];
+    scene::alone(&values, async |scene, release| -> Result<()> {
         let of_job = |kind: &str| {
             let found = release.objects.iter().find(|object| {
                 object["kind"] == kind
@@ -119,14 +130,33 @@ fn the_charts_job_takes_what_the_operator_proposes_with_the_right_to_get_sealed_
         let container = &pod["containers"][0];
         assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
         assert_eq!(container["securityContext"]["capabilities"]["drop"], json!(["ALL"]));
-        // Its command line, with a repository that is at hand.
-        let args = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap().to_owned());
-        let args: Vec<String> =
-            args.map(|arg| if arg.starts_with("--git=") { format!("--git={URL}") } else { arg }).collect();
+        // Its command line, with servers that are at hand, and its folders, as the pod has them mounted.
+        let project = Project::new(&format!("git-cluster-{}", scene.namespace))?;
+        let web = Web::start(&project).await?;
+        let forge = Forge::start(&format!("forge-cluster-{}", scene.namespace)).await?;
+        web.credentials(&project)?;
+        let mounts = project.dir.join("mounts");
+        fs::create_dir_all(mounts.join("forge"))?;
+        fs::rename(project.dir.join("web-credentials"), mounts.join("git"))?;
+        fs::write(mounts.join("forge/token"), format!("{TOKEN}\n"))?;
+        let mounted = |path: &str| {
+            let all = container["volumeMounts"].as_array().unwrap();
+            all.iter().any(|mount| mount["mountPath"] == path && mount["readOnly"] == true)
+        };
+        assert!(
+            mounted("/etc/waxwing/git")
+                && mounted("/etc/waxwing/forge")
+                && mounted("/etc/waxwing/kubeconfig")
+        );
+        let args = container["args"].as_array().unwrap().iter().map(|arg| {
+            let arg = arg.as_str().unwrap().replace("/etc/waxwing/", &format!("{}/", mounts.display()));
+            arg.replace("https://git.example.com/team/apps.git", &web.url)
+                .replace("https://git.example.com/api/v4", &forge.url)
+        });
+        let args: Vec<String> = args.collect();
         let _operator = scene.operator(release, "a").await?;
         let ring = scene.ring().await;
         let (sealed, _) = scene.sealed_and_ready("app", &[("k", "v")]).await?;
-        let project = Project::new(&format!("git-cluster-{}", scene.namespace))?;
         let token = scene.plane.token(&release.namespace, account, &[]).await?;
         let kubeconfig = scene.plane.kubeconfig(&scene.plane.url, &token, &scene.namespace);
         fs::write(project.dir.join("kubeconfig"), kubeconfig)?;
@@ -166,8 +196,9 @@ fn the_charts_job_takes_what_the_operator_proposes_with_the_right_to_get_sealed_
         .await;
         let (code, out, said) = job()?;
         assert_eq!(code, Some(0), "{said}");
+        assert!(!said.contains(PASSWORD) && !said.contains(TOKEN), "{said}");
         let report: Value = serde_json::from_str(&out)?;
-        assert_eq!(report["state"], "Pushed");
+        assert_eq!((&report["state"], &report["request"]["state"]), (&json!("Pushed"), &json!("Opened")));
         let text = project.file(BRANCH, "app.yaml")?;
         assert!(
             text.starts_with("# of the team\n") && text.contains(&format!("added/{}", added.id())),
@@ -229,7 +260,15 @@ fn the_recipes_for_pipelines_run_as_they_stand() -> Result<()> {
             assert!(!said.contains(PASSWORD), "{kind}: {said}");
             project.check_opens(BRANCH, "apps/db.yaml", "recovery.txt")?;
             assert_eq!(forge.requests().await?.as_array().map(Vec::len), Some(1), "{kind}");
+            // GitLab's own: what lies below RUNNER_TEMP goes with GitHub's machine.
+            let left: Vec<_> =
+                fs::read_dir(project.dir.join("home"))?.flatten().map(|entry| entry.file_name()).collect();
+            let temporary = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("tmp.");
+            assert!(!left.iter().any(temporary), "{kind}: {left:?}");
         }
+        // What is built by a recipe is given the identity.
+        let install = recipe("rewrap-github-actions.yml")?["jobs"]["rewrap"]["steps"][0]["run"].to_string();
+        assert!(install.contains("--rev") && install.contains("--locked"), "{install}");
         Ok(())
     })
 }

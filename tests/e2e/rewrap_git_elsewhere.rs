@@ -114,6 +114,52 @@ fn the_token_does_not_follow_a_forge_that_points_elsewhere() -> Result<()> {
     })
 }
 
+/// K24. Guard: `tls_certs_only` in `Caller::new`: `ca.crt` stands instead of what the system trusts, for the forge too.
+#[test]
+fn a_forge_is_trusted_by_the_same_certificates_as_the_git_server() -> Result<()> {
+    block_on(async {
+        let project = Project::new("git-ca")?;
+        project.make_due()?;
+        let web = Web::start(&project).await?;
+        let elsewhere = Web::start(&Project::new("git-ca-other")?).await?;
+        fs::write(project.dir.join("token"), TOKEN)?;
+        let credentials = web.credentials(&project)?;
+        let run = |url: &str| -> Result<String> {
+            let api = format!("{}/api/v4", elsewhere.origin);
+            let mut command = project.command(&[
+                "rewrap",
+                "--git",
+                url,
+                "--git-credentials",
+                &credentials,
+                "--identity",
+                "prod.txt",
+                "--forge",
+                "gitlab",
+                "--forge-url",
+                &api,
+                "--forge-project",
+                "team/apps",
+                "--forge-token-file",
+                "token",
+            ]);
+            let output = command.env("SSL_CERT_FILE", &elsewhere.certs.ca).output()?;
+            assert_eq!(output.status.code(), Some(5));
+            Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        for url in ["repos/team/apps.git", &web.url] {
+            let said = run(url)?;
+            assert!(said.contains("its certificate may not be trusted"), "{said}");
+        }
+        // Both in one file.
+        let both = format!("{}\n{}", web.certs.ca_pem, elsewhere.certs.ca_pem);
+        fs::write(project.dir.join("web-credentials/ca.crt"), both)?;
+        let said = run(&web.url)?;
+        assert!(said.contains("the forge answered 401"), "{said}");
+        Ok(())
+    })
+}
+
 /// K25. Guard: `is_own` of both forges.
 #[test]
 fn a_request_from_a_fork_is_not_taken_for_the_jobs() -> Result<()> {

@@ -220,7 +220,7 @@ impl Caller {
             let all = reqwest::Certificate::from_pem_bundle(&pem)
                 .map_err(|_| Failure::new("no certificate in PEM"))
                 .at(ca.display())?;
-            builder = builder.tls_certs_merge(all);
+            builder = builder.tls_certs_only(all);
         }
         let client = builder.build().map_err(|_| Failure::new("no HTTP client could be made"))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

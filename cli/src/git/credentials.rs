@@ -27,7 +27,7 @@ pub(crate) struct Credentials {
     pub(super) identity: Option<PathBuf>,
     /// `known_hosts`: the keys of ssh servers.
     pub(super) known_hosts: Option<PathBuf>,
-    /// `ca.crt`: who is trusted to name web servers, instead of those that the system trusts.
+    /// `ca.crt`: who is trusted to name web servers, the forge too, instead of those that the system trusts.
     pub(crate) authority: Option<PathBuf>,
 }
 

@@ -79,6 +79,14 @@ impl Failure {
         self
     }
 
+    /// Without this place before the message, for who says it by themselves.
+    pub(crate) fn not_at(mut self, place: impl fmt::Display) -> Self {
+        if self.context.len() > 1 && self.context.first() == Some(&place.to_string()) {
+            self.context.remove(0);
+        }
+        self
+    }
+
     /// The exit code.
     pub(crate) fn code(&self) -> Exit {
         self.exit

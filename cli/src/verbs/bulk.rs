@@ -237,7 +237,16 @@ fn one_file(
     make: &Make<'_>,
 ) -> Result<File> {
     let mut done = File::default();
-    let Some(mut file) = sealed_file::read_if_sealed(path, named)? else { return Ok(done) };
+    let mut file = match sealed_file::read_if_sealed(path, named) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(done),
+        // One that can't be read, such as for its encoding, keeps nobody from the others.
+        Err(failure) if !named => {
+            let failures = vec![(path.to_owned(), failure.not_at(path.display()))];
+            return Ok(File { seen: 1, failures, ..done });
+        }
+        Err(failure) => return Err(failure),
+    };
     let repository = repositories.of(path, context);
     for index in 0..file.items.len() {
         let result = match &repository {

@@ -61,12 +61,22 @@ fn check(project: &Project, url: &str, args: &[&str]) -> Result<()> {
     assert_eq!(project.job(url, &[args, &["--output", "json"]].concat())?.code(0).json()["state"], "Pushed");
     assert_eq!(project.bare(&["rev-list", "--count", &format!("main..{BRANCH}")])?, "1");
     project.check_opens(BRANCH, "apps/new.yaml", "recovery.txt")?;
+    // The rules go back: what the branch has is not wanted any more.
+    let before = project.tip("main");
+    project.rules(false)?;
+    project.push("recovery for nobody")?;
+    let left = project.job(url, &[args, &["--output", "json"]].concat())?.code(0);
+    assert_eq!(
+        (&left.json()["state"], &left.json()["leftOver"]),
+        (&json!("NothingDue"), &json!(project.tip(BRANCH)))
+    );
+    assert!(left.err.contains("waxwing/rewrap is left over"), "{}", left.err);
+    project.bare(&["update-ref", "refs/heads/main", &before])?;
     // Merged, there is nothing left to do.
     project.bare(&["update-ref", "refs/heads/main", BRANCH])?;
-    assert_eq!(
-        project.job(url, &[args, &["--output", "json"]].concat())?.code(0).json()["state"],
-        "NothingDue"
-    );
+    let merged = project.job(url, &[args, &["--output", "json"]].concat())?.code(0);
+    assert_eq!((&merged.json()["state"], &merged.json()["leftOver"]), (&json!("NothingDue"), &json!(null)));
+    assert!(!merged.err.contains("left over"), "{}", merged.err);
     Ok(())
 }
 
@@ -339,13 +349,19 @@ fn a_resource_that_fails_is_named_and_the_rest_goes_on() -> Result<()> {
     // Sealed for a key that is not at hand.
     let other = Project::new("git-partly-other")?;
     fs::copy(other.dir.join("dev/apps/db.yaml"), project.dir.join("dev/apps/db.yaml"))?;
-    project.push("one of another key")?;
+    // And one in an encoding that YAML does not have.
+    let mut latin = fs::read(project.dir.join("dev/apps/api.yaml"))?;
+    latin.extend(b"# na\xefve\n");
+    fs::write(project.dir.join("dev/apps/latin.yaml"), latin)?;
+    project.push("one of another key, and one of another encoding")?;
     let ended = project.job("repos/team/apps.git", &["--output", "json"])?.code(5);
     let report = ended.json();
     assert_eq!(report["state"], "Pushed");
     assert_eq!(report["changed"].as_array().map(Vec::len), Some(1), "{report}");
-    assert_eq!(report["failures"].as_array().map(Vec::len), Some(1), "{report}");
+    assert_eq!(report["failures"].as_array().map(Vec::len), Some(2), "{report}");
     assert_eq!(report["failures"][0]["file"], "apps/db.yaml");
+    assert_eq!(report["failures"][1], json!({"file": "apps/latin.yaml", "why": "not UTF-8 text"}));
+    assert!(ended.err.contains("error: apps/latin.yaml: not UTF-8 text"), "{}", ended.err);
     let message = project.bare(&["log", "-1", "--format=%B", BRANCH])?;
     assert!(message.contains("\nNot rewrapped:\n  apps/db.yaml: SealedSecret web/db: "), "{message}");
     assert!(!ended.said().contains("waxwing-git-"), "paths are the repository's: {}", ended.said());

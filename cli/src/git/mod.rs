@@ -96,6 +96,9 @@ struct Report {
     failures: Vec<Left>,
     /// The pull or merge request.
     request: Option<forge::Request>,
+    /// The commit on the branch, where nothing of it is due any more and it was not merged.
+    #[serde(rename = "leftOver")]
+    left_over: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -281,6 +284,15 @@ impl Job<'_> {
         })
     }
 
+    /// Our branch's commit, if nothing is due and the default branch does not have it.
+    fn left_over(&self, heads: &Heads, state: State) -> Result<Option<Oid>> {
+        let Some(tip) = heads.tip.filter(|tip| state == State::NothingDue && *tip != heads.base) else {
+            return Ok(None);
+        };
+        let merged = self.work.repository.graph_descendant_of(heads.base, tip)?;
+        Ok(Some(tip).filter(|_| !merged))
+    }
+
     /// Says what was done.
     fn finish(&self, done: Done, forge: Option<&Forge>, output: Format) -> Result {
         let printer = &self.server.context.printer;
@@ -290,6 +302,13 @@ impl Job<'_> {
         }
         let (changed, seen) = (rewrapped.changes.len(), count(rewrapped.seen, "resource"));
         let branch = self.branch.name();
+        let left_over = self.left_over(&heads, state)?;
+        if left_over.is_some() {
+            printer.warning(format!(
+                "{branch} is left over: nothing is due any more; delete it, and close its request: merged later, it would \
+                 bring back the recipients that it names"
+            ));
+        }
         printer.note(match state {
             State::Due => format!("{changed} of {seen} would be rewrapped"),
             State::NothingDue if rewrapped.failures.is_empty() => {
@@ -330,6 +349,7 @@ impl Job<'_> {
                 failures: left(&rewrapped),
                 changed: rewrapped.changes,
                 request,
+                left_over: left_over.map(|id| id.to_string()),
             })?;
         }
         Ok(exit)

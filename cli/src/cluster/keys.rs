@@ -58,6 +58,8 @@ pub(crate) enum Created {
     New,
     /// The same identity was there already.
     Before,
+    /// It was made under a further name, because one that is wrapped has its name.
+    Beside,
 }
 
 impl IdentitySecret {
@@ -157,12 +159,46 @@ impl Cluster {
         identity: &Identity,
     ) -> Result<Created> {
         let name = secret_name(ring, identity.recipient());
+        // The operator goes by the content, and prefers what it can read to what is wrapped.
+        let further = format!("{name}-restored");
+        for (name, created) in [(&name, Created::New), (&further, Created::Beside)] {
+            let place = || format!("Secret {namespace}/{name}");
+            match self.create_identity_as(namespace, ring, identity, name) {
+                Ok(()) => return Ok(created),
+                Err(error) if is_conflict(&error) => {}
+                Err(error) => return Err(unread(error).at(place())),
+            }
+            let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+            let there = self.runtime.block_on(api.get(name)).map_err(unread).at(place())?;
+            let is_of_type = there.type_.as_deref() == Some(names::IDENTITY_TYPE);
+            let there = IdentitySecret::of(there);
+            let is_same = is_of_type && there.recipient() == Some(identity.recipient());
+            match there.content {
+                Content::Identity(_) if is_same => return Ok(Created::Before),
+                Content::Protected(_) if is_same && created == Created::New => {}
+                _ => {
+                    return Err(Failure::new(format!("{} is there and holds something else", place())).hint(
+                        "nothing is ever written over it; find out what it is, and move it out of the way",
+                    ));
+                }
+            }
+        }
+        unreachable!("the last name decides")
+    }
+
+    fn create_identity_as(
+        &self,
+        namespace: &str,
+        ring: &str,
+        identity: &Identity,
+        name: &str,
+    ) -> kube::Result<()> {
         let labels = [(names::KEY_RING, ring), (names::MANAGED_BY, names::MANAGER)];
         // Why exposed: this Secret is where the operator reads it from.
         let key = ByteString(identity.to_text().expose().to_vec());
         let secret = Secret {
             metadata: ObjectMeta {
-                name: Some(name.clone()),
+                name: Some(name.to_owned()),
                 labels: Some(labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()),
                 ..ObjectMeta::default()
             },
@@ -173,21 +209,7 @@ impl Cluster {
         };
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        match self.runtime.block_on(api.create(&params, &secret)) {
-            Ok(_) => Ok(Created::New),
-            Err(error) if is_conflict(&error) => {
-                let there = self.runtime.block_on(api.get(&name)).map_err(unread)?;
-                let is_of_type = there.type_.as_deref() == Some(names::IDENTITY_TYPE);
-                let there = IdentitySecret::of(there);
-                if is_of_type && there.recipient() == Some(identity.recipient()) {
-                    Ok(Created::Before)
-                } else {
-                    Err(Failure::new(format!("Secret {namespace}/{name} is there and holds something else"))
-                        .hint("nothing is ever written over it; find out what it is, and move it out of the way"))
-                }
-            }
-            Err(error) => Err(unread(error).at(format!("Secret {namespace}/{name}"))),
-        }
+        self.runtime.block_on(api.create(&params, &secret)).map(drop)
     }
 
     /// Deletes an identity Secret, if it is still the very one that was read.

@@ -67,6 +67,20 @@ impl Cluster {
         self.found(Api::<KeyRing>::all(self.client.clone()), name)
     }
 
+    /// Fails where the cluster has no KeyRings at all: asked for one of them, it answers as if that one were missing.
+    pub(crate) fn refuse_without_definitions(&self) -> Result<()> {
+        let api: Api<KeyRing> = Api::all(self.client.clone());
+        match self.runtime.block_on(api.list_metadata(&ListParams::default().limit(1))) {
+            Err(kube::Error::Api(status)) if status.code == 404 => Err(Failure::new(format!(
+                "the cluster of context {} does not know KeyRings; nothing was written",
+                self.context
+            ))
+            .hint("install the chart's definitions first: helm show crds charts/waxwing | kubectl apply --server-side -f -")),
+            // Who may not list them may still read one.
+            _ => Ok(()),
+        }
+    }
+
     fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>> {
         self.found(Api::namespaced(self.client.clone(), namespace), name)
     }

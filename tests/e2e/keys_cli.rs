@@ -1,6 +1,8 @@
 //! The life of a ring's key by the command line, against a real cluster: seen, replaced, retired, destroyed, and out of a
 //! backup again.
 
+mod restore;
+
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
@@ -9,7 +11,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use waxwing_core::backup::{Backup, Origin, Saved};
+use waxwing_core::backup::Backup;
 use waxwing_core::keys::{Identities, Identity};
 use waxwing_crds::{KeyRing, KeyState, names};
 use waxwing_tests::operator::Release;
@@ -25,6 +27,11 @@ fn work(scene: &Scene) -> Result<Work> {
     let init = ["init", "--from-cluster", "test=prod", "--keyring", &scene.ring];
     work.done(&[&init[..], &["--generate-recovery", "recovery.txt", "--force"]].concat())?;
     Ok(work)
+}
+
+/// Whom a backup is for.
+fn to(work: &Work) -> String {
+    recovery(work).recipient().to_string()
 }
 
 fn recovery(work: &Work) -> Identity {
@@ -155,11 +162,31 @@ fn a_key_is_retired_and_destroyed_only_when_nothing_in_sight_needs_it() {
             keys_in(ring, KeyState::Retired).contains(&old) && is_serving(ring)
         })
         .await;
-        let unasked = run(&["keys", "destroy", &id])?;
+        // Other tests have resources in this cluster, of other rings.
+        let (namespace, destroy) = (scene.namespace.as_str(), ["keys", "destroy", &id, "--in-namespace"]);
+        let unasked = run(&[&destroy[..], &[namespace]].concat())?;
         assert!(unasked.code == 2 && identities(release).await?.len() == 2, "{unasked:?}");
-        let gone = run(&["keys", "destroy", &id, "--yes", &id])?;
+        let elsewhere = run(&["keys", "destroy", &id, "--yes", &id, "-n", &scene.namespace])?;
+        assert!(
+            elsewhere.code == 1 && elsewhere.stderr.contains("does not say that it is destroyed"),
+            "{elsewhere:?}"
+        );
+        // A second Secret with the same key.
+        let api: Api<Secret> = Api::namespaced(scene.client(), &release.namespace);
+        let mut copy = Secret::default();
+        for secret in identities(release).await? {
+            if secret.name_any().ends_with(&id) {
+                copy = Secret { data: secret.data, type_: secret.type_, ..Secret::default() };
+            }
+        }
+        copy.metadata.name = Some("copied".to_owned());
+        api.create(&Default::default(), &copy).await?;
+        let gone = run(&[&destroy[..], &[namespace, "--yes", &id]].concat())?;
         assert!(gone.code == 0 && gone.stderr.contains("can never be opened again"), "{gone:?}");
-        assert_eq!(identities(release).await?.len(), 1);
+        let others = format!("live objects of other namespaces than {namespace}");
+        assert_eq!(gone.stderr.matches(&others).count(), 2, "{gone:?}");
+        assert!(gone.stderr.contains("symbolic links"), "{gone:?}");
+        assert_eq!(identities(release).await?.len(), 1, "both are gone");
         wait::until_ring(&scene.rings(), &scene.ring, "knows that the key is gone", |ring| {
             keys_in(ring, KeyState::Destroyed).contains(&old) && is_serving(ring)
         })
@@ -223,13 +250,33 @@ fn a_backup_holds_every_key_for_the_recovery_key_alone_and_stock_age_opens_it() 
         let useless = run(&["keys", "backup", "--to", &to_itself, "--out", "backup.age"])?;
         assert!(useless.code == 2 && useless.stderr.contains("could open only itself"), "{useless:?}");
         assert!(!work.path().join("backup.age").exists());
+        // A name that .waxwing.yaml alone has is nobody's: whoever may commit could have put their own key there.
+        let named = run(&["keys", "backup", "--to", "recovery", "--out", "backup.age"])?;
+        assert!(named.code == 2 && named.stderr.contains("do not have the same key"), "{named:?}");
+        let stranger = Identity::generate().recipient().to_string();
+        for (key, code) in [(&stranger, 2), (&to(&work), 0)] {
+            scene.merge_ring(json!({"recipients": [{"name": "recovery", "recipient": key}]})).await?;
+            let file = format!("named-{code}.age");
+            let named = run(&["keys", "backup", "--to", "recovery", "--out", &file])?;
+            assert_eq!((named.code, work.path().join(file).exists()), (code, code == 0), "{named:?}");
+        }
+        // Without a repository the KeyRing alone would name who gets the keys.
+        std::fs::create_dir(work.path().join("elsewhere"))?;
+        let required = json!({"name": "recovery", "recipient": stranger, "required": true});
+        scene.merge_ring(json!({"recipients": [required], "backedUp": []})).await?;
+        let alone = ["keys", "backup", "--out", "backup.age", "--keyring", &scene.ring];
+        std::fs::rename(work.path().join(".waxwing.yaml"), work.path().join("elsewhere/.waxwing.yaml"))?;
+        let alone = work.run(&alone)?;
+        assert!(alone.code == 2 && alone.stderr.contains("do not have the same key"), "{alone:?}");
+        std::fs::rename(work.path().join("elsewhere/.waxwing.yaml"), work.path().join(".waxwing.yaml"))?;
+        scene.merge_ring(json!({"recipients": []})).await?;
         // A file that can't be written is acknowledged by nobody.
         work.write("taken", "")?;
-        assert_eq!(run(&["keys", "backup", "--to", "recovery", "--out", "taken/backup.age"])?.code, 1);
+        assert_eq!(run(&["keys", "backup", "--to", &to(&work), "--out", "taken/backup.age"])?.code, 1);
         assert!(scene.rings().get(&scene.ring).await?.spec.backed_up.is_empty());
 
-        let backup =
-            ["keys", "backup", "--to", "recovery", "--out", "backup.age", "--output", "json", "--verbose"];
+        let key = to(&work);
+        let backup = ["keys", "backup", "--to", &key, "--out", "backup.age", "--output", "json", "--verbose"];
         let made = run(&backup)?;
         assert_eq!(made.code, 0, "{made:?}");
         assert_eq!(made.json()["acknowledged"], true);
@@ -268,180 +315,9 @@ fn a_backup_holds_every_key_for_the_recovery_key_alone_and_stock_age_opens_it() 
             Some("30d"),
             "nothing else changed"
         );
-        let again = run(&["keys", "backup", "--to", "recovery", "--out", "backup.age"])?;
+        let again = run(&["keys", "backup", "--to", &key, "--out", "backup.age"])?;
         assert!(again.code == 1 && again.stderr.contains("never overwritten"), "{again:?}");
         assert_eq!(std::fs::read_to_string(&path)?, file);
-        Ok(())
-    });
-}
-
-/// K33. Guard: `trusted` in `cli: keys::restore` takes only what is known by its full recipient, by opening, or by `--trust`.
-#[test]
-fn a_forged_backup_makes_no_key_trusted_and_nothing_is_written_over() {
-    scene::alone(&[], async |scene, release| -> Result<()> {
-        let _operator = scene.operator(release, "a").await?;
-        scene.ring().await;
-        let work = work(scene)?;
-        let ring = ["--keyring", scene.ring.as_str()];
-        let run = |args: &[&str]| work.run(&[args, &ring[..]].concat());
-        seal(&work, scene, "app", "one")?;
-        apply(&work, scene, "app").await?;
-        assert_eq!(run(&["keys", "backup", "--to", "recovery", "--out", "backup.age"])?.code, 0);
-
-        // Anybody can read the recovery key's recipient, and write a backup for it.
-        let foreign = Identity::generate();
-        let forged = Backup {
-            of: Origin {
-                ring: scene.ring.clone(),
-                namespace: release.namespace.clone(),
-                created_at: "2026-01-01T00:00:00Z".to_owned(),
-                ..Origin::default()
-            },
-            keys: vec![Saved {
-                identity: foreign.clone(),
-                state: "Active".to_owned(),
-                created_at: String::new(),
-            }],
-        };
-        let file = forged.encrypt(&[recovery(&work).recipient().clone()])?;
-        work.write("forged.age", &String::from_utf8(file)?)?;
-        let restore = |file: &str, more: &[&str]| {
-            run(&[&["keys", "restore", file, "-i", "recovery.txt"], more].concat())
-        };
-        let listed = restore("forged.age", &["--list"])?;
-        assert!(listed.code == 0 && listed.stdout.contains(foreign.recipient().as_str()), "{listed:?}");
-        let left = restore("forged.age", &[])?;
-        assert!(left.code == 5 && left.stdout.contains("left out"), "{left:?}");
-        let short = restore("forged.age", &["--trust", &foreign.id().to_string()])?;
-        assert!(short.code != 0 && short.stderr.contains("whole public key"), "{short:?}");
-        let ring_now = scene.rings().get(&scene.ring).await?;
-        assert!(ring_now.spec.trusted.is_empty(), "{:?}", ring_now.spec.trusted);
-        assert_eq!(identities(release).await?.len(), 1);
-        let other = restore("backup.age", &["--only", &foreign.id().to_string()])?;
-        assert_eq!(other.code, 2, "{other:?}");
-        let nobody = work.run(&["keys", "restore", "backup.age", "-i", "nobody.txt", "--list"])?;
-        assert_ne!(nobody.code, 0);
-
-        // Everything is there already.
-        let there = restore("backup.age", &["--check"])?;
-        assert!(there.code == 0 && there.stdout.contains("known by the KeyRing"), "{there:?}");
-
-        // One Secret is lost, and something else lies under its name.
-        let secrets: Api<Secret> = Api::namespaced(scene.client(), &release.namespace);
-        let lost = identities(release).await?.remove(0);
-        secrets.delete(&lost.name_any(), &DeleteParams::default()).await?;
-        let squatter = json!({
-            "metadata": {"name": lost.name_any()}, "type": names::IDENTITY_TYPE,
-            "stringData": {"identity": String::from_utf8(foreign.to_text().expose().to_vec())?},
-        });
-        secrets.create(&Default::default(), &serde_json::from_value(squatter)?).await?;
-        let taken = restore("backup.age", &[])?;
-        assert!(taken.code == 1 && taken.stderr.contains("holds something else"), "{taken:?}");
-        secrets.delete(&lost.name_any(), &DeleteParams::default()).await?;
-        let check = restore("backup.age", &["--check"])?;
-        assert_eq!(check.code, 3, "{check:?}");
-        assert!(identities(release).await?.is_empty(), "nothing was written");
-        let back = restore("backup.age", &[])?;
-        assert_eq!(back.code, 0, "{back:?}");
-        let again = restore("backup.age", &[])?;
-        assert!(again.code == 0 && again.stdout.contains("its Secret was there"), "{again:?}");
-        wait::until_ring(&scene.rings(), &scene.ring, "serves again", is_serving).await;
-        scene.delete_secret("app").await?;
-        wait::until_secret(&scene.secrets(), "app", "is there again", |_| true).await;
-        Ok(())
-    });
-}
-
-/// Guard: `spec.trusted` is written by a merge with the ring's resource version (`cli: cluster::keys::change_ring`).
-#[test]
-fn a_ring_that_was_deleted_and_made_anew_is_told_to_trust_its_keys_again_by_a_restore() {
-    scene::alone(&[], async |scene, release| -> Result<()> {
-        let _operator = scene.operator(release, "a").await?;
-        scene.ring().await;
-        let work = work(scene)?;
-        let ring = ["--keyring", scene.ring.as_str()];
-        let run = |args: &[&str]| work.run(&[args, &ring[..]].concat());
-        seal(&work, scene, "app", "one")?;
-        apply(&work, scene, "app").await?;
-        let first = rotate(scene).await?;
-        assert_eq!(run(&["keys", "backup", "--to", "recovery", "--out", "backup.age"])?.code, 0);
-        let before = scene.rings().get(&scene.ring).await?;
-        scene.rings().delete(&scene.ring, &DeleteParams::default()).await?;
-        wait::until_gone(&scene.rings(), &scene.ring).await;
-        let anew = KeyRing::new(&scene.ring, Default::default());
-        scene.rings().create(&Default::default(), &anew).await?;
-        wait::until_failing(&scene.sealed(), "app", waxwing_crds::Reason::UntrustedIdentities).await;
-        assert_eq!(identities(release).await?.len(), 2, "no key was made in silence");
-
-        // In waves: first the active one, which .waxwing.yaml does not know; the other opens a file that is here.
-        let active = keys_in(&before, KeyState::Active).remove(0);
-        let restore = ["keys", "restore", "backup.age", "-i", "recovery.txt"];
-        let one = run(&[&restore[..], &["--only", &id_of(&active), "--trust", &active]].concat())?;
-        assert_eq!(one.code, 0, "{one:?}");
-        assert_eq!(scene.rings().get(&scene.ring).await?.spec.trusted, std::slice::from_ref(&active));
-        let all = run(&restore)?;
-        assert!(all.code == 0 && all.stdout.contains(".waxwing.yaml as prod"), "{all:?}");
-        assert_eq!(scene.rings().get(&scene.ring).await?.spec.trusted, [active, first]);
-        wait::until_ready(&scene.sealed(), "app").await;
-        let ring = wait::until_ring(&scene.rings(), &scene.ring, "serves", is_serving).await;
-        assert_eq!(ring.status.unwrap_or_default().keys.len(), 1, "one new active key");
-        let live = parse(&scene.sealed().get("app").await?);
-        assert!(live.open(&Identities::from_iter([recovery(&work)]), waxwing_tests::ring::now()).is_ok());
-        Ok(())
-    });
-}
-
-/// K33. Guard: `cli: keys::restore` makes the Secrets before the ring, and the ring with what it trusts and what is retired.
-#[test]
-fn a_restore_without_a_ring_makes_one_and_what_was_retired_stays_so() {
-    scene::alone(&["keyring.create=false"], async |scene, release| -> Result<()> {
-        let (used, retired, recovery) = (Identity::generate(), Identity::generate(), Identity::generate());
-        let work = Work::new(&scene.namespace);
-        work.use_cluster(&scene.plane.admin_kubeconfig)?;
-        work.write("recovery.txt", &String::from_utf8(recovery.to_text().expose().to_vec())?)?;
-        let member = |name: &str, key: &Identity| format!("  {name}: {{key: {}}}\n", key.recipient());
-        let members =
-            [member("used", &used), member("retired", &retired), member("recovery", &recovery)].concat();
-        let rules = "rules:\n- {path: old.yaml, recipients: [retired]}\n- recipients: [used]\n";
-        work.write(".waxwing.yaml", &format!("version: 1\nrecipients:\n{members}{rules}"))?;
-        seal(&work, scene, "app", "one")?;
-        seal(&work, scene, "old", "two")?;
-        let saved = |identity: &Identity, state: &str| Saved {
-            identity: identity.clone(),
-            state: state.to_owned(),
-            created_at: String::new(),
-        };
-        let of =
-            Origin { ring: scene.ring.clone(), namespace: release.namespace.clone(), ..Origin::default() };
-        let backup = Backup { of, keys: vec![saved(&used, "Active"), saved(&retired, "Retired")] };
-        let file = backup.encrypt(&[recovery.recipient().clone()])?;
-        work.write("backup.age", &String::from_utf8(file)?)?;
-
-        let operator = release.start("a")?;
-        scene.watch_log(&operator).await;
-        let restore = ["keys", "restore", "backup.age", "-i", "recovery.txt"];
-        let none = work.run(&restore)?;
-        assert!(none.code == 1 && none.stderr.contains("--create-ring"), "{none:?}");
-        assert!(identities(release).await?.is_empty(), "nothing was written");
-        let made = work.run(&[&restore[..], &["--create-ring"]].concat())?;
-        assert!(made.code == 0 && made.stdout.contains("it stays retired"), "{made:?}");
-        let spec = scene.rings().get(&scene.ring).await?.spec;
-        assert_eq!(spec.retired, [retired.recipient().to_string()]);
-        let ring = wait::until_ring(&scene.rings(), &scene.ring, "serves", is_serving).await;
-        assert!(
-            keys_in(&ring, KeyState::Active)[0] != used.recipient().as_str(),
-            "the ring makes a key of its own"
-        );
-        apply(&work, scene, "app").await?;
-        for object in waxwing_tests::chart::objects(&work.read("old.yaml"))? {
-            waxwing_tests::chart::apply(&scene.client(), &object).await?;
-        }
-        wait::until_failing(&scene.sealed(), "old", waxwing_crds::Reason::NoMatchingKey).await;
-        let again = work.run(&[&restore[..], &["--create-ring"]].concat())?;
-        assert!(again.code == 0 && again.stdout.contains("it stays retired"), "{again:?}");
-        assert_eq!(scene.rings().get(&scene.ring).await?.spec, spec);
-        scene.merge_ring(json!({"retired": []})).await?;
-        wait::until_ready(&scene.sealed(), "old").await;
         Ok(())
     });
 }
@@ -508,10 +384,23 @@ fn a_hint_at_another_key_frees_no_private_key_for_good_before_the_operator_has_o
                 && ring.status.as_ref().is_some_and(|s| s.observed_generation == ring.metadata.generation)
         })
         .await;
-        let destroy = ["keys", "destroy", &id, "--yes", &id];
+        let destroy = ["keys", "destroy", &id, "--yes", &id, "--in-namespace", &scene.namespace];
         let kept = run(&destroy)?;
         assert!(kept.code == 3 && kept.stderr.contains("has not opened it with another key"), "{kept:?}");
         assert_eq!(identities(release).await?.len(), 2);
+        // A file whose hints lie: the key itself proves that it opens it. It does not say its namespace, either.
+        let only_old = waxwing_tests::ring::Ring::of(vec![named("old", &old)]);
+        let mut lie = serde_json::to_value(only_old.seal(&scene.namespace, "lie", &[("k", "v")]))?;
+        lie["metadata"] = json!({"name": "lie"});
+        for envelope in lie["spec"]["envelopes"].as_object_mut().unwrap().values_mut() {
+            envelope["to"] = json!([named("ring", &active[0]).hint()]);
+        }
+        std::fs::create_dir(work.path().join("base"))?;
+        std::fs::write(work.path().join("base/lie.yaml"), lie.to_string())?;
+        let kept = run(&destroy)?;
+        assert!(kept.code == 3 && kept.stderr.contains("base/lie.yaml: ?/lie: k: no other key"), "{kept:?}");
+        assert!(!kept.stderr.contains("not read"), "{kept:?}");
+        std::fs::remove_file(work.path().join("base/lie.yaml"))?;
         scene.merge("app", json!({"metadata": {"annotations": {names::SUSPEND: null}}})).await?;
         wait::until_ready(&scene.sealed(), "app").await;
         let gone = run(&destroy)?;

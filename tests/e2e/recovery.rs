@@ -202,12 +202,20 @@ fn a_lost_cluster_comes_back_from_git_a_backup_and_the_recovery_key_byte_for_byt
         let restore = ["keys", "restore", "../backup.age", "-i", "../recovery.txt"];
         let check = work.run_in("second", &[&restore[..], &["--check"]].concat(), "").unwrap();
         assert!(check.code == 3 && check.stderr.contains("another cluster"), "{check:?}");
+        // The new ring knows none of them. A person compares what is shown.
+        let trust = trust(&check.stdout);
+        assert!(check.stdout.contains("opens 50 values here"), "{check:?}");
         // In waves: the active key of the lost cluster first.
         let active = check.stdout.lines().find(|line| line.contains("Active")).unwrap();
         let id = active.split(' ').next().unwrap();
-        let one = work.run_in("second", &[&restore[..], &["--only", id]].concat(), "").unwrap();
+        let trusting = |more: &[&str]| {
+            let trust = trust.iter().flat_map(|key| ["--trust", key]);
+            let args: Vec<&str> = restore.into_iter().chain(more.iter().copied()).chain(trust).collect();
+            work.run_in("second", &args, "").unwrap()
+        };
+        let one = trusting(&["--only", id]);
         assert!(one.code == 0 && one.stdout.contains("its Secret was made"), "{one:?}");
-        let all = work.run_in("second", &restore, "").unwrap();
+        let all = trusting(&[]);
         assert_eq!(all.code, 0, "{all:?}");
         site.until_ready().await.unwrap();
         took("restore the keys until every Secret is there", step);
@@ -217,12 +225,18 @@ fn a_lost_cluster_comes_back_from_git_a_backup_and_the_recovery_key_byte_for_byt
         let ring = site.serves().await;
         assert_eq!(keys_in(&ring, KeyState::Active), [new], "the new cluster's own key stays the active one");
         assert_eq!(site.identities().await.unwrap(), ring.spec.trusted.len() + 1);
-        definitions_gone(site, work, left).await.unwrap();
+        definitions_gone(site, work, left, &trust).await.unwrap();
     });
 }
 
+/// The public keys of what was left out.
+fn trust(shown: &str) -> Vec<String> {
+    let left = shown.lines().filter(|line| line.contains("left out"));
+    left.filter_map(|line| Some(line.split_whitespace().nth(1)?.to_owned())).collect()
+}
+
 /// The definitions are deleted, and with them every resource of ours; they come back, and everything with them.
-async fn definitions_gone(site: Site, work: &Work, left: &Left) -> Result<()> {
+async fn definitions_gone(site: Site, work: &Work, left: &Left, trust: &[String]) -> Result<()> {
     let identities = site.identities().await?;
     let crds: Api<CustomResourceDefinition> = Api::all(site.plane.admin.clone());
     let ours: Vec<String> = crds
@@ -239,6 +253,17 @@ async fn definitions_gone(site: Site, work: &Work, left: &Left) -> Result<()> {
         wait::until_gone(&crds, name).await;
     }
     assert_eq!(site.identities().await?, identities, "private keys have no owner");
+    let restore = |more: &[&str]| {
+        let trust = trust.iter().flat_map(|key| ["--trust", key]);
+        let restore = ["keys", "restore", "../backup.age", "-i", "../recovery.txt"];
+        let args: Vec<&str> = restore.into_iter().chain(more.iter().copied()).chain(trust).collect();
+        work.run_in("second", &args, "")
+    };
+    // Without them no ring can be made, and no private key is written for none.
+    let (early, nowhere) = (restore(&["--create-ring", "--namespace", "default"])?, "default");
+    assert!(early.code == 1 && early.stderr.contains("helm show crds"), "{early:?}");
+    let secrets: Api<Secret> = Api::namespaced(site.plane.admin.clone(), nowhere);
+    assert!(secrets.list(&ListParams::default()).await?.items.is_empty(), "nothing was written");
     // With their owners, the Secrets go too, as the garbage collector comes to it. The worst is that it has been everywhere.
     for (namespace, name) in site.data().await?.into_keys() {
         let secrets: Api<Secret> = Api::namespaced(site.plane.admin.clone(), &namespace);
@@ -256,8 +281,7 @@ async fn definitions_gone(site: Site, work: &Work, left: &Left) -> Result<()> {
     wait::until_ring(&site.rings(), RING, "is stalled by untrusted identities", stalled).await;
     assert_eq!(site.identities().await?, identities, "no key was made in silence");
     work.apply(&site.plane.admin, "second").await?;
-    let restored =
-        work.run_in("second", &["keys", "restore", "../backup.age", "-i", "../recovery.txt"], "")?;
+    let restored = restore(&[])?;
     assert_eq!(restored.code, 0, "{restored:?}");
     site.until_ready().await?;
     took("the definitions back, with everything of them", step);

@@ -1,12 +1,12 @@
 //! `waxwing keys restore`: the private keys of a backup go back into a cluster, and its ring is told to trust them.
 //!
 //! age does not say who wrote a file, and the recovery recipient is public: anybody can make a backup that the recovery key
-//! opens. So a key is trusted only if the KeyRing or `.waxwing.yaml` names it by its full recipient, if it opens what lies in
-//! the repository at hand, or if a person says so. Nothing that is there is ever written over, so a restore can be done in
-//! waves and again.
+//! opens. So a key is trusted only if the KeyRing names it by its full recipient, or if a person says so. What the repository at
+//! hand knows of it is shown and decides nothing: who can write there could have put it there. Nothing that is in the cluster
+//! is ever written over, so a restore can be done in waves and again.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -18,10 +18,13 @@ use waxwing_core::{
 };
 use waxwing_crds::{KeyRing, KeyRingSpec, KeyState};
 
-use super::{ask, ring_keys, survey::Survey, target::operator_namespace};
+use super::{ask, ring_keys, survey::Survey};
 use crate::{
     args::Context,
-    cluster::{Cluster, keys::Created},
+    cluster::{
+        Cluster,
+        keys::{Content, Created, IdentitySecret},
+    },
     error::{Exit, Explain, Failure, Result},
     identities::Options,
     input,
@@ -31,13 +34,13 @@ use crate::{
 
 /// Put the private keys of a backup back into a cluster, and trust them; can be done again and in waves.
 ///
-/// Anybody who knows the recovery recipient can make a backup. A key is taken if the KeyRing or .waxwing.yaml names it, or
-/// if it opens what is sealed under the paths; any other needs --trust, or an answer on the terminal.
+/// Anybody who knows the recovery recipient can make a backup. A key is taken if the KeyRing names it; any other needs
+/// --trust, or an answer on the terminal. What .waxwing.yaml and the files under the paths know of it is shown for that.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The backup
     file: PathBuf,
-    /// Files, and folders with files: a key that opens something in them is known
+    /// Files, and folders with files: it is shown what a key opens in them
     #[arg(default_value = ".")]
     paths: Vec<PathBuf>,
     #[command(flatten)]
@@ -45,7 +48,7 @@ pub(crate) struct Args {
     /// Only this key: its short id, or its recipient; may be repeated
     #[arg(long, value_name = "KEY")]
     only: Vec<String>,
-    /// Trust this key (age1…), which nothing at hand knows; may be repeated
+    /// Trust this key (age1…), which the KeyRing does not know; may be repeated
     #[arg(long, value_name = "RECIPIENT")]
     trust: Vec<String>,
     /// The kubeconfig context. Default: the current one
@@ -54,7 +57,7 @@ pub(crate) struct Args {
     /// Name of the KeyRing. Default: the one that the backup is of
     #[arg(long, value_name = "NAME")]
     keyring: Option<String>,
-    /// The operator's namespace. Default: the one that has identity Secrets of the ring, else the backup's
+    /// The operator's namespace, into which private keys are written. Default: the backup's
     #[arg(long, short, value_name = "NAMESPACE")]
     namespace: Option<String>,
     /// Make the KeyRing if there is none
@@ -80,9 +83,12 @@ struct Row {
     /// Its state when the backup was made, as the backup says.
     state: String,
     created_at: String,
-    /// Who knows it besides the backup.
+    /// Who says that it may be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
-    known_by: Option<String>,
+    known_by: Option<&'static str>,
+    /// What the repository knows of it, which proves nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    seen: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     done: Option<&'static str>,
     /// Whether it is not used, because `spec.retired` names it.
@@ -125,8 +131,8 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
     }
     let name = args.keyring.clone().unwrap_or_else(|| backup.of.ring.clone());
     let cluster = Cluster::connect(args.context.as_deref())?;
-    let ring =
-        cluster.key_ring_if_any(&name).hint("the chart installs the definitions of Waxwing's resources")?;
+    cluster.refuse_without_definitions()?;
+    let ring = cluster.key_ring_if_any(&name)?;
     if ring.is_none() && !args.create_ring {
         return Err(Failure::new(format!(
             "there is no KeyRing {name} in the cluster of context {}",
@@ -138,55 +144,66 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
     if cluster.uid().is_some_and(is_other) {
         context.printer.note("this is another cluster than the one in which the backup was made");
     }
-    let namespace = match operator_namespace(&cluster, &name, args.namespace.as_deref()) {
-        Ok(namespace) => namespace,
-        Err(_) if !backup.of.namespace.is_empty() => backup.of.namespace.clone(),
-        Err(failure) => return Err(failure),
-    };
+    let namespace = namespace(&cluster, &name, &backup, args.namespace.as_deref())?;
     if !cluster.has_namespace(&namespace) {
         return Err(Failure::new(format!("there is no namespace {namespace}"))
             .hint("install the chart first, or name the operator's namespace with --namespace"));
     }
-    let known = known(&chosen, ring.as_ref(), &args, context)?;
-    let (taken, left) = trusted(&chosen, &known, &args, &name, context)?;
+    context
+        .printer
+        .note(format!("private keys go into namespace {namespace} of context {}", cluster.context()));
+    let known = known(ring.as_ref());
+    let seen = seen(&chosen, &args, context)?;
+    let (taken, left) = trusted(&chosen, &known, &seen, &args, &name, context)?;
     let mut rows = Vec::new();
     let mut is_new = false;
     let there = cluster.identity_secrets(&namespace)?;
+    let row = |key: &Saved| Row {
+        seen: seen.get(key.identity.recipient()).cloned().unwrap_or_default(),
+        ..Row::of(key)
+    };
     for key in &taken {
         let recipient = key.identity.recipient();
-        // It may lie there under a name that a person gave.
-        let is_there = there.iter().any(|secret| secret.recipient() == Some(recipient));
-        let done = if is_there {
+        // It may lie there under a name that a person gave. What is wrapped only says whose it is, and what wraps it may be
+        // lost.
+        let is_there = |secret: &IdentitySecret| {
+            matches!(&secret.content, Content::Identity(_)) && secret.recipient() == Some(recipient)
+        };
+        let done = if there.iter().any(is_there) {
             "its Secret was there"
         } else if args.check {
             is_new = true;
             "its Secret would be made"
-        } else if cluster.create_identity(&namespace, &name, &key.identity)? == Created::New {
-            "its Secret was made"
         } else {
-            "its Secret was there"
+            match cluster.create_identity(&namespace, &name, &key.identity)? {
+                Created::New => "its Secret was made",
+                Created::Beside => "its Secret was made, beside a wrapped one",
+                Created::Before => "its Secret was there",
+            }
         };
-        let known_by = known.get(recipient).cloned().or_else(|| Some("you".to_owned()));
         rows.push(Row {
-            known_by,
+            known_by: Some(if known.contains(recipient) { "the KeyRing" } else { "you" }),
             done: Some(done),
             retired: is_retired(ring.as_ref(), key),
-            ..Row::of(key)
+            ..row(key)
         });
     }
     // After the Secrets: a ring that finds none of the keys that it trusts goes on without them.
     let changes = trust(&cluster, &name, ring.as_ref(), &taken, args.check)?;
     is_new |= changes;
-    rows.extend(left.iter().map(|key| Row { done: Some("left out: nothing here knows it"), ..Row::of(key) }));
-    let exit = match (left.is_empty(), args.check && is_new) {
+    rows.extend(
+        left.iter().map(|key| Row { done: Some("left out: the KeyRing does not know it"), ..row(key) }),
+    );
+    let exit = match (left.is_empty(), args.check) {
+        (true, true) if !is_new => Exit::Done,
         (_, true) => Exit::Found,
-        (false, _) => Exit::Partly,
-        (true, _) => Exit::Done,
+        (false, false) => Exit::Partly,
+        (true, false) => Exit::Done,
     };
     report(&backup, rows, args.output, exit, context)?;
     for key in &left {
         context.printer.hint(format!(
-            "key {} is known to nobody here. If you know it: --trust {}",
+            "if you know that key {} is yours: --trust {}",
             key.identity.id(),
             key.identity.recipient()
         ));
@@ -208,6 +225,7 @@ impl Row {
             state: key.state.clone(),
             created_at: key.created_at.clone(),
             known_by: None,
+            seen: Vec::new(),
             done: None,
             retired: was_retired(key),
         }
@@ -229,6 +247,9 @@ fn report(backup: &Backup, rows: Vec<Row>, output: Format, exit: Exit, context: 
         let mut line = format!("{}  {}  {}", row.key_id, row.recipient, row.state);
         if let Some(known_by) = row.known_by {
             line.push_str(&format!("  known by {known_by}"));
+        }
+        if !row.seen.is_empty() {
+            line.push_str(&format!("  ({})", row.seen.join(", ")));
         }
         if let Some(done) = row.done {
             line.push_str(&format!("  {done}"));
@@ -266,44 +287,67 @@ fn is_meant(key: &Saved, wanted: &str) -> bool {
         || wanted.parse::<KeyId>().is_ok_and(|id| key.identity.id() == id)
 }
 
-/// The keys of the backup that are known from elsewhere, and from where. Always by the full recipient or by opening: four
-/// bytes can be made to collide.
-fn known(
-    chosen: &[&Saved],
-    ring: Option<&KeyRing>,
-    args: &Args,
-    context: &Context,
-) -> Result<BTreeMap<Recipient, String>> {
-    let mut known = BTreeMap::new();
+/// Where the private keys go. A Secret of the identity type is no sign of the operator's namespace: whoever may make Secrets
+/// in one of their own could have put it there.
+fn namespace(cluster: &Cluster, ring: &str, backup: &Backup, given: Option<&str>) -> Result<String> {
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    let own = &backup.of.namespace;
+    if own.is_empty() {
+        return Err(Failure::usage("the backup does not say in which namespace the keys were")
+            .hint("name the operator's namespace with --namespace"));
+    }
+    // Who may not look for others has only the backup's word.
+    let found = cluster.identity_namespaces(ring).unwrap_or_default();
+    let others: Vec<&str> = found.iter().map(String::as_str).filter(|other| other != own).collect();
+    if others.is_empty() {
+        return Ok(own.clone());
+    }
+    Err(Failure::usage(format!(
+        "the backup is of namespace {own}, and there are identity Secrets of KeyRing {ring} in {}",
+        others.join(", ")
+    ))
+    .hint("name the operator's with --namespace: whoever can read Secrets there gets every private key")
+    .hint("and find out who made the Secrets in the others"))
+}
+
+/// The keys that the KeyRing knows. Always by the full recipient: four bytes can be made to collide.
+fn known(ring: Option<&KeyRing>) -> BTreeSet<Recipient> {
+    let Some(ring) = ring else { return BTreeSet::new() };
+    let listed = ring_keys::of(ring).into_iter().map(|key| key.recipient);
+    let saved = ring.spec.backed_up.iter().filter_map(|text| text.parse().ok());
+    listed.chain(saved).collect()
+}
+
+/// What the repository at hand knows of the keys of the backup.
+fn seen(chosen: &[&Saved], args: &Args, context: &Context) -> Result<BTreeMap<Recipient, Vec<String>>> {
+    let mut seen: BTreeMap<Recipient, Vec<String>> = BTreeMap::new();
+    let mut add = |recipient: &Recipient, what| seen.entry(recipient.clone()).or_default().push(what);
     let identities: Identities = chosen.iter().map(|key| key.identity.clone()).collect();
     let survey = Survey::of_files(&args.paths, &identities, context)?;
     for key in chosen {
         let recipient = key.identity.recipient();
-        let values: usize =
-            survey.uses.iter().filter(|one| one.proven.contains(recipient)).map(|one| one.values.len()).sum();
+        let opened = survey.uses.iter().filter(|one| one.proven.contains(recipient));
+        let values: usize = opened.map(|one| one.values.len()).sum();
         if values > 0 {
-            known.insert(recipient.clone(), format!("{} that it opens here", count(values, "value")));
+            add(recipient, format!("opens {} here", count(values, "value")));
         }
     }
     let here = args.paths.first().map_or(Path::new("."), PathBuf::as_path);
     if repository::config_path(here, context).is_some() {
         for member in Repository::of(here, context)?.config().members() {
-            let name = format!(".waxwing.yaml as {}", member.recipient.name());
-            known.insert(member.recipient.recipient().clone(), name);
+            add(member.recipient.recipient(), format!("{} in .waxwing.yaml", member.recipient.name()));
         }
     }
-    if let Some(ring) = ring {
-        let listed = ring_keys::of(ring).into_iter().map(|key| key.recipient);
-        let saved = ring.spec.backed_up.iter().filter_map(|text| text.parse::<Recipient>().ok());
-        known.extend(listed.chain(saved).map(|recipient| (recipient, "the KeyRing".to_owned())));
-    }
-    Ok(known)
+    Ok(seen)
 }
 
-/// The keys that are taken, and those that are left out because nobody knows them.
+/// The keys that are taken, and those that are left out because neither the KeyRing nor whoever runs this knows them.
 fn trusted<'a>(
     chosen: &[&'a Saved],
-    known: &BTreeMap<Recipient, String>,
+    known: &BTreeSet<Recipient>,
+    seen: &BTreeMap<Recipient, Vec<String>>,
     args: &Args,
     name: &str,
     context: &Context,
@@ -318,17 +362,17 @@ fn trusted<'a>(
     }
     let (mut taken, mut left): (Vec<&Saved>, Vec<&Saved>) = chosen.iter().copied().partition(|key| {
         let recipient = key.identity.recipient();
-        known.contains_key(recipient) || named.contains(recipient)
+        known.contains(recipient) || named.contains(recipient)
     });
     if !left.is_empty() && !args.check && std::io::IsTerminal::is_terminal(&std::io::stdin()) {
         for key in &left {
-            context.printer.warning(format!(
-                "nothing here knows {} ({})",
-                key.identity.recipient(),
-                key.state
-            ));
+            let recipient = key.identity.recipient();
+            let seen = seen.get(recipient).map_or("nothing here knows it".to_owned(), |seen| seen.join(", "));
+            context
+                .printer
+                .warning(format!("KeyRing {name} does not know {recipient} ({}): {seen}", key.state));
         }
-        let what = format!("KeyRing {name} would open values with {}", count(left.len(), "unknown key"));
+        let what = format!("KeyRing {name} would open values with {}", count(left.len(), "more key"));
         ask::to_type(&what, "trust", None, context)?;
         taken.append(&mut left);
     }

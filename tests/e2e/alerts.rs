@@ -180,8 +180,9 @@ fn the_alerts_ask_for_series_that_an_operator_has_by_names_and_values_of_labels_
             }
             let dropped = expression.split_once("without (").and_then(|(_, rest)| rest.split_once(')'));
             for label in dropped.into_iter().flat_map(|(labels, _)| labels.split(", ")) {
-                let has =
-                    |selector: &Selector| of(&selector.metric).iter().any(|series| series.contains_key(label));
+                let has = |selector: &Selector| {
+                    of(&selector.metric).iter().any(|series| series.contains_key(label))
+                };
                 assert!(SCRAPED.contains(&label) || selectors.iter().any(has), "{label}: {expression}");
             }
         }

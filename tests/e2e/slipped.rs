@@ -312,8 +312,16 @@ fn a_recipient_in_the_configuration_of_a_pull_request_gets_what_somebody_with_an
         // As a cluster's key it shows, too, that none of the clusters publishes it; one alone can't know of the others.
         let key = format!("key: {}}}", stranger.recipient());
         folder.write("marked.yaml", &changed.replace(&key, &key.replace('}', ", cluster: true}")));
-        let one =
-            ["--config", "marked.yaml", "recipients", "diff", "--keyring", &scene.ring, "--from-cluster", "test"];
+        let one = [
+            "--config",
+            "marked.yaml",
+            "recipients",
+            "diff",
+            "--keyring",
+            &scene.ring,
+            "--from-cluster",
+            "test",
+        ];
         let shown = format!("helper {}", stranger.recipient());
         assert!(!folder.run(&one, "")?.contains(&shown));
         let (code, said) = folder.refused(&[&one[..], &["--from-cluster", "test=helper"]].concat())?;

@@ -13,7 +13,9 @@ use waxwing_core::{
     keys::{Identity, Recipient},
     store,
 };
-use waxwing_crds::{AwsKms, KeyRing, Protection, ProtectionKind, SecretKeyRef, VaultAuth, VaultTransit, WrappedBy};
+use waxwing_crds::{
+    AwsKms, KeyRing, Protection, ProtectionKind, SecretKeyRef, VaultAuth, VaultTransit, WrappedBy,
+};
 use waxwing_providers::{Place, Protector, References, Rules, Token, protect};
 
 use super::Cluster;
@@ -250,8 +252,9 @@ mod tests {
                 }
                 let body = r#"{"errors":["permission denied"]}"#;
                 let length = body.len();
-                let answer =
-                    format!("HTTP/1.1 403 Forbidden\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+                let answer = format!(
+                    "HTTP/1.1 403 Forbidden\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+                );
                 stream.write_all(answer.as_bytes()).unwrap();
                 sender.send(String::from_utf8(head).unwrap()).unwrap();
             }
@@ -270,8 +273,11 @@ mod tests {
             _ => None,
         };
         let protector = connect(&strange(&theirs), ProtectionKind::VaultTransit, &env).unwrap();
-        let by =
-            WrappedBy { kind: ProtectionKind::VaultTransit, key: "wraps".to_owned(), ring: "ring".to_owned() };
+        let by = WrappedBy {
+            kind: ProtectionKind::VaultTransit,
+            key: "wraps".to_owned(),
+            ring: "ring".to_owned(),
+        };
         let recipient = Identity::generate().recipient().clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let opened = runtime.block_on(protect::open(&*protector, &by, "vault:v1:x", &recipient, "ring"));

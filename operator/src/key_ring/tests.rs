@@ -117,7 +117,10 @@ async fn a_key_that_cannot_be_made_keeps_no_replica_busy_that_does_not_lead() {
     let server = server(Some(wrapped));
     let (mut keeper, _ring, leader) = keeper(&server);
     lead(&leader);
-    assert!(matches!(keeper.settle().await, Ok(again) if again < Duration::from_secs(5)), "it is tried again");
+    assert!(
+        matches!(keeper.settle().await, Ok(again) if again < Duration::from_secs(5)),
+        "it is tried again"
+    );
     leader.send_replace(None);
     sleep(Duration::from_secs(60)).await;
     assert!(matches!(keeper.settle().await, Ok(again) if again == LOOK_WHILE_OLD));

@@ -8,12 +8,12 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::Result;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, ListParams};
+use kube::api::{DeleteParams, ListParams, Patch};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use waxwing_core::backup::Backup;
 use waxwing_core::keys::{Identities, Identity};
-use waxwing_crds::{KeyRing, KeyState, names};
+use waxwing_crds::{KeyRing, KeyState, conditions, names};
 use waxwing_tests::operator::Release;
 use waxwing_tests::ring::{is_serving, keys_in, named, parse};
 use waxwing_tests::scene::{self, Scene};
@@ -54,15 +54,17 @@ async fn apply(work: &Work, scene: &Scene, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// One rotation, as if the active key were old: by a short interval a busy operator would make more keys.
 async fn rotate(scene: &Scene) -> Result<String> {
-    let before = keys_in(&scene.rings().get(&scene.ring).await?, KeyState::Active).remove(0);
-    scene.merge_ring(json!({"rotation": {"every": "1s"}})).await?;
+    let ring = scene.merge_ring(json!({"rotation": {"every": "30d"}})).await?;
+    let before = keys_in(&ring, KeyState::Active).remove(0);
+    let mut keys = ring.status.unwrap_or_default().keys;
+    for key in &mut keys {
+        key.created_at = Some(conditions::time(waxwing_tests::ring::now() - 31 * 86_400));
+    }
+    let old = Patch::Merge(json!({"status": {"keys": keys}}));
+    scene.rings().patch_status(&scene.ring, &Default::default(), &old).await?;
     wait::until_ring(&scene.rings(), &scene.ring, "has rotated", |ring| {
-        keys_in(ring, KeyState::OpenOnly).contains(&before)
-    })
-    .await;
-    scene.merge_ring(json!({"rotation": {"every": "30d"}})).await?;
-    wait::until_ring(&scene.rings(), &scene.ring, "serves again", |ring| {
         is_serving(ring) && keys_in(ring, KeyState::OpenOnly).contains(&before)
     })
     .await;

@@ -81,16 +81,23 @@ fn credentials_do_not_follow_a_git_server_that_points_elsewhere() -> Result<()> 
         let elsewhere = Elsewhere::start("git-redirect-other").await?;
         let credentials = credentials(&project, &web, &elsewhere.web)?;
         let move_away = format!("printf %s '{}' > '{}'", elsewhere.web.origin, web.moved_to.display());
+        let open = format!("{}/open/team/apps.git", web.origin);
         // From the beginning, and once everything was fetched.
         fs::write(&web.moved_to, &elsewhere.web.origin)?;
-        let ended = project.job(&web.url, &["--git-credentials", &credentials])?.code(1);
-        assert!(!ended.said().contains(PASSWORD), "{}", ended.said());
-        elsewhere.check_unseen("fetching");
+        for url in [&web.url, &open] {
+            let ended = project.job(url, &["--git-credentials", &credentials])?.code(1);
+            assert!(!ended.said().contains(PASSWORD), "{}", ended.said());
+            elsewhere.check_unseen("fetching");
+        }
         fs::remove_file(&web.moved_to)?;
-        script(&web.before_push, &move_away)?;
-        project.job(&web.url, &["--git-credentials", &credentials])?.code(1);
-        assert!(!web.before_push.exists() && web.moved_to.exists());
+        let next = project.dir.join("next");
+        script(&next, &move_away)?;
+        script(&web.before_fetch, &format!("mv '{}' '{}'", next.display(), web.before_fetch.display()))?;
+        project.job(&open, &["--git-credentials", &credentials])?.code(1);
+        assert!(!web.before_fetch.exists() && web.moved_to.exists());
         elsewhere.check_unseen("pushing");
+        fs::remove_file(&web.moved_to)?;
+        project.job(&open, &["--git-credentials", &credentials])?.code(0);
         Ok(())
     })
 }

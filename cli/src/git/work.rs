@@ -12,12 +12,11 @@ use std::{
 
 use git2::{Commit, Config, FileMode, ObjectType, Oid, Repository, build::TreeUpdateBuilder};
 use rustix::fs::{FlockOperation, flock};
-use waxwing_crds::names;
 
 use crate::{
     error::{Explain, Failure, Result},
     repository,
-    sealed_file::{self, contains},
+    sealed_file::{self, could_be_sealed},
 };
 
 /// Files of one commit that are looked at, at most: a commit of a few kilobytes can name more of them than any disk holds.
@@ -148,7 +147,7 @@ impl Work {
         }
         let blob = self.repository.find_blob(id)?;
         let bytes = blob.content();
-        if sealed && ![names::GROUP, "SealedSecret"].iter().all(|word| contains(bytes, word.as_bytes())) {
+        if sealed && !could_be_sealed(bytes) {
             return Ok(false);
         }
         let target = root.join(path);

@@ -35,7 +35,7 @@ pub struct Web {
     pub before_push: PathBuf,
     /// The same, after that and before the push itself.
     pub before_update: PathBuf,
-    /// The server that a test names there is where everybody who has logged in is led.
+    /// The server that a test names there is where everybody is led. Below `/open/` nobody is asked for a password first.
     pub moved_to: PathBuf,
     /// The program.
     pub process: Process,
@@ -92,9 +92,11 @@ ssl.pemfile = "{}"
 ssl.privkey = "{}"
 auth.backend = "plain"
 auth.backend.plain.userfile = "{shown}/users"
+$HTTP["url"] !~ "^/open/" {{
 auth.require = ("/" => ("method" => "basic", "realm" => "git", "require" => "valid-user"))
+}}
 setenv.add-environment = ("PATH" => env.PATH)
-alias.url = ("/" => "{shown}/git.sh/")
+alias.url = ("/open/" => "{shown}/git.sh/", "/" => "{shown}/git.sh/")
 cgi.assign = ("git.sh" => "")
 "#,
             certs.cert.display(),

@@ -154,7 +154,8 @@ impl Sealer<'_> {
             output.whole();
         }
         if output.file.is_none() {
-            output.file = Some(SealedFile::parse(path, output.text.clone(), self.namespace).at(path.display())?);
+            output.file =
+                Some(SealedFile::parse(path, output.text.clone(), self.namespace).at(path.display())?);
         }
         let found = output.file.as_mut().and_then(|file| Some((file.find(&names.0, &names.1)?, file)));
         match found {

@@ -276,7 +276,10 @@ fn objects_and_keys_make_no_series_of_their_own_and_are_forgotten_when_they_go()
             scrape.text()
         );
         scene.sealed().delete_collection(&DeleteParams::default(), &ListParams::default()).await?;
-        operator.until_metrics("no object is left", |scrape| scrape.sum("waxwing_objects", &[]) == 0.0).await;
+        let sealed = [("kind", "SealedSecret")];
+        operator
+            .until_metrics("no object is left", |scrape| scrape.sum("waxwing_objects", &sealed) == 0.0)
+            .await;
         Ok(())
     });
 }

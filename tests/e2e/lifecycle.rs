@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use waxwing_crds::{KeyRing, KeyRingSpec, names};
+use waxwing_crds::{ConditionType, KeyRing, KeyRingSpec, conditions, names};
 use waxwing_tests::operator::{Operator, Release};
 use waxwing_tests::scene::{self, Scene};
 use waxwing_tests::{scrape, wait};
@@ -22,6 +22,13 @@ fn a_restart_with_nothing_to_do_writes_nothing() {
         let mut operator = scene.operator(release, "a").await?;
         many(scene).await?;
         for end in [End::Terminated, End::Killed] {
+            // The ring says that all of them open with its active key: that is looked at now and then.
+            let converged = |ring: Option<&KeyRing>| {
+                let status = ring.and_then(|ring| ring.status.as_ref());
+                status.is_some_and(|status| conditions::is_true(&status.conditions, ConditionType::Converged))
+            };
+            let (rings, deadline) = (scene.rings(), Duration::from_secs(60));
+            wait::within(deadline, &rings, &scene.ring, "has converged", converged).await.unwrap();
             match end {
                 End::Terminated => drop(operator.terminate().await?),
                 End::Killed => operator.kill(),

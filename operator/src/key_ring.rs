@@ -9,14 +9,14 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use kube::{Api, Client, Resource, ResourceExt, api::PostParams, core::ObjectMeta};
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{error, info, warn};
 use waxwing_core::{
-    keys::{Identities, NamedRecipient, Recipient},
+    keys::{Identities, KeyId, NamedRecipient, Recipient},
     plan::key_ring::{self, InUse, MAKE_WITHIN, Observed, RingPlan, Wave},
 };
-use waxwing_crds::{ConditionType, KeyRing, KeyState, Reason, RotatesAfter, conditions};
+use waxwing_crds::{KeyRing, KeyState, Reason, RotatesAfter};
 use waxwing_providers::{Place, kubernetes};
 
 use crate::{
@@ -33,8 +33,8 @@ use crate::{
 
 /// How often the ring is read without a cause.
 const LOOK: Duration = Duration::from_secs(300);
-/// The same while values are still opened by older keys, so that it is soon known when none is.
-const LOOK_WHILE_OLD: Duration = Duration::from_secs(30);
+/// How often it is counted, in the caches alone, which keys the values need. A change is a cause to look.
+const COUNT: Duration = Duration::from_secs(10);
 /// The longest delay after an error, and the first one.
 const CEILING: Duration = Duration::from_secs(30);
 const FIRST: Duration = Duration::from_millis(500);
@@ -54,6 +54,8 @@ pub(crate) struct KeyRingLoop {
     safe: Safe,
     /// The listed keys that had no Secret when they were looked at, and since when.
     waiting: Option<(BTreeSet<String>, Instant)>,
+    /// The active keys of the last plan, and whether what was counted by them spoke against convergence.
+    counted: (Vec<KeyId>, Option<(bool, bool)>),
 }
 
 /// Lets a few looks follow each other at once, and then one every second: two operators that serve one ring by
@@ -105,7 +107,7 @@ impl KeyRingLoop {
         let flags = &context.flags;
         let references = InNamespace::new(context.client.clone(), &flags.operator_namespace);
         let safe = Safe::new(&flags.keyring, context.pull.rules.clone(), Arc::new(references));
-        Self { context, ring, wake, synced, safe, waiting: None }
+        Self { context, ring, wake, synced, safe, waiting: None, counted: Default::default() }
     }
 
     /// Runs until it is dropped. Dropping it between two steps is as safe as a crash.
@@ -130,9 +132,21 @@ impl KeyRingLoop {
                     pause
                 }
             };
+            self.rest(Instant::now() + pause).await;
+        }
+    }
+
+    /// Waits until then, or until there is a cause to look.
+    async fn rest(&self, until: Instant) {
+        while Instant::now() < until {
             tokio::select! {
-                () = sleep(pause) => {}
-                () = self.wake.notified() => {}
+                () = sleep_until(until.min(Instant::now() + COUNT)) => {}
+                () = self.wake.notified() => return,
+            }
+            let (active, before) = &self.counted;
+            let now = self.in_use(active).map(InUse::verdict);
+            if self.context.leadership.is_held() && now != *before {
+                return;
             }
         }
     }
@@ -148,11 +162,8 @@ impl KeyRingLoop {
                 self.publish(&key_ring, &found, &plan);
                 let again =
                     plan.again.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-                let has_old = conditions::get(&plan.status.conditions, ConditionType::Converged)
-                    .is_none_or(|converged| converged.status != "True");
-                let longest = if has_old { LOOK_WHILE_OLD } else { LOOK };
                 let again = again.into_iter().chain(self.safe.again()).min();
-                return Ok(again.map_or(longest, |again| again.clamp(Duration::from_secs(1), longest)));
+                return Ok(again.map_or(LOOK, |again| again.clamp(Duration::from_secs(1), LOOK)));
             }
             match self.step(&key_ring, plan.clone(), new).await {
                 Ok(()) => {}
@@ -237,6 +248,11 @@ impl KeyRingLoop {
         trouble: Option<&str>,
     ) -> RingPlan {
         let status = key_ring.status.clone().unwrap_or_default();
+        let active = status.keys.iter().filter(|key| key.state == KeyState::Active);
+        let active: Vec<_> =
+            active.filter_map(|key| Some(key.recipient.parse::<Recipient>().ok()?.id())).collect();
+        let in_use = self.in_use(&active);
+        self.counted = (active, in_use.map(InUse::verdict));
         let found: Vec<_> = found.iter().map(IdentitySecret::found).collect();
         let (refused, unproven) = (self.safe.refused(), self.safe.unproven());
         let mut observed = Observed {
@@ -247,7 +263,7 @@ impl KeyRingLoop {
             found: &found,
             waited: 0,
             wave: Wave::Unknown,
-            in_use: self.in_use(&status),
+            in_use,
             trouble,
             refused: refused.as_deref(),
             unproven: unproven.as_deref(),
@@ -283,13 +299,10 @@ impl KeyRingLoop {
     }
 
     /// Which keys the live values need, by what the last openings said, once every object is known.
-    fn in_use(&self, status: &waxwing_crds::KeyRingStatus) -> Option<InUse> {
+    fn in_use(&self, active: &[KeyId]) -> Option<InUse> {
         if !self.synced.is_done() {
             return None;
         }
-        let active = status.keys.iter().filter(|key| key.state == KeyState::Active);
-        let active: Vec<_> =
-            active.filter_map(|key| Some(key.recipient.parse::<Recipient>().ok()?.id())).collect();
         let mut in_use = InUse::default();
         self.context.sealed_secrets.each(|_, record| {
             in_use.unsettled += u64::from(!record.is_ready());

@@ -179,7 +179,7 @@ fn a_key_is_announced_becomes_active_grows_old_is_retired_and_destroyed() {
         };
         wait::within(deadline, &rings, &name, "has converged", converged).await.unwrap();
 
-        scene.merge_ring(json!({"retired": [old]})).await?;
+        scene.put_in_effect(json!({"retired": [old]})).await?;
         wait::until_ring(&rings, &name, "has retired it", |ring| {
             keys_in(ring, KeyState::Retired) == [old.clone()]
         })

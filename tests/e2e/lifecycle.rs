@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use waxwing_crds::{ConditionType, KeyRing, KeyRingSpec, conditions, names};
+use waxwing_crds::{ConditionType, KeyRing, KeyRingSpec, Reason, conditions, names};
 use waxwing_tests::operator::{Operator, Release};
 use waxwing_tests::scene::{self, Scene};
 use waxwing_tests::{scrape, wait};
@@ -22,13 +22,14 @@ fn a_restart_with_nothing_to_do_writes_nothing() {
         let mut operator = scene.operator(release, "a").await?;
         many(scene).await?;
         for end in [End::Terminated, End::Killed] {
-            // The ring says that all of them open with its active key: that is looked at now and then.
-            let converged = |ring: Option<&KeyRing>| {
+            // The ring says that one of them is not in effect, the suspended one: that is counted now and then.
+            let counted = |ring: Option<&KeyRing>| {
                 let status = ring.and_then(|ring| ring.status.as_ref());
-                status.is_some_and(|status| conditions::is_true(&status.conditions, ConditionType::Converged))
+                let found = status.and_then(|s| conditions::get(&s.conditions, ConditionType::Converged));
+                found.is_some_and(|converged| converged.reason == Reason::Progressing.as_str())
             };
             let (rings, deadline) = (scene.rings(), Duration::from_secs(60));
-            wait::within(deadline, &rings, &scene.ring, "has converged", converged).await.unwrap();
+            wait::within(deadline, &rings, &scene.ring, "has been counted", counted).await.unwrap();
             match end {
                 End::Terminated => drop(operator.terminate().await?),
                 End::Killed => operator.kill(),
@@ -249,8 +250,8 @@ async fn many(scene: &Scene) -> Result<()> {
     for number in 2..OBJECTS {
         wait::until_ready(&scene.sealed(), &format!("app-{number}")).await;
     }
-    wait::until_failing(&scene.sealed(), "renamed", waxwing_crds::Reason::BindingMismatch).await;
-    wait::until_event(&scene.events(), "renamed", waxwing_crds::Reason::BindingMismatch).await;
+    wait::until_failing(&scene.sealed(), "renamed", Reason::BindingMismatch).await;
+    wait::until_event(&scene.events(), "renamed", Reason::BindingMismatch).await;
     Ok(())
 }
 

@@ -79,6 +79,13 @@ pub struct InUse {
     pub unsettled: u64,
 }
 
+impl InUse {
+    /// Whether each of the two speaks against convergence: all that a plan makes of the numbers.
+    pub fn verdict(self) -> (bool, bool) {
+        (self.by_older > 0, self.unsettled > 0)
+    }
+}
+
 /// One Secret of type `waxwing.dev/identity`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {

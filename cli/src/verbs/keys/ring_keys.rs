@@ -1,10 +1,16 @@
 //! The keys of a ring as its KeyRing lists them, and how one of them is named on the command line.
 
+#[cfg(feature = "cluster")]
 use std::collections::BTreeSet;
 
-use waxwing_core::keys::{KeyId, Recipient};
-use waxwing_crds::{ConditionType, KeyRing, KeyState, Reason, conditions};
+#[cfg(feature = "cluster")]
+use waxwing_core::keys::KeyId;
+use waxwing_core::keys::Recipient;
+#[cfg(feature = "cluster")]
+use waxwing_crds::{ConditionType, Reason, conditions};
+use waxwing_crds::{KeyRing, KeyState};
 
+#[cfg(feature = "cluster")]
 use crate::error::{Failure, Result};
 
 /// One key that a KeyRing names.

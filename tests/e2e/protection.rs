@@ -109,7 +109,7 @@ struct Kms {
 
 impl Kms {
     async fn new(name: &str) -> Result<Self> {
-        let moto = moto::shared().await;
+        let moto = moto::for_keys().await;
         let made = moto.call("TrentService.CreateKey", json!({})).await?;
         let arn = made["KeyMetadata"]["Arn"].as_str().context("a key has an ARN")?.to_owned();
         let alias = format!("alias/{name}");

@@ -54,6 +54,15 @@ pub async fn shared() -> &'static Moto {
     MOTO.get_or_init(|| async { Moto::start("moto").await.expect("the shared moto starts") }).await
 }
 
+/// One for keys alone: under many requests at once, of which those for keys are many, it answers some with 500.
+///
+/// # Panics
+/// When it does not start.
+pub async fn for_keys() -> &'static Moto {
+    static MOTO: OnceCell<Moto> = OnceCell::const_new();
+    MOTO.get_or_init(|| async { Moto::start("moto-keys").await.expect("the moto for keys starts") }).await
+}
+
 impl Moto {
     /// Starts one; `name` names its folder in this run's.
     ///

@@ -4,11 +4,11 @@
 //! repository's business, so the rule's own hints are written. Whether an envelope holds what it says, only an identity
 //! can tell; the operator does when it opens it, and the old envelope stays in Git.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use waxwing_core::{
     keys::{KeyId, NamedRecipient},
-    seal::{Envelope, EnvelopeId, Sealed, Token},
+    seal::{Envelope, EnvelopeId, Sealed},
 };
 use waxwing_crds::{ProposedEnvelopes, SealedSecretSpec};
 
@@ -25,9 +25,7 @@ fn due<'a>(
     sealed: &'a Sealed,
     recipients: &[NamedRecipient],
 ) -> impl Iterator<Item = (&'a EnvelopeId, &'a Envelope)> {
-    let used: BTreeSet<EnvelopeId> = sealed.tokens().values().map(Token::envelope).collect();
-    let envelopes = sealed.envelopes().iter().filter(move |(id, _)| used.contains(id));
-    envelopes.filter(|(_, envelope)| is_due(envelope, recipients))
+    sealed.envelopes_in_use().filter(|(_, envelope)| is_due(envelope, recipients))
 }
 
 /// Whether a resource has an envelope that is to be replaced.
@@ -47,7 +45,7 @@ pub(super) fn take(
     let names_them = |envelope: &Envelope| {
         envelope.readers() == rule.len()
             && envelope.to().len() == rule.len()
-            && rule.keys().all(|id| envelope.to().iter().any(|hint| hint.id == *id))
+            && rule.keys().all(|id| envelope.names(*id))
     };
     let mut spec = SealedSecretSpec::default();
     sealed.write_into(&mut spec);

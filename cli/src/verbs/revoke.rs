@@ -12,7 +12,7 @@ use serde::Serialize;
 use waxwing_core::{
     config::Config,
     keys::{KeyId, Recipient},
-    seal::EnvelopeId,
+    seal::{Envelope, EnvelopeId},
     yaml::edit::{Edit, apply},
 };
 
@@ -129,6 +129,11 @@ struct Past {
     earlier: usize,
 }
 
+/// Whether the key with this id may open an envelope. One that names fewer readers than it has may be for anybody.
+fn may_be_for(envelope: &Envelope, id: KeyId) -> bool {
+    envelope.names(id) || !envelope.names_as_many_as_open()
+}
+
 impl Leak<'_> {
     fn of_files(&self, recorded: Revocations) -> Result {
         let root = self.repository.root();
@@ -186,11 +191,9 @@ impl Leak<'_> {
         let past = if self.args.no_history { None } else { Some(self.past(id)?) };
         let values = self.values(
             |seen, envelope| {
-                let named = seen.sealed.envelopes().get(&envelope).is_some_and(|envelope| {
-                    // One that names fewer readers than it has may be for anybody.
-                    envelope.to().iter().any(|to| to.id == id) || envelope.readers() != envelope.to().len()
-                });
-                named || past.as_ref().is_some_and(|past| past.envelopes.contains(&envelope))
+                let found = seen.sealed.envelopes().get(&envelope);
+                found.is_some_and(|envelope| may_be_for(envelope, id))
+                    || past.as_ref().is_some_and(|past| past.envelopes.contains(&envelope))
             },
             &recorded,
         );
@@ -202,7 +205,7 @@ impl Leak<'_> {
         self.record(Some(&revoked), &values, recorded, &configs)?;
         let Some(identities) = identities else {
             let envelopes = self.tree.seen.iter().flat_map(|seen| seen.sealed.envelopes().values());
-            if envelopes.into_iter().any(|envelope| envelope.to().iter().any(|to| to.id == id)) {
+            if envelopes.into_iter().any(|envelope| envelope.names(id)) {
                 self.context.printer.note(format!(
                     "envelopes are still for {}; run waxwing rewrap where an identity is at hand",
                     revoked.title()
@@ -214,10 +217,7 @@ impl Leak<'_> {
         };
         let outcome = bulk::each(&[here(root)], false, self.context, &|item, repository, recipients| {
             let envelopes = item.sealed.envelopes().values();
-            let is_for = envelopes.into_iter().any(|envelope| {
-                envelope.to().iter().any(|to| to.id == id) || envelope.readers() != envelope.to().len()
-            });
-            if !is_for {
+            if !envelopes.into_iter().any(|envelope| may_be_for(envelope, id)) {
                 return Ok(item.sealed.clone());
             }
             bulk::opened(item, &identities, repository, self.context, |sealed| {
@@ -279,7 +279,7 @@ impl Leak<'_> {
         let reach = history::each(self.repository.root(), |sealed| {
             for (key, token) in sealed.tokens() {
                 let envelope = sealed.envelopes().get(&token.envelope());
-                if envelope.is_some_and(|envelope| envelope.to().iter().any(|to| to.id == id)) {
+                if envelope.is_some_and(|envelope| envelope.names(id)) {
                     envelopes.insert(token.envelope());
                     values.insert((key.clone(), token.envelope()));
                 }

@@ -372,8 +372,7 @@ fn is_plaintext(value: &Value) -> bool {
 
 /// Envelopes that no token points to.
 fn unused(sealed: &Sealed) -> usize {
-    let needed = |id| sealed.tokens().values().any(|token| token.envelope() == id);
-    sealed.envelopes().keys().filter(|id| !needed(**id)).count()
+    sealed.envelopes().len() - sealed.envelopes_in_use().count()
 }
 
 /// A path from the folder of the configuration, as short as the configuration's own.

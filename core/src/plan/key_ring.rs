@@ -173,9 +173,8 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
     if !facts.all_missing(&keys) {
         keep_one_active(&mut keys, &facts);
     }
-    let lost = observed.waited >= GRACE;
     // An operator that sees no key of the ring at all is in the wrong place: what it does not see may be announced.
-    let lost = lost && !facts.all_missing(&keys);
+    let lost = observed.waited >= GRACE && !facts.all_missing(&keys);
     keys.retain(|key| key.state != KeyState::Pending || !lost || facts.has(&key.recipient));
 
     let pending = keys.iter().filter(|key| key.state == KeyState::Pending);
@@ -189,16 +188,16 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
     let held = wanted.then(|| wave::held(&keys, observed, now)).flatten();
     let make = wanted && held.is_none();
 
-    let listed = |wanted: &dyn Fn(&RingKey) -> bool| -> BTreeSet<&str> {
-        keys.iter().filter(|key| wanted(key)).map(|key| key.recipient.as_str()).collect()
+    let listed = |wanted: fn(KeyState) -> bool| -> BTreeSet<&str> {
+        keys.iter().filter(|key| wanted(key.state)).map(|key| key.recipient.as_str()).collect()
     };
     // A key that waits to become active opens already: somebody may have sealed for it since it was listed.
-    let opening = listed(&|key| key.state.opens() || key.state == KeyState::Pending);
-    let published = listed(&|key| key.state == KeyState::Active);
+    let opening = listed(|state| state.opens() || state == KeyState::Pending);
+    let published = listed(|state| state == KeyState::Active);
     let usable = facts.present.iter().filter(|recipient| {
         let text = recipient.as_str();
         let is_known = opening.contains(text) || facts.trusted.contains(text);
-        is_known && !facts.retired.contains(text) && !facts.locked.contains(text)
+        is_known && !facts.retired.contains(text) && !facts.is_locked(text)
     });
     let usable: Vec<_> = usable.cloned().collect();
     let active: Vec<_> =
@@ -296,8 +295,6 @@ fn retire(keys: &mut Vec<RingKey>, observed: &Observed<'_>, facts: &Facts<'_>, e
 struct Facts<'a> {
     /// The recipients whose private keys were read.
     present: BTreeSet<Recipient>,
-    /// Those of them that could not be unwrapped.
-    locked: BTreeSet<&'a str>,
     /// Those that an administrator trusts.
     trusted: BTreeSet<&'a str>,
     /// Those that are not to be used.
@@ -315,7 +312,6 @@ impl<'a> Facts<'a> {
         let set = |list: &'a [String]| list.iter().map(String::as_str).collect();
         let mut facts = Self {
             present: BTreeSet::new(),
-            locked: BTreeSet::new(),
             trusted: set(&observed.spec.trusted),
             retired: set(&observed.spec.retired),
             backed_up: observed.spec.waits_for_backup().then(|| set(&observed.spec.backed_up)),
@@ -330,11 +326,6 @@ impl<'a> Facts<'a> {
                     if found.locked && facts.secrets.get(text).is_some_and(|other| !other.locked) {
                         continue;
                     }
-                    if found.locked {
-                        facts.locked.insert(text);
-                    } else {
-                        facts.locked.remove(text);
-                    }
                     facts.secrets.insert(text, found);
                     facts.present.insert(recipient.clone());
                 }
@@ -348,6 +339,11 @@ impl<'a> Facts<'a> {
         self.secrets.contains_key(recipient)
     }
 
+    /// Whether its private half is there and could not be unwrapped.
+    fn is_locked(&self, recipient: &str) -> bool {
+        self.secrets.get(recipient).is_some_and(|found| found.locked)
+    }
+
     fn protection(&self, recipient: &str) -> Option<ProtectionKind> {
         self.secrets.get(recipient).map(|found| found.protection)
     }
@@ -355,8 +351,9 @@ impl<'a> Facts<'a> {
     /// The Secrets that would be used if they could be unwrapped.
     fn shut(&self, keys: &[RingKey]) -> Vec<&'a Found> {
         let untrusted = self.untrusted(keys);
-        let is_wanted = |text: &&&str| !self.retired.contains(**text) && !untrusted.contains(*text);
-        self.locked.iter().filter(is_wanted).filter_map(|text| self.secrets.get(text).copied()).collect()
+        let is_wanted = |text: &&str| !self.retired.contains(text) && !untrusted.contains(text);
+        let locked = self.secrets.iter().filter(|(text, found)| found.locked && is_wanted(text));
+        locked.map(|(_, found)| *found).collect()
     }
 
     /// Whether its backup, if one is asked for, was made.
@@ -405,7 +402,7 @@ fn activate(
     let ready = |key: &RingKey| {
         key.state == KeyState::Pending
             && facts.has(&key.recipient)
-            && !facts.locked.contains(&*key.recipient)
+            && !facts.is_locked(&key.recipient)
             && facts.is_saved(&key.recipient)
             && (is_first || announced_until(key, observed.spec, now) <= now)
     };

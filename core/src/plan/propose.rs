@@ -11,7 +11,7 @@ use waxwing_crds::{EnvelopeSpec, ProposedEnvelopes, Reason, names};
 use super::Input;
 use crate::{
     keys::{KeyId, NamedRecipient},
-    seal::{Envelope, EnvelopeId, Sealed, Token, limits},
+    seal::{Envelope, EnvelopeId, Sealed, limits},
 };
 
 /// What became of the question.
@@ -99,21 +99,14 @@ fn outdated(sealed: &Sealed, recipients: &[NamedRecipient]) -> impl Iterator<Ite
         let named: BTreeSet<KeyId> = envelope.to().iter().map(|hint| hint.id).collect();
         named != ids || envelope.readers() != ids.len()
     };
-    in_use(sealed).filter(move |(_, envelope)| names_others(envelope)).map(|(id, _)| *id)
-}
-
-/// The envelopes that a token points to.
-fn in_use(sealed: &Sealed) -> impl Iterator<Item = (&EnvelopeId, &Envelope)> {
-    let used: BTreeSet<EnvelopeId> = sealed.tokens().values().map(Token::envelope).collect();
-    sealed.envelopes().iter().filter(move |(id, _)| used.contains(id))
+    sealed.envelopes_in_use().filter(move |(_, envelope)| names_others(envelope)).map(|(id, _)| *id)
 }
 
 /// The required recipients, as hints, that an envelope in use does not name. That is all that can be seen without their
 /// private keys: a hint may lie, and whoever writes it can leave a recipient out and name it all the same.
 pub(super) fn lacking(sealed: &Sealed, required: &[NamedRecipient]) -> Vec<String> {
-    let is_named = |envelope: &Envelope, id| envelope.to().iter().any(|hint| hint.id == id);
     let lacks = |named: &&NamedRecipient| {
-        in_use(sealed).any(|(_, envelope)| !is_named(envelope, named.recipient().id()))
+        sealed.envelopes_in_use().any(|(_, envelope)| !envelope.names(named.recipient().id()))
     };
     required.iter().filter(lacks).map(NamedRecipient::hint).collect()
 }

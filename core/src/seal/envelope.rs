@@ -136,6 +136,16 @@ impl Envelope {
         self.stanzas.readers
     }
 
+    /// Whether it says that it is for the key with this short id.
+    pub fn names(&self, id: KeyId) -> bool {
+        self.to.iter().any(|hint| hint.id == id)
+    }
+
+    /// Whether it names as many as can open it. If not, anybody may be among its readers.
+    pub fn names_as_many_as_open(&self) -> bool {
+        self.readers() == self.to.len()
+    }
+
     /// Parses and checks the text of one envelope, without cryptography.
     pub fn parse(id: EnvelopeId, spec: &EnvelopeSpec) -> Result<Self, FormatError> {
         Self::checked(id, spec).map_err(|fault| FormatError::Envelope { envelope: id, fault })

@@ -116,6 +116,16 @@ impl Sealed {
         &self.envelopes
     }
 
+    /// The envelopes that a token refers to.
+    pub fn envelopes_in_use(&self) -> impl Iterator<Item = (&EnvelopeId, &Envelope)> {
+        let needed = self.needed();
+        self.envelopes.iter().filter(move |(id, _)| needed.contains(id))
+    }
+
+    fn needed(&self) -> BTreeSet<EnvelopeId> {
+        self.tokens.values().map(Token::envelope).collect()
+    }
+
     /// Seals `values` in one act: one new envelope, one token a value; other tokens stay as they
     /// are, and envelopes that no token needs any more are dropped. Needs no private key.
     ///
@@ -170,10 +180,9 @@ impl Sealed {
     /// # Errors
     /// The first check that fails; see [`OpenError`] for their order.
     pub fn open(&self, identities: &Identities, now: i64) -> Result<Opened, OpenError> {
-        let needed: BTreeSet<EnvelopeId> = self.tokens.values().map(Token::envelope).collect();
         let mut tries = Tries::new();
         let mut keys = BTreeMap::new();
-        for id in needed {
+        for id in self.needed() {
             keys.insert(id, self.envelope(id).unwrap(id, identities, &mut tries)?);
         }
         let mut values = BTreeMap::new();
@@ -245,8 +254,7 @@ impl Sealed {
         for (id, envelope) in &mut next.envelopes {
             let hints = envelope.to().iter().map(ToString::to_string);
             // As many stanzas as names: a further one would be a reader that nobody has named.
-            let honest = envelope.readers() == envelope.to().len();
-            if honest && hints.eq(recipients.iter().map(NamedRecipient::hint)) {
+            if envelope.names_as_many_as_open() && hints.eq(recipients.iter().map(NamedRecipient::hint)) {
                 continue;
             }
             let (dek, _) = envelope.unwrap(*id, identities, &mut tries)?;
@@ -301,7 +309,7 @@ impl Sealed {
     }
 
     fn drop_unreferenced(&mut self) {
-        let needed: BTreeSet<EnvelopeId> = self.tokens.values().map(Token::envelope).collect();
+        let needed = self.needed();
         self.envelopes.retain(|id, _| needed.contains(id));
     }
 

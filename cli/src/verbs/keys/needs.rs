@@ -82,7 +82,7 @@ fn why(one: &Use, opens: bool, id: KeyId, others: &BTreeSet<KeyId>, care: Care) 
     if named || opens {
         return Some("no other key of the ring opens it");
     }
-    (readers != hints.len()).then_some("its hints do not say who all can open it")
+    (!one.envelope.names_as_many_as_open()).then_some("its hints do not say who all can open it")
 }
 
 #[cfg(test)]

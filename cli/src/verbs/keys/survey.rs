@@ -36,7 +36,7 @@ pub(super) struct Use {
 impl Use {
     /// Whether it names a key.
     pub(super) fn names(&self, id: KeyId) -> bool {
-        self.envelope.to().iter().any(|hint| hint.id == id)
+        self.envelope.names(id)
     }
 
     /// Where it is, for people.

@@ -90,7 +90,7 @@ fn obstacle(
     }
     let mut active = status.keys.iter().filter(|key| key.state == KeyState::Active);
     if let Some(message) = shut(status, observed, facts)
-        && active.any(|key| facts.locked.contains(&*key.recipient))
+        && active.any(|key| facts.is_locked(&key.recipient))
     {
         return Some((Reason::ProtectionUnavailable, message));
     }
@@ -105,7 +105,7 @@ fn obstacle(
     }
     let waiting = status.keys.iter().find(|key| key.state == KeyState::Pending && facts.has(&key.recipient));
     Some(match waiting {
-        Some(key) if facts.locked.contains(&*key.recipient) => {
+        Some(key) if facts.is_locked(&key.recipient) => {
             let message = shut(status, observed, facts);
             (
                 Reason::ProtectionUnavailable,

@@ -8,6 +8,7 @@ pub mod backup;
 pub mod config;
 pub mod external;
 pub mod grafana;
+pub mod identity_secret;
 pub mod inject;
 pub mod injection;
 pub mod keys;

@@ -15,10 +15,11 @@ use kube::{
 use serde::{Deserialize, Deserializer};
 use waxwing_core::{
     Secret,
+    identity_secret::{self, Data, Stored, WrappedIdentity},
     keys::{Identity, Recipient},
     plan::key_ring::{self, Found},
 };
-use waxwing_crds::{ProtectionKind, WrappedBy, names};
+use waxwing_crds::{ProtectionKind, names};
 use zeroize::Zeroizing;
 
 /// Picks the Secrets that may hold identities.
@@ -38,15 +39,6 @@ pub(crate) struct IdentitySecret {
     pub(crate) identity: Option<Identity>,
     /// How it is wrapped, where it is.
     pub(crate) wrapped: Option<WrappedIdentity>,
-}
-
-/// A wrapped identity as its Secret has it. Nothing of it is believed until it was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct WrappedIdentity {
-    /// Whose private half it is said to be.
-    pub(crate) recipient: Recipient,
-    pub(crate) by: WrappedBy,
-    pub(crate) text: String,
 }
 
 /// One state of one Secret.
@@ -78,33 +70,19 @@ impl IdentitySecret {
 pub(crate) struct NewIdentity {
     pub(crate) recipient: Recipient,
     pub(crate) protection: ProtectionKind,
-    data: BTreeMap<String, ByteString>,
+    data: Data,
 }
 
 impl NewIdentity {
     /// One that is stored as it is.
     pub(crate) fn clear(identity: &Identity) -> Self {
-        // Why exposed: this is the one place where a private key is stored.
-        let key = ByteString(identity.to_text().expose().to_vec());
-        Self {
-            recipient: identity.recipient().clone(),
-            protection: ProtectionKind::None,
-            data: [(names::IDENTITY_KEY.to_owned(), key)].into(),
-        }
+        let data = identity_secret::data_of(identity);
+        Self { recipient: identity.recipient().clone(), protection: ProtectionKind::None, data }
     }
 
     /// One that is stored wrapped.
     pub(crate) fn wrapped(wrapped: WrappedIdentity) -> Self {
-        let WrappedIdentity { recipient, by, text } = wrapped;
-        let protection = by.kind;
-        let by = serde_json::to_vec(&by).expect("three texts can be written as JSON");
-        let data = [
-            (names::IDENTITY_WRAPPED, text.into_bytes()),
-            (names::IDENTITY_RECIPIENT, recipient.to_string().into_bytes()),
-            (names::IDENTITY_PROTECTION, by),
-        ];
-        let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value))).collect();
-        Self { recipient, protection, data }
+        Self { data: wrapped.data(), recipient: wrapped.recipient, protection: wrapped.by.kind }
     }
 }
 
@@ -133,12 +111,16 @@ pub(crate) async fn create(
             ..ObjectMeta::default()
         },
         type_: Some(names::IDENTITY_TYPE.to_owned()),
-        data: Some(identity.data.clone()),
+        data: Some(encoded(&identity.data)),
         immutable: Some(true),
         ..ApiSecret::default()
     };
     api.create(&PostParams::default(), &secret).await?;
     Ok(())
+}
+
+fn encoded(data: &Data) -> BTreeMap<String, ByteString> {
+    data.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.clone()))).collect()
 }
 
 /// An identity Secret as it comes from the API server. Whatever its data, it can be read.
@@ -153,15 +135,19 @@ struct IncomingIdentity {
 
 impl IncomingIdentity {
     fn read(self) -> IdentitySecret {
-        // Why exposed: to be parsed.
-        let text = self.key.as_ref().and_then(|key| std::str::from_utf8(key.expose()).ok());
-        let identity = text.and_then(|text| Identity::parse(text).ok());
-        // One that is both is neither: nobody can say which of the two was meant.
-        let [text, recipient, by] = &self.wrapped;
-        let is_both = self.key.is_some() && text.is_some();
-        let wrapped = match (text, recipient, by) {
-            (Some(text), Some(recipient), Some(by)) => read_wrapped(&text.0, &recipient.0, &by.0),
+        let [text, recipient, by] =
+            self.wrapped.each_ref().map(|value| value.as_ref().map(|value| &*value.0));
+        let (identity, wrapped) = match Stored::read(|key| match key {
+            // Why exposed: to be parsed.
+            names::IDENTITY_KEY => self.key.as_ref().map(Secret::expose),
+            names::IDENTITY_WRAPPED => text,
+            names::IDENTITY_RECIPIENT => recipient,
+            names::IDENTITY_PROTECTION => by,
             _ => None,
+        }) {
+            Stored::Identity(identity) => (Some(*identity), None),
+            Stored::Wrapped(wrapped) => (None, Some(wrapped)),
+            Stored::Malformed => (None, None),
         };
         IdentitySecret {
             name: self.name_any(),
@@ -170,19 +156,10 @@ impl IncomingIdentity {
                 resource_version: self.meta.resource_version.clone().unwrap_or_default(),
             },
             ring: self.labels().get(names::KEY_RING).cloned(),
-            identity: identity.filter(|_| !is_both),
-            wrapped: wrapped.filter(|_| !is_both),
+            identity,
+            wrapped,
         }
     }
-}
-
-/// A wrapped identity, when all of it has its form.
-fn read_wrapped(text: &[u8], recipient: &[u8], by: &[u8]) -> Option<WrappedIdentity> {
-    let text = std::str::from_utf8(text).ok().filter(|text| !text.is_empty())?;
-    let recipient = std::str::from_utf8(recipient).ok()?.parse().ok()?;
-    let by: WrappedBy = serde_json::from_slice(by).ok()?;
-    let is_wrapped = by.kind != ProtectionKind::None;
-    is_wrapped.then(|| WrappedIdentity { recipient, by, text: text.to_owned() })
 }
 
 impl std::fmt::Debug for IncomingIdentity {
@@ -261,6 +238,7 @@ impl Resource for IncomingIdentity {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use waxwing_crds::WrappedBy;
 
     use super::*;
 
@@ -302,7 +280,7 @@ mod tests {
 
     /// What a Secret is to hold, as the API server gives it back.
     fn stored(identity: &NewIdentity) -> serde_json::Value {
-        json!({"metadata": {"name": "x", "uid": "u", "resourceVersion": "7"}, "data": identity.data})
+        json!({"metadata": {"name": "x", "uid": "u", "resourceVersion": "7"}, "data": encoded(&identity.data)})
     }
 
     fn wrapped() -> WrappedIdentity {
@@ -333,7 +311,7 @@ mod tests {
         );
     }
 
-    /// K30. Guard: `IncomingIdentity::read` takes nothing of a Secret that is both, and all three parts of one that is
+    /// K30. Guard: `Stored::read` takes nothing of a Secret that is both, and all three parts of one that is
     /// wrapped.
     #[test]
     fn what_is_half_wrapped_or_both_is_malformed() {
@@ -344,16 +322,16 @@ mod tests {
             secret["data"][key] = value;
             secret
         };
-        let encoded = |text: &str| serde_json::to_value(ByteString(text.as_bytes().to_vec())).unwrap();
+        let text = |text: &str| serde_json::to_value(ByteString(text.as_bytes().to_vec())).unwrap();
         for broken in [
             with("wrapped", json!(null)),
-            with("wrapped", encoded("")),
+            with("wrapped", text("")),
             with("recipient", json!(null)),
-            with("recipient", encoded("age1nope")),
+            with("recipient", text("age1nope")),
             with("protection", json!(null)),
-            with("protection", encoded("{}")),
-            with("protection", encoded(r#"{"kind":"None","key":"k","ring":"r"}"#)),
-            with("protection", encoded(r#"{"kind":"Other","key":"k","ring":"r"}"#)),
+            with("protection", text("{}")),
+            with("protection", text(r#"{"kind":"None","key":"k","ring":"r"}"#)),
+            with("protection", text(r#"{"kind":"Other","key":"k","ring":"r"}"#)),
             with("identity", clear["data"]["identity"].clone()),
         ] {
             let found = read(broken.clone()).found();

@@ -20,6 +20,7 @@ use futures::{StreamExt as _, stream};
 use tokio::time::Instant;
 use tracing::info;
 use waxwing_core::{
+    identity_secret::WrappedIdentity,
     keys::{Identity, Recipient},
     store::{Failure, Kind},
 };
@@ -27,7 +28,7 @@ use waxwing_crds::{Protection, ProtectionKind, WrappedBy};
 use waxwing_providers::{Bond, Place, Protector, References, Rules, Wrapped, protect};
 
 use crate::{
-    identities::{IdentitySecret, NewIdentity, Version, WrappedIdentity},
+    identities::{IdentitySecret, NewIdentity, Version},
     queue::jittered,
 };
 

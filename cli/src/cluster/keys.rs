@@ -4,7 +4,7 @@
 //! version for a KeyRing, its absence for a Secret that is created, uid and resource version for one that is deleted.
 //! Private keys pass through the client's buffers on their way; those are not wiped. What is kept is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use k8s_openapi::{
     ByteString,
@@ -18,12 +18,13 @@ use kube::{
 use serde_json::{Value, json};
 use waxwing_core::{
     Secret as Plaintext,
+    identity_secret::{self, Stored},
     keys::{Identity, Recipient},
     plan::key_ring::secret_name,
 };
 use waxwing_crds::{KeyRing, SealedSecret, names};
 
-use super::{Cluster, wrapped::Wrapped};
+use super::Cluster;
 use crate::error::{Explain, Failure, Result};
 
 /// The field manager of what this command writes.
@@ -38,17 +39,7 @@ pub(crate) struct IdentitySecret {
     uid: Option<String>,
     resource_version: Option<String>,
     /// What it holds.
-    pub(crate) content: Content,
-}
-
-/// What an identity Secret holds.
-pub(crate) enum Content {
-    /// A private key.
-    Identity(Box<Identity>),
-    /// Nothing that could be used.
-    Malformed,
-    /// One that only whoever may use a key of Vault's or AWS's can open.
-    Protected(Wrapped),
+    pub(crate) stored: Stored,
 }
 
 /// What became of a Secret that was to be created.
@@ -65,11 +56,7 @@ pub(crate) enum Created {
 impl IdentitySecret {
     /// Whose private key it holds, wrapped or not.
     pub(crate) fn recipient(&self) -> Option<&Recipient> {
-        match &self.content {
-            Content::Identity(identity) => Some(identity.recipient()),
-            Content::Protected(wrapped) => Some(&wrapped.recipient),
-            Content::Malformed => None,
-        }
+        self.stored.recipient()
     }
 
     fn of(secret: Secret) -> Self {
@@ -77,23 +64,13 @@ impl IdentitySecret {
         let mut data = secret.data.unwrap_or_default();
         // Taken over at once, so that it is wiped.
         let key = data.remove(names::IDENTITY_KEY).map(|bytes| Plaintext::new(bytes.0));
-        // Why exposed: to be parsed.
-        let parsed = key.as_ref().and_then(|key| std::str::from_utf8(key.expose()).ok()).map(Identity::parse);
-        let content = match parsed {
-            Some(Ok(identity)) => Content::Identity(Box::new(identity)),
-            None => wrapped(data).map_or(Content::Malformed, Content::Protected),
-            Some(Err(_)) => Content::Malformed,
-        };
-        Self { name: name.unwrap_or_default(), uid, resource_version, content }
+        let stored = Stored::read(|name| match name {
+            // Why exposed: to be parsed.
+            names::IDENTITY_KEY => key.as_ref().map(Plaintext::expose),
+            other => data.get(other).map(|value| &*value.0),
+        });
+        Self { name: name.unwrap_or_default(), uid, resource_version, stored }
     }
-}
-
-/// A wrapped identity, when all of it has its form.
-fn wrapped(mut data: BTreeMap<String, ByteString>) -> Option<Wrapped> {
-    let mut text = |key: &str| String::from_utf8(data.remove(key)?.0).ok();
-    let recipient = text(names::IDENTITY_RECIPIENT)?.parse().ok()?;
-    let by = serde_json::from_str(&text(names::IDENTITY_PROTECTION)?).ok()?;
-    Some(Wrapped { recipient, by, text: text(names::IDENTITY_WRAPPED)? })
 }
 
 impl Cluster {
@@ -173,9 +150,9 @@ impl Cluster {
             let is_of_type = there.type_.as_deref() == Some(names::IDENTITY_TYPE);
             let there = IdentitySecret::of(there);
             let is_same = is_of_type && there.recipient() == Some(identity.recipient());
-            match there.content {
-                Content::Identity(_) if is_same => return Ok(Created::Before),
-                Content::Protected(_) if is_same && created == Created::New => {}
+            match there.stored {
+                Stored::Identity(_) if is_same => return Ok(Created::Before),
+                Stored::Wrapped(_) if is_same && created == Created::New => {}
                 _ => {
                     return Err(Failure::new(format!("{} is there and holds something else", place())).hint(
                         "nothing is ever written over it; find out what it is, and move it out of the way",
@@ -194,8 +171,7 @@ impl Cluster {
         name: &str,
     ) -> kube::Result<()> {
         let labels = [(names::KEY_RING, ring), (names::MANAGED_BY, names::MANAGER)];
-        // Why exposed: this Secret is where the operator reads it from.
-        let key = ByteString(identity.to_text().expose().to_vec());
+        let data = identity_secret::data_of(identity);
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(name.to_owned()),
@@ -203,7 +179,7 @@ impl Cluster {
                 ..ObjectMeta::default()
             },
             type_: Some(names::IDENTITY_TYPE.to_owned()),
-            data: Some([(names::IDENTITY_KEY.to_owned(), key)].into()),
+            data: Some(data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value))).collect()),
             immutable: Some(true),
             ..Secret::default()
         };
@@ -262,5 +238,24 @@ fn unread(error: kube::Error) -> Failure {
     match error {
         kube::Error::SerdeError(_) => Failure::new("the API server's answer could not be read"),
         error => Failure::from(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// K34. Guard: `Stored::read`, by which the operator reads, takes nothing of a Secret that is both clear and wrapped.
+    #[test]
+    fn a_secret_that_the_operator_can_not_use_is_no_key_that_is_there() {
+        let identity = Identity::generate();
+        let read = |wrapped: Option<&str>| {
+            let mut data = identity_secret::data_of(&identity);
+            data.extend(wrapped.map(|text| (names::IDENTITY_WRAPPED, text.into())));
+            let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value))).collect();
+            IdentitySecret::of(Secret { data: Some(data), ..Secret::default() })
+        };
+        assert_eq!(read(None).recipient(), Some(identity.recipient()));
+        assert_eq!(read(Some("vault:v1:x")).recipient(), None);
     }
 }

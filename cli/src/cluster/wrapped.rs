@@ -8,28 +8,12 @@ use std::{collections::BTreeMap, env, fs, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use waxwing_core::{
-    Secret,
-    keys::{Identity, Recipient},
-    store,
-};
-use waxwing_crds::{
-    AwsKms, KeyRing, Protection, ProtectionKind, SecretKeyRef, VaultAuth, VaultTransit, WrappedBy,
-};
+use waxwing_core::{Secret, identity_secret::WrappedIdentity, keys::Identity, store};
+use waxwing_crds::{AwsKms, KeyRing, Protection, ProtectionKind, SecretKeyRef, VaultAuth, VaultTransit};
 use waxwing_providers::{Place, Protector, References, Rules, Token, protect};
 
 use super::Cluster;
 use crate::error::{Explain, Failure, Result};
-
-/// A wrapped identity as its Secret has it.
-pub(crate) struct Wrapped {
-    /// Whose, as the Secret says.
-    pub(crate) recipient: Recipient,
-    /// By what.
-    pub(crate) by: WrappedBy,
-    /// What is wrapped.
-    pub(crate) text: String,
-}
 
 /// The keys that wrap the identities of one ring.
 pub(crate) struct Keys<'a> {
@@ -51,8 +35,8 @@ impl<'a> Keys<'a> {
     ///
     /// # Errors
     /// When its key can't be had, or it holds something else than it says.
-    pub(crate) fn open(&mut self, wrapped: &Wrapped) -> Result<Identity> {
-        let Wrapped { recipient, by, text } = wrapped;
+    pub(crate) fn open(&mut self, wrapped: &WrappedIdentity) -> Result<Identity> {
+        let WrappedIdentity { recipient, by, text } = wrapped;
         let protector = match self.made.get(&by.kind) {
             Some(protector) => protector.clone(),
             None => {
@@ -273,7 +257,7 @@ mod tests {
             _ => None,
         };
         let protector = connect(&strange(&theirs), ProtectionKind::VaultTransit, &env).unwrap();
-        let by = WrappedBy {
+        let by = waxwing_crds::WrappedBy {
             kind: ProtectionKind::VaultTransit,
             key: "wraps".to_owned(),
             ring: "ring".to_owned(),

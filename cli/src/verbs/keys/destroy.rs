@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use waxwing_core::keys::Recipient;
+use waxwing_core::{identity_secret::Stored, keys::Recipient};
 use waxwing_crds::{KeyRing, KeyState};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     args::Context,
-    cluster::keys::{Content, IdentitySecret},
+    cluster::keys::IdentitySecret,
     error::{Exit, Failure, Result},
     printer::{Format, count},
 };
@@ -61,9 +61,9 @@ pub(super) fn run(args: Destroy, context: &Context) -> Result {
     }
     let names: Vec<String> = doomed.iter().map(|secret| format!("{namespace}/{}", secret.name)).collect();
     // What the key itself opens is proven by it, whatever hints say.
-    let own = doomed.iter().find_map(|secret| match &secret.content {
-        Content::Identity(identity) => Some(&**identity),
-        Content::Malformed | Content::Protected(_) => None,
+    let own = doomed.iter().find_map(|secret| match &secret.stored {
+        Stored::Identity(identity) => Some(&**identity),
+        Stored::Malformed | Stored::Wrapped(_) => None,
     });
     let survey = args.sight.survey(&cluster, own, context)?;
     let present: BTreeSet<Recipient> =

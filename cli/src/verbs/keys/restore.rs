@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::json;
 use waxwing_core::{
     backup::{Backup, Saved},
+    identity_secret::Stored,
     keys::{Identities, KeyId, Recipient},
 };
 use waxwing_crds::{KeyRing, KeyRingSpec, KeyState};
@@ -23,7 +24,7 @@ use crate::{
     args::Context,
     cluster::{
         Cluster,
-        keys::{Content, Created, IdentitySecret},
+        keys::{Created, IdentitySecret},
     },
     error::{Exit, Explain, Failure, Result},
     identities::Options,
@@ -167,7 +168,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
         // It may lie there under a name that a person gave. What is wrapped only says whose it is, and what wraps it may be
         // lost.
         let is_there = |secret: &IdentitySecret| {
-            matches!(&secret.content, Content::Identity(_)) && secret.recipient() == Some(recipient)
+            matches!(&secret.stored, Stored::Identity(_)) && secret.recipient() == Some(recipient)
         };
         let done = if there.iter().any(is_there) {
             "its Secret was there"

@@ -23,7 +23,7 @@ use crate::{
     args::Context,
     error::{Explain, Failure, Result},
     repository::root_of,
-    verbs::keys::work_tree,
+    work_tree,
     write::{self, Mode},
 };
 
@@ -68,7 +68,7 @@ impl Cache {
         let folder = folder().ok_or_else(|| {
             Failure::new("there is no state folder for the cache: neither $XDG_STATE_HOME nor $HOME is set")
         })?;
-        if work_tree(&folder.join("seal-cache")).is_some_and(|tree| repository.starts_with(tree)) {
+        if work_tree::around(&folder.join("seal-cache")).is_some_and(|tree| repository.starts_with(tree)) {
             return Err(Failure::new(format!(
                 "the cache would lie inside this repository, at {}",
                 folder.display()

@@ -15,7 +15,7 @@ use waxwing_core::{
 use crate::{
     args::Context,
     error::{Explain, Failure, Result},
-    verbs::keys::work_tree,
+    work_tree,
     write::follow,
 };
 
@@ -151,7 +151,7 @@ pub(crate) fn config_path(path: &Path, context: &Context) -> Option<PathBuf> {
 /// The folder that counts as the repository: the configuration file's, else the Git work tree.
 pub(crate) fn root_of(path: &Path, context: &Context) -> Option<PathBuf> {
     let folder_of = |file: PathBuf| Some(std::path::absolute(file).ok()?.parent()?.to_owned());
-    config_path(path, context).and_then(folder_of).or_else(|| work_tree(path))
+    config_path(path, context).and_then(folder_of).or_else(|| work_tree::around(path))
 }
 
 /// The place of a file that is not there yet.

@@ -8,10 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::{
-    error::{Failure, Result},
-    verbs::keys::work_tree,
-};
+use crate::error::{Failure, Result};
 
 /// The program in a folder, with nothing read from standard input and no lock taken that it can do without.
 pub(crate) fn git(folder: &Path) -> Command {
@@ -36,13 +33,21 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     Err(Failure::new(format!("git {}: {}", args.join(" "), said.trim())))
 }
 
+/// The Git work tree around a path, if there is one.
+pub(crate) fn around(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    // The folder may be reached by a symbolic link, or not exist yet.
+    let nearest = path.ancestors().skip(1).find_map(|folder| folder.canonicalize().ok())?;
+    nearest.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_owned)
+}
+
 /// The files among these that are as they are in the last commit, so that Git can bring each back.
 pub(crate) fn committed<'a>(paths: impl IntoIterator<Item = &'a Path>) -> BTreeSet<&'a Path> {
     let mut by_root: BTreeMap<PathBuf, Vec<(&Path, PathBuf)>> = BTreeMap::new();
     for path in paths {
         // A file that is reached by a link lies elsewhere.
         let Ok(real) = path.canonicalize() else { continue };
-        let Some(root) = work_tree(path) else { continue };
+        let Some(root) = around(path) else { continue };
         let Ok(inside) = real.strip_prefix(&root).map(Path::to_owned) else { continue };
         by_root.entry(root).or_default().push((path, inside));
     }

@@ -34,7 +34,7 @@ use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
     printer::Tone,
-    verbs::keys::work_tree,
+    work_tree,
 };
 use demo::Demo;
 use sample::Sample;
@@ -159,7 +159,7 @@ impl Place {
             }
         };
         let path = path.canonicalize().at(path.display())?;
-        if let Some(tree) = work_tree(&path.join("repo")) {
+        if let Some(tree) = work_tree::around(&path.join("repo")) {
             return Err(Failure::new(format!("{} lies in the Git work tree {}", path.display(), tree.display()))
                 .hint("identities and opened Secrets are written beside the new repository: choose a folder elsewhere"));
         }

@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::{Job, state};
 use crate::{
     error::{Explain, Failure, Result},
-    verbs::keys::work_tree,
+    work_tree,
 };
 
 /// Checks the directories of a job, makes the output, and gives both by their true paths.
@@ -27,7 +27,7 @@ pub(super) fn check(job: &Job) -> Result<(PathBuf, PathBuf)> {
         return Err(Failure::usage(format!("{} holds the manifests themselves", job.output.display()))
             .hint("choose a folder for the Secrets outside of it"));
     }
-    let tree = work_tree(&output.join(state::FILE));
+    let tree = work_tree::around(&output.join(state::FILE));
     let committable = output.starts_with(&source) || tree.is_some();
     if committable && !job.force && !tree.as_deref().is_some_and(|tree| is_ignored(tree, &output)) {
         let place = tree.map_or_else(

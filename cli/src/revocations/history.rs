@@ -13,8 +13,7 @@ use waxwing_core::seal::Sealed;
 use crate::{
     error::{Explain, Failure, Result},
     sealed_file::{SealedFile, could_be_sealed},
-    verbs::keys::work_tree,
-    work_tree::{git, output},
+    work_tree::{self, git, output},
 };
 
 /// How far back could be looked.
@@ -33,7 +32,7 @@ const LARGEST: usize = waxwing_core::yaml::MAX_BYTES;
 
 /// Calls `visit` for each resource of each version of each file. Those that can't be read are left out.
 pub(crate) fn each(root: &Path, mut visit: impl FnMut(&Sealed)) -> Result<Reach> {
-    let Some(top) = work_tree(&root.join("any")) else { return Ok(Reach::None) };
+    let Some(top) = work_tree::around(&root.join("any")) else { return Ok(Reach::None) };
     // By no path: of a file that was renamed Git would tell only one.
     let listed = ["rev-list", "--objects", "--no-object-names", "--all", "HEAD"];
     let Ok(listed) = output(git(&top).args(listed)) else { return Ok(Reach::None) };

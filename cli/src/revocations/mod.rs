@@ -26,8 +26,7 @@ use self::tree::{Seen, Tree};
 use crate::{
     error::{Explain, Failure, Result},
     repository::Repository,
-    verbs::keys::work_tree,
-    work_tree::{git, output},
+    work_tree::{self, git, output},
 };
 
 /// Its place, from the folder of the configuration file.
@@ -194,7 +193,7 @@ impl Revocations {
     /// Those that the record had at a commit; none where there was no record then.
     pub(crate) fn read_at(root: &Path, revision: &str) -> Result<Self> {
         let none = Self { version: VERSION, revocations: Vec::new() };
-        let top = work_tree(&root.join("any"))
+        let top = work_tree::around(&root.join("any"))
             .ok_or_else(|| Failure::new("it is in no work tree of Git").at(root.display()))?;
         let commit = format!("{revision}^{{commit}}");
         let commit =
@@ -259,8 +258,7 @@ pub(crate) fn state(value: &Leaked, revoked: Option<KeyId>, tree: &Tree) -> Stat
                 return open("has a value that is no newer than the one that leaked");
             }
             let envelope = seen.sealed.envelopes().get(&token.envelope());
-            let again =
-                envelope.is_some_and(|e| revoked.is_some_and(|id| e.to().iter().any(|to| to.id == id)));
+            let again = envelope.is_some_and(|e| revoked.is_some_and(|id| e.names(id)));
             if again {
                 return open("was sealed again for the recipient that was revoked");
             }
@@ -346,9 +344,7 @@ pub(crate) fn findings(
             found.push(Finding { file, line, resource, reason: "RevokedRecipient", message });
         }
         for seen in &tree.seen {
-            for (envelope, _) in
-                seen.sealed.envelopes().iter().filter(|(_, e)| e.to().iter().any(|to| to.id == id))
-            {
+            for (envelope, _) in seen.sealed.envelopes().iter().filter(|(_, e)| e.names(id)) {
                 let message = format!(
                     "envelope {envelope} is for {who}, who was revoked on {}; run waxwing rewrap",
                     revocation.date

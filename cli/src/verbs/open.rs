@@ -11,13 +11,13 @@ use waxwing_core::{
 };
 use zeroize::Zeroizing;
 
-use super::keys::work_tree;
 use crate::{
     args::Context,
     error::{Exit, Explain, Failure, Result},
     identities::Options,
     origin, repository,
     sealed_file::{Choice, SealedFile},
+    work_tree,
     write::{self, Mode},
 };
 
@@ -97,7 +97,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
                 "wrote plaintext to {} (mode 0600); remove it when you are done",
                 path.display()
             ));
-            if let Some(tree) = work_tree(path) {
+            if let Some(tree) = work_tree::around(path) {
                 context.printer.warning(format!(
                     "it lies inside the Git work tree {}: do not commit it",
                     tree.display()

@@ -13,21 +13,22 @@ use serde::Serialize;
 use serde_json::json;
 use waxwing_core::{
     backup::{self, Backup, Origin, Saved},
+    identity_secret::Stored,
     keys::Recipient,
 };
 use waxwing_crds::{KeyRing, KeyState, conditions};
 
 use super::{
-    generate::work_tree,
     ring_keys::{self, RingKey, State},
     target::{Target, operator_namespace},
 };
 use crate::{
     args::Context,
-    cluster::{Cluster, keys::Content, wrapped::Keys},
+    cluster::{Cluster, wrapped::Keys},
     error::{Exit, Explain, Failure, Result},
     printer::{Format, count},
     repository::{self, Repository},
+    work_tree,
     write::{self, Mode},
 };
 
@@ -124,7 +125,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
     context
         .printer
         .hint(format!("where the recovery key is: waxwing keys restore --list {} -i FILE", out.display()));
-    if let Some(tree) = work_tree(&out) {
+    if let Some(tree) = work_tree::around(&out) {
         context.printer.warning(format!(
             "it lies inside the Git work tree {}: whoever reads it and gets the recovery key has every key",
             tree.display()
@@ -302,8 +303,8 @@ fn collect(
         let place = format!("Secret {namespace}/{}", secret.name);
         let known =
             secret.recipient().and_then(|recipient| keys.iter().find(|key| key.recipient == *recipient));
-        match (secret.content, known) {
-            (Content::Malformed, _) => {
+        match (secret.stored, known) {
+            (Stored::Malformed, _) => {
                 context.printer.warning(format!("{place} holds no identity, and is left out"));
             }
             // What the ring does not know is nobody's key, or another ring's.
@@ -312,13 +313,13 @@ fn collect(
                     .printer
                     .warning(format!("{place}: KeyRing {name} does not know this identity; it is left out"));
             }
-            (Content::Protected(_) | Content::Identity(_), Some(key)) if is_in(&saved, &key.recipient) => {}
-            (content, Some(key)) => {
-                let identity = match content {
-                    Content::Identity(identity) => Some(*identity),
+            (Stored::Wrapped(_) | Stored::Identity(_), Some(key)) if is_in(&saved, &key.recipient) => {}
+            (stored, Some(key)) => {
+                let identity = match stored {
+                    Stored::Identity(identity) => Some(*identity),
                     // With the rights of whoever runs this, not the operator's.
-                    Content::Protected(wrapped) => Some(wraps.open(&wrapped).at(&place)?),
-                    Content::Malformed => None,
+                    Stored::Wrapped(wrapped) => Some(wraps.open(&wrapped).at(&place)?),
+                    Stored::Malformed => None,
                 };
                 if let Some(identity) = identity {
                     let created_at = key.created_at.map(|at| conditions::time(at).0.to_string());

@@ -11,6 +11,7 @@ use crate::{
     error::{Exit, Failure, Result},
     identities,
     printer::Format,
+    work_tree,
     write::{self, Mode},
 };
 
@@ -57,7 +58,7 @@ pub(super) fn run(args: Generate, context: &Context) -> Result {
 
 /// Makes an identity and writes it to a new file, 0600, outside of any Git work tree.
 pub(crate) fn create(path: &Path, force: bool) -> Result<Identity> {
-    if let Some(tree) = work_tree(path).filter(|_| !force) {
+    if let Some(tree) = work_tree::around(path).filter(|_| !force) {
         return Err(Failure::new(format!(
             "{} lies inside the Git work tree {}",
             path.display(),
@@ -80,12 +81,4 @@ pub(crate) fn create(path: &Path, force: bool) -> Result<Identity> {
         _ => Failure::from(error).at(path.display()),
     })?;
     Ok(identity)
-}
-
-/// The Git work tree around a path, if there is one.
-pub(crate) fn work_tree(path: &Path) -> Option<PathBuf> {
-    let path = std::path::absolute(path).ok()?;
-    // The folder may be reached by a symbolic link, or not exist yet.
-    let nearest = path.ancestors().skip(1).find_map(|folder| folder.canonicalize().ok())?;
-    nearest.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_owned)
 }

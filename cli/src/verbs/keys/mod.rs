@@ -23,7 +23,7 @@ mod survey;
 #[cfg(feature = "cluster")]
 mod target;
 
-pub(crate) use generate::{create, work_tree};
+pub(crate) use generate::create;
 
 use clap::Subcommand;
 

@@ -289,9 +289,27 @@ pub struct RingKey {
     /// When it was made.
     #[serde(default, deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Time>,
+    /// When its Secret had been read back, and opened. A `Pending` key without it is still being made: it may never get a
+    /// Secret, and is dropped then. One that has it is never dropped, and may be sealed for.
+    #[serde(default, deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
+    pub announced_at: Option<Time>,
     /// How its Secret is wrapped. Absent: `None`.
     #[serde(default, deserialize_with = "lenient::option", skip_serializing_if = "Option::is_none")]
     pub protection: Option<ProtectionKind>,
+}
+
+impl RingKey {
+    /// Whether it is to become active, and somebody may have sealed for it already.
+    #[must_use]
+    pub fn is_announced(&self) -> bool {
+        self.state == KeyState::Pending && self.announced_at.is_some()
+    }
+
+    /// Whether values may need it.
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        self.state.opens() || self.is_announced()
+    }
 }
 
 /// What a key of the ring is used for, in the order that a key goes through.

@@ -244,7 +244,7 @@ fn a_malformed_status_loses_only_its_malformed_parts() {
         "conditions": {"type": "Ready"},
         "keys": [
             {"recipient": "age1a", "state": "Best"},
-            {"recipient": "age1b", "state": "Active", "createdAt": "yesterday"},
+            {"recipient": "age1b", "state": "Active", "createdAt": "yesterday", "announcedAt": 3},
         ],
         "recipientsDigest": 5,
     }))

@@ -144,6 +144,7 @@ impl RingPlan {
             key_id: recipient.id().to_string(),
             state: KeyState::Pending,
             created_at: Some(conditions::time(now)),
+            announced_at: None,
             protection: Some(protection).filter(|kind| *kind != ProtectionKind::None),
         });
     }

@@ -29,6 +29,7 @@ fn key(recipient: &Recipient, state: KeyState, created_at: i64) -> RingKey {
         key_id: recipient.id().to_string(),
         state,
         created_at: Some(conditions::time(created_at)),
+        announced_at: None,
         protection: None,
     }
 }

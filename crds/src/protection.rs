@@ -41,6 +41,30 @@ pub enum ProtectionKind {
     AwsKms,
 }
 
+impl Protection {
+    /// Whether the key that new identities are wrapped by may be the one that wrote `wrapped_by` into a Secret
+    /// ([`WrappedBy::key`]). What cannot be told is taken for the same: an alias of AWS's, or another server or mount of
+    /// Vault's.
+    #[must_use]
+    pub fn may_name(&self, wrapped_by: &str) -> bool {
+        /// The id in an ARN, or an id alone. A key that AWS keeps in several regions has one.
+        fn id(key: &str) -> Option<&str> {
+            let is_id = |text: &&str| !text.is_empty() && !text.contains([':', '/']);
+            key.rsplit_once(":key/").map_or(Some(key), |(_, id)| Some(id)).filter(is_id)
+        }
+        match self.kind {
+            ProtectionKind::None => true,
+            ProtectionKind::VaultTransit => {
+                self.vault_transit.as_ref().is_none_or(|transit| transit.key == wrapped_by)
+            }
+            ProtectionKind::AwsKms => {
+                let wanted = self.aws_kms.as_ref().and_then(|kms| id(&kms.key_id));
+                wanted.zip(id(wrapped_by)).is_none_or(|(wanted, found)| wanted == found)
+            }
+        }
+    }
+}
+
 impl ProtectionKind {
     /// The word in the spec.
     #[must_use]

@@ -61,6 +61,7 @@ impl IdentitySecret {
             secret: self.name.clone(),
             recipient: self.recipient().cloned(),
             protection: self.wrapped.as_ref().map(|wrapped| wrapped.by.kind).unwrap_or_default(),
+            wrapped_by: self.wrapped.as_ref().map(|wrapped| wrapped.by.key.clone()),
             locked: self.wrapped.is_some() && self.identity.is_none(),
         }
     }

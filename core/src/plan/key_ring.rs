@@ -6,8 +6,8 @@
 //!
 //! 1. its recipient is listed as `Pending`: from here on, and only by this, the ring knows that it made the key;
 //! 2. its Secret is created, under a name that derives from the recipient;
-//! 3. both were read again and fit each other: it opens, and after the time of its announcement, and its backup where
-//!    that is asked for, it is `Active`, and only now published for new seals.
+//! 3. both were read again and fit each other: it opens and is announced, and after the time of its announcement, and
+//!    its backup where that is asked for, it is `Active`, and only now published for new seals.
 //!
 //! The key before it becomes `OpenOnly`. `spec.retired` ends the use of a key (`Retired`); once its Secret is gone
 //! it is `Destroyed`. Both go by the spec alone, so taking a key out of the list takes it up again.
@@ -16,8 +16,9 @@
 //! - A recipient is published only after its private key was read back from the API server.
 //! - An identity is used only if its full recipient is in the status or in `spec.trusted`. A Secret alone, whatever
 //!   its name, labels or content, never makes a key trusted, not even one that looks like the next key of the ring.
-//! - A crash at any point leaves at worst a `Pending` entry without a Secret, which was never published and is
+//! - A crash at any point leaves at worst a `Pending` entry without a Secret, which was never announced and is
 //!   dropped after [`GRACE`], or a Secret without an entry, which is reported and ignored.
+//! - A key that was announced is never dropped: somebody may have sealed for it.
 //! - Two replicas at once make one key: the first step is a write that only one of them can win.
 //! - A ring none of whose keys can be found makes no other one, so a second operator in another namespace, or one
 //!   that was moved, does not replace the keys of the first.
@@ -96,6 +97,8 @@ pub struct Found {
     pub recipient: Option<Recipient>,
     /// How it is wrapped.
     pub protection: ProtectionKind,
+    /// By which key of Vault's or AWS's, where it is.
+    pub wrapped_by: Option<String>,
     /// Whether the identity could not be unwrapped: it is there, and cannot be used now.
     pub locked: bool,
 }
@@ -170,23 +173,27 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
         }
     }
     retire(&mut keys, observed, &facts, &mut events);
+    announce(&mut keys, observed, &facts, now);
     activate(&mut keys, observed, &facts, now, &mut events);
+    // An operator that sees no key of the ring at all is in the wrong place: what it does not see may be in use.
     if !facts.all_missing(&keys) {
         keep_one_active(&mut keys, &facts);
+        let is_given_up = |key: &RingKey| {
+            let is_being_made = key.state == KeyState::Pending && !key.is_announced();
+            is_being_made && observed.waited >= GRACE && !facts.has(&key.recipient)
+        };
+        keys.retain(|key| !is_given_up(key));
     }
-    // An operator that sees no key of the ring at all is in the wrong place: what it does not see may be announced.
-    let lost = observed.waited >= GRACE && !facts.all_missing(&keys);
-    keys.retain(|key| key.state != KeyState::Pending || !lost || facts.has(&key.recipient));
 
     let pending = keys.iter().filter(|key| key.state == KeyState::Pending);
     let announced = pending.clone().filter(|key| facts.has(&key.recipient));
     let announced = announced.map(|key| announced_until(key, observed.spec, now) - now).min();
     let pending = pending.count() > 0;
-    let due_in = due_in(&keys, observed.spec, now);
+    let due_in = due_in(&keys, observed.spec, &facts, now);
     let full = keys.len() >= KEY_LIMIT;
     let allowed = !facts.all_untrusted(&keys) && !facts.all_missing(&keys) && !full;
     let wanted = allowed && !pending && due_in == Some(0);
-    let held = wanted.then(|| wave::held(&keys, observed, now)).flatten();
+    let held = wanted.then(|| wave::held(&keys, observed, &facts, now)).flatten();
     let make = wanted && held.is_none();
 
     let listed = |wanted: fn(KeyState) -> bool| -> BTreeSet<&str> {
@@ -244,9 +251,9 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
 
 /// Seconds until a key is to be made: at once where none is active or the active one is not wrapped as the spec says.
 /// `None` where the spec does not say when.
-fn due_in(keys: &[RingKey], spec: &KeyRingSpec, now: i64) -> Option<i64> {
+fn due_in(keys: &[RingKey], spec: &KeyRingSpec, facts: &Facts<'_>, now: i64) -> Option<i64> {
     let Some(active) = newest_active(keys, now) else { return Some(0) };
-    if active.protection.unwrap_or_default() != spec.protection_kind() {
+    if !facts.is_protected_by(spec, active) {
         return Some(0);
     }
     let every = i64::try_from(spec.rotation_every().ok()?.as_secs()).unwrap_or(i64::MAX / 2);
@@ -349,6 +356,15 @@ impl<'a> Facts<'a> {
         self.secrets.get(recipient).map(|found| found.protection)
     }
 
+    /// Whether it is wrapped as the spec says: the way that it names, and as far as that can be told the key.
+    fn is_protected_by(&self, spec: &KeyRingSpec, key: &RingKey) -> bool {
+        // Of one that is locked nobody knows whether it says the truth.
+        let found = self.secrets.get(&*key.recipient).filter(|found| !found.locked);
+        let by = found.and_then(|found| found.wrapped_by.as_deref());
+        key.protection.unwrap_or_default() == spec.protection_kind()
+            && by.is_none_or(|by| spec.protection.as_ref().is_none_or(|protection| protection.may_name(by)))
+    }
+
     /// The Secrets that would be used if they could be unwrapped.
     fn shut(&self, keys: &[RingKey]) -> Vec<&'a Found> {
         let untrusted = self.untrusted(keys);
@@ -372,20 +388,38 @@ impl<'a> Facts<'a> {
         self.secrets.keys().copied().filter(|recipient| !known(recipient)).collect()
     }
 
-    /// Whether identities exist that nobody names, and not one that is trusted or listed: a sign of a ring that lost its
-    /// memory. That the spec retires one of them says that it may be ignored, and nothing about the others.
+    /// Whether identities exist that nobody names, and not one that is trusted or listed, or no key is listed at all: a
+    /// sign of a ring that lost its memory. That the spec retires or trusts one of them says nothing about the others.
     fn all_untrusted(&self, keys: &[RingKey]) -> bool {
         let is_used = |recipient: &&str| {
             self.trusted.contains(recipient) || keys.iter().any(|key| key.recipient == **recipient)
         };
-        !self.untrusted(keys).is_empty() && !self.secrets.keys().any(is_used)
+        !self.untrusted(keys).is_empty() && (keys.is_empty() || !self.secrets.keys().any(is_used))
     }
 
     /// Whether the ring has made keys and not one of them is here: everything was lost, or this is not the namespace
     /// that they are in. Two operators by mistake serving one ring would otherwise make keys against each other.
     fn all_missing(&self, keys: &[RingKey]) -> bool {
-        let mut made = keys.iter().filter(|key| key.state.opens()).peekable();
+        let mut made = keys.iter().filter(|key| key.opens()).peekable();
         made.peek().is_some() && made.all(|key| !self.has(&key.recipient))
+    }
+}
+
+/// Announces the new keys that were read back. Those that cannot become active any more go on as keys that open: one whose
+/// Secret is gone, and where another key is active one that is not wrapped as the spec has it by now.
+fn announce(keys: &mut [RingKey], observed: &Observed<'_>, facts: &Facts<'_>, now: i64) {
+    let has_active = keys.iter().any(|key| key.state == KeyState::Active);
+    let all_missing = facts.all_missing(keys);
+    for key in keys.iter_mut().filter(|key| key.state == KeyState::Pending) {
+        let is_here = facts.has(&key.recipient);
+        if is_here && !facts.is_locked(&key.recipient) {
+            key.announced_at.get_or_insert_with(|| conditions::time(now));
+        }
+        let is_lost = key.is_announced() && !is_here && !all_missing;
+        let is_passed_over = has_active && is_here && !facts.is_protected_by(observed.spec, key);
+        if is_lost || is_passed_over {
+            key.state = KeyState::OpenOnly;
+        }
     }
 }
 
@@ -422,10 +456,11 @@ fn activate(
     }
 }
 
-/// When a pending key has been listed for as long as the spec says.
+/// When a pending key has been announced for as long as the spec says.
 fn announced_until(key: &RingKey, spec: &KeyRingSpec, now: i64) -> i64 {
     let announced = spec.announced_for().map_or(0, |announced| announced.as_secs());
-    created_at(key, now).saturating_add(i64::try_from(announced).unwrap_or(i64::MAX / 2))
+    let since = key.announced_at.as_ref().map_or(now, |time| time.0.as_second());
+    since.saturating_add(i64::try_from(announced).unwrap_or(i64::MAX / 2))
 }
 
 /// Of the active keys only the newest one whose private key is there stays active: nothing may be sealed for a key

@@ -78,10 +78,12 @@ fn obstacle(
         return Some((Reason::InvalidSpec, message));
     }
     if facts.all_untrusted(&status.keys) {
-        let names = names(facts.secrets.values().map(|found| &*found.secret));
+        let untrusted = facts.untrusted(&status.keys).into_iter();
+        let names =
+            names(untrusted.filter_map(|recipient| facts.secrets.get(recipient)).map(|found| &*found.secret));
         return Some((
             Reason::UntrustedIdentities,
-            format!("identities exist and none is trusted, so no key is made: {names}"),
+            format!("identities exist that the ring does not know, so no key is made: {names}"),
         ));
     }
     if facts.all_missing(&status.keys) {
@@ -166,7 +168,7 @@ fn attention(
     found.extend(observed.unproven.map(|message| (Reason::ProtectionUnavailable, message.to_owned())));
     let missing: Vec<_> = keys
         .iter()
-        .filter(|key| key.state.opens() && !facts.has(&key.recipient))
+        .filter(|key| key.opens() && !facts.has(&key.recipient))
         .map(|key| &*key.key_id)
         .collect();
     if !missing.is_empty() {
@@ -219,12 +221,16 @@ fn shut(status: &KeyRingStatus, observed: &Observed<'_>, facts: &Facts<'_>) -> O
 
 /// Whether every live value opens with the active key. Other clusters' rings go by it. Left as it was while that is not known.
 fn converged(status: &mut KeyRingStatus, observed: &Observed<'_>, now: i64) {
-    let Some(in_use) = observed.in_use else { return };
     let active = |keys: &[waxwing_crds::RingKey]| -> Vec<String> {
         let active = keys.iter().filter(|key| key.state == KeyState::Active);
         active.map(|key| key.recipient.clone()).collect()
     };
     let (active, counted) = (active(&status.keys), active(&observed.status.keys));
+    let in_use = match observed.in_use {
+        None if active == counted => return,
+        // Nothing that was counted could speak for a key that is new.
+        in_use => in_use.unwrap_or_default(),
+    };
     let (is_so, reason, message) = match in_use {
         _ if active.is_empty() => (false, Reason::KeyRingNotReady, "no key is active".to_owned()),
         // Those that were counted are the older keys of the ring as it was.

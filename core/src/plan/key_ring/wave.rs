@@ -7,7 +7,7 @@
 
 use waxwing_crds::{ConditionType, KeyRing, KeyState, RingKey, conditions};
 
-use super::{Observed, created_at, newest_active};
+use super::{Facts, Observed, created_at, newest_active};
 
 /// Seconds after which the other ring is asked again.
 pub(super) const ASK: i64 = 60;
@@ -25,10 +25,15 @@ pub enum Wave {
 }
 
 /// Why a due rotation waits, if it does.
-pub(super) fn held(keys: &[RingKey], observed: &Observed<'_>, now: i64) -> Option<String> {
+pub(super) fn held(
+    keys: &[RingKey],
+    observed: &Observed<'_>,
+    facts: &Facts<'_>,
+    now: i64,
+) -> Option<String> {
     let after = observed.spec.rotates_after()?;
     let active = newest_active(keys, now)?;
-    if active.protection.unwrap_or_default() != observed.spec.protection_kind() {
+    if !facts.is_protected_by(observed.spec, active) {
         return None;
     }
     let seconds = |duration: std::time::Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 4);

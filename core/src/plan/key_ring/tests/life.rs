@@ -97,6 +97,28 @@ fn a_ring_that_lost_its_memory_and_knows_only_what_it_retired_makes_no_key_in_si
     assert!(world.plan(NOW).make);
 }
 
+/// K12. Guard: `keys.is_empty` in `Facts::all_untrusted`.
+#[test]
+fn a_ring_that_lost_its_memory_and_trusts_one_of_its_keys_makes_none_in_silence() {
+    let (trusted, active) = (recipient(), recipient());
+    let mut world = World { found: vec![found(&trusted), found(&active)], ..World::default() };
+    world.spec.trusted.push(trusted.to_string());
+    let plan = world.plan(NOW);
+    assert!(!plan.make);
+    assert_eq!(plan.usable, [trusted.clone()]);
+    let stalled = conditions::get(&plan.status.conditions, ConditionType::Stalled).unwrap();
+    assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "UntrustedIdentities"));
+    assert!(stalled.message.ends_with(&secret_name("default", &active)), "{}", stalled.message);
+    // Once it is known what the others are, the ring goes on.
+    let mut known = World { found: world.found.clone(), ..World::default() };
+    known.spec.trusted.push(trusted.to_string());
+    known.spec.retired.push(active.to_string());
+    assert!(known.plan(NOW).make);
+    world.spec.trusted.push(active.to_string());
+    world.settle(NOW);
+    assert_eq!(world.states(), [KeyState::Active]);
+}
+
 #[test]
 fn a_key_is_announced_for_its_time_and_opens_already() {
     let old = recipient();
@@ -113,6 +135,62 @@ fn a_key_is_announced_for_its_time_and_opens_already() {
     assert_eq!(world.states(), [KeyState::Active, KeyState::Pending]);
     world.settle(due + DAY);
     assert_eq!(world.states(), [KeyState::OpenOnly, KeyState::Active]);
+}
+
+#[test]
+fn the_time_of_an_announcement_begins_when_the_key_was_read_back() {
+    let mut world = World::listing(vec![
+        key(&recipient(), KeyState::Active, NOW),
+        key(&recipient(), KeyState::Pending, NOW),
+    ]);
+    world.spec.rotation =
+        Some(Rotation { every: "30d".into(), announce: Some("1d".into()), ..Rotation::default() });
+    let secret = world.found.pop().unwrap();
+    world.settle(NOW);
+    assert_eq!(world.status.keys[1].announced_at, None, "it is being made");
+    world.found.push(secret);
+    world.settle(NOW + 10);
+    assert_eq!(world.status.keys[1].announced_at, Some(conditions::time(NOW + 10)));
+    world.settle(NOW + DAY + 9);
+    assert_eq!(world.states(), [KeyState::Active, KeyState::Pending]);
+    world.settle(NOW + DAY + 10);
+    assert_eq!(world.states(), [KeyState::OpenOnly, KeyState::Active]);
+}
+
+/// Guard: `announce` makes a lost key one that opens, and what is dropped was never announced.
+#[test]
+fn an_announced_key_whose_secret_is_gone_is_missed_like_any_other() {
+    let old = recipient();
+    let mut world = World::listing(vec![key(&old, KeyState::Active, NOW)]);
+    world.spec.rotation =
+        Some(Rotation { every: "30d".into(), announce: Some("1d".into()), ..Rotation::default() });
+    world.settle(NOW + 30 * DAY);
+    assert_eq!(world.states(), [KeyState::Active, KeyState::Pending]);
+    let lost = world.found.pop().unwrap();
+    world.waited = 10 * GRACE;
+    let plan = world.settle(NOW + 30 * DAY + 60);
+    assert_eq!(world.states(), [KeyState::Active, KeyState::OpenOnly, KeyState::Pending]);
+    assert_eq!(condition(&plan, ConditionType::Degraded), Some((true, "IdentityMissing")));
+    assert_eq!(plan.active, [old]);
+    // Restored, it opens what somebody has sealed for it.
+    world.found.push(lost.clone());
+    let plan = world.settle(NOW + 30 * DAY + 90);
+    assert!(plan.usable.contains(&lost.recipient.unwrap()));
+    assert_eq!(condition(&plan, ConditionType::Degraded), None);
+}
+
+/// Guard: `RingKey::opens` in `Facts::all_missing`.
+#[test]
+fn a_first_key_that_was_announced_and_lost_is_not_replaced_in_silence() {
+    let mut world = World::default();
+    world.spec.activate_after_backup = Some(true);
+    world.settle(NOW);
+    world.found.clear();
+    world.waited = 10 * GRACE;
+    let plan = world.settle(NOW);
+    assert_eq!(world.states(), [KeyState::Pending]);
+    assert!(!plan.make);
+    assert_eq!(condition(&plan, ConditionType::Ready), Some((false, "IdentityMissing")));
 }
 
 #[test]
@@ -212,6 +290,9 @@ fn a_ring_has_converged_once_no_value_needs_an_older_key() {
     world.in_use = None;
     let known = condition(&world.settle(NOW), ConditionType::Converged).map(|(is, _)| is);
     assert_eq!(known, Some(true), "a restart forgets nothing");
+    // Nor does one that has a new key to make active speak for that.
+    let plan = world.settle(NOW + 100 * DAY);
+    assert_eq!(condition(&plan, ConditionType::Converged), Some((false, "Progressing")));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Rings whose identities are wrapped.
 
+use waxwing_crds::{AwsKms, Protection, VaultTransit};
+
 use super::*;
 
 #[test]
@@ -13,6 +15,93 @@ fn another_protection_makes_a_new_key_and_leaves_the_old_one_as_it_is() {
     assert_eq!(world.status.keys[0].protection, Some(ProtectionKind::AwsKms));
     assert_eq!(world.status.keys[1].protection, None);
     assert!(plan.usable.contains(&old));
+}
+
+/// K29. Guard: `is_passed_over` in `announce`.
+#[test]
+fn a_key_that_was_announced_before_the_protection_changed_never_becomes_active() {
+    let (old, next) = (recipient(), recipient());
+    let keys = vec![key(&old, KeyState::Active, NOW), key(&next, KeyState::Pending, NOW)];
+    let mut world = World::listing(keys);
+    world.spec.rotation =
+        Some(Rotation { every: "30d".into(), announce: Some("7d".into()), ..Rotation::default() });
+    world.settle(NOW);
+    assert_eq!(world.states(), [KeyState::Active, KeyState::Pending]);
+    world.spec.protection = Some(vault("waxwing"));
+    let plan = world.plan(NOW + DAY);
+    assert!(plan.make, "a wrapped one is made at once");
+    assert!(plan.usable.contains(&next), "what was sealed for it opens");
+    world.settle_wrapped(NOW + DAY, "waxwing");
+    assert_eq!(world.states(), [KeyState::Active, KeyState::OpenOnly, KeyState::Pending]);
+    world.settle_wrapped(NOW + 9 * DAY, "waxwing");
+    assert_eq!(world.states(), [KeyState::OpenOnly, KeyState::OpenOnly, KeyState::Active]);
+    // The first key of a ring, without which nobody could seal, is no such key.
+    let mut world = World::default();
+    world.spec.activate_after_backup = Some(true);
+    world.settle(NOW);
+    world.spec.protection = Some(vault("waxwing"));
+    world.spec.backed_up.push(world.status.keys[0].recipient.clone());
+    world.settle_wrapped(NOW, "waxwing");
+    assert_eq!(world.states(), [KeyState::Active, KeyState::Pending]);
+}
+
+#[test]
+fn another_key_of_the_same_kind_makes_a_new_key_where_it_can_be_told() {
+    let makes = |protection: Protection, by: &str| {
+        let mut world = World::listing(vec![key(&recipient(), KeyState::Active, NOW)]);
+        world.found[0].protection = protection.kind;
+        world.found[0].wrapped_by = Some(by.to_owned());
+        world.spec.protection = Some(protection);
+        let made = world.plan(NOW).make;
+        // What a Secret that was not opened says is no cause.
+        world.found[0].locked = true;
+        assert!(!world.plan(NOW).make);
+        made
+    };
+    assert!(!makes(vault("waxwing"), "waxwing"));
+    assert!(makes(vault("another"), "waxwing"));
+    let arn = |id: &str| format!("arn:aws:kms:eu-central-1:111122223333:key/{id}");
+    assert!(!makes(kms("a-1"), &arn("a-1")) && !makes(kms(&arn("a-1")), &arn("a-1")));
+    assert!(makes(kms("a-2"), &arn("a-1")) && makes(kms(&arn("a-2")), &arn("a-1")));
+    // Nobody knows here which key that is.
+    assert!(!makes(kms("alias/waxwing"), &arn("a-1")));
+    assert!(!makes(kms("arn:aws:kms:eu-central-1:111122223333:alias/waxwing"), &arn("a-1")));
+    assert!(!makes(kms("a-2"), "alias/waxwing"));
+}
+
+fn vault(key: &str) -> Protection {
+    let block = VaultTransit { key: key.to_owned(), ..VaultTransit::default() };
+    Protection {
+        kind: ProtectionKind::VaultTransit,
+        vault_transit: Some(block),
+        ..Protection::default()
+    }
+}
+
+fn kms(key_id: &str) -> Protection {
+    let block = AwsKms { key_id: key_id.to_owned(), ..AwsKms::default() };
+    Protection { kind: ProtectionKind::AwsKms, aws_kms: Some(block), ..Protection::default() }
+}
+
+impl World {
+    /// As [`World::settle`]; what is made is wrapped by this key of Vault's.
+    fn settle_wrapped(&mut self, now: i64, by: &str) {
+        let stored = self.found.len();
+        for _ in 0..10 {
+            let mut plan = self.plan(now);
+            if plan.make {
+                let new = recipient();
+                plan.list(&new, ProtectionKind::VaultTransit, now);
+                let (protection, wrapped_by) = (ProtectionKind::VaultTransit, Some(by.to_owned()));
+                self.found.push(Found { protection, wrapped_by, ..found(&new) });
+            } else if plan.status == self.status {
+                assert!(self.found.len() <= stored + 1, "one is enough");
+                return;
+            }
+            self.status = plan.status;
+        }
+        panic!("does not settle");
+    }
 }
 
 /// K31. Guard: a locked identity counts as present (`Facts::of`).

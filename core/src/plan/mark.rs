@@ -78,7 +78,8 @@ fn facts(
     serde_json::to_vec(&facts).expect("maps with text keys, texts and numbers are JSON")
 }
 
-/// Checks the mark against the object and its Secret as they are.
+/// Checks the mark against the object and its Secret as they are. Where a value was opened by an identity that cannot be
+/// used any more, it is opened anew, or it is said that it cannot be: whichever identity has made the mark.
 pub(super) fn check(
     rules: Rules,
     input: &Input<'_>,
@@ -87,6 +88,10 @@ pub(super) fn check(
 ) -> Mark {
     let status = input.object.status;
     let Some(applied) = &status.applied else { return Mark::Stale };
+    let is_usable = |id: &str| id.parse().is_ok_and(|id| input.ring.identities.with_id(id).next().is_some());
+    if status.keys.iter().any(|key| key.removed != Some(true) && !is_usable(&key.key_id)) {
+        return Mark::Stale;
+    }
     let stamp = Stamp { digest: &applied.digest, key_id: &applied.key_id };
     let secret = (applied.secret_uid.as_str(), applied.resource_version.as_str());
     stamp.check(input.ring.identities, LABEL, &facts(rules, input, spec, status, secret), secret, target)

@@ -65,6 +65,44 @@ fn any_identity_of_the_ring_verifies_a_mark_and_a_new_one_changes_nothing() {
     refused(&world.plan(), Reason::ProtectionUnavailable);
 }
 
+/// Guard: `is_usable` in `mark::check`.
+#[test]
+fn what_a_retired_key_has_opened_is_opened_anew_or_fails_whichever_identity_made_the_mark() {
+    let (old, new) = (Identity::generate(), Identity::generate());
+    let settled = |readers: &[&Identity]| {
+        let mut world = World::new();
+        let named = |(place, reader): (usize, &&Identity)| {
+            NamedRecipient::new(&format!("reader-{place}"), reader.recipient().clone()).unwrap()
+        };
+        let readers: Vec<_> = readers.iter().enumerate().map(named).collect();
+        let mut sealed = Sealed::empty(world.binding(Scope::Strict, "Opaque"));
+        let value = Secret::new(b"one".to_vec());
+        sealed.seal(&[("password".parse().unwrap(), value)], &readers, NOW).unwrap();
+        sealed.write_into(&mut world.object.spec);
+        world.identities = [old.clone()].into_iter().collect();
+        world.look();
+        // Marked by the other one.
+        let applied = world.object.status.as_ref().unwrap().applied.clone().unwrap();
+        world.identities = [new.clone()].into_iter().collect();
+        let status = world.object.status.clone().unwrap();
+        let secret = (&*applied.secret_uid, &*applied.resource_version);
+        let mark = world.with_input(|input| mark::make(input, &world.object.spec, &status, secret));
+        world.status().applied = mark;
+        world.identities = [old.clone(), new.clone()].into_iter().collect();
+        assert_eq!(world.look().plan.write, Write::None, "both are used");
+        world.identities = [new.clone()].into_iter().collect();
+        world
+    };
+    let mut world = settled(&[&old]);
+    refused(&world.look().plan, Reason::NoMatchingKey);
+    assert_eq!(world.ready(), ("False", "NoMatchingKey"));
+    let mut world = settled(&[&old, &new]);
+    assert!(matches!(world.look().plan.write, Write::Apply { .. }));
+    assert_eq!(world.ready(), ("True", "Synced"));
+    assert_eq!(world.status().keys[0].key_id, new.id().to_string());
+    assert_eq!(world.look().report.status, None);
+}
+
 #[test]
 fn without_a_usable_ring_nothing_is_done_and_the_secret_stays() {
     for reason in [Reason::KeyRingNotReady, Reason::UntrustedIdentities] {

@@ -38,8 +38,12 @@ pub(crate) struct IdentitySecret {
     pub(crate) name: String,
     uid: Option<String>,
     resource_version: Option<String>,
-    /// What it holds.
+    /// What the ring can use of it.
     pub(crate) stored: Stored,
+    /// Every private key that lies in it as it is, whether the ring can use it or not.
+    pub(crate) clear: Vec<Identity>,
+    /// Whose wrapped private key it says to hold, whether the ring can use it or not.
+    said: Option<Recipient>,
 }
 
 /// What became of a Secret that was to be created.
@@ -49,27 +53,47 @@ pub(crate) enum Created {
     New,
     /// The same identity was there already.
     Before,
-    /// It was made under a further name, because one that is wrapped has its name.
+    /// It was made under a further name, because one that is wrapped, or that nobody can use, has its name.
     Beside,
 }
 
 impl IdentitySecret {
-    /// Whose private key it holds, wrapped or not.
+    /// Whose private key the ring has in it, wrapped or not.
     pub(crate) fn recipient(&self) -> Option<&Recipient> {
         self.stored.recipient()
     }
 
-    fn of(secret: Secret) -> Self {
+    /// Every key whose private half lies in it, or is said to, whether the ring can use it or not.
+    pub(crate) fn keys(&self) -> BTreeSet<&Recipient> {
+        self.clear.iter().map(Identity::recipient).chain(&self.said).collect()
+    }
+
+    /// Reads one as the operator of a ring does.
+    pub(crate) fn of(secret: Secret, ring: &str) -> Self {
         let ObjectMeta { name, uid, resource_version, .. } = secret.metadata;
         let mut data = secret.data.unwrap_or_default();
         // Taken over at once, so that it is wiped.
         let key = data.remove(names::IDENTITY_KEY).map(|bytes| Plaintext::new(bytes.0));
+        // Why exposed: to be parsed.
+        let text = key.as_ref().map(Plaintext::expose);
         let stored = Stored::read(|name| match name {
-            // Why exposed: to be parsed.
-            names::IDENTITY_KEY => key.as_ref().map(Plaintext::expose),
+            names::IDENTITY_KEY => text,
             other => data.get(other).map(|value| &*value.0),
         });
-        Self { name: name.unwrap_or_default(), uid, resource_version, stored }
+        let stored = match stored {
+            Stored::Wrapped(wrapped) if wrapped.by.ring != ring => Stored::Malformed,
+            stored => stored,
+        };
+        let lines = text.and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default().lines();
+        let said = data.get(names::IDENTITY_RECIPIENT);
+        Self {
+            name: name.unwrap_or_default(),
+            uid,
+            resource_version,
+            stored,
+            clear: lines.filter_map(|line| Identity::parse(line).ok()).collect(),
+            said: said.and_then(|said| std::str::from_utf8(&said.0).ok()?.parse().ok()),
+        }
     }
 }
 
@@ -117,15 +141,15 @@ impl Cluster {
         Ok(found.items.into_iter().filter_map(|secret| secret.metadata.namespace).collect())
     }
 
-    /// The identity Secrets of a namespace, by name.
-    pub(crate) fn identity_secrets(&self, namespace: &str) -> Result<Vec<IdentitySecret>> {
+    /// The identity Secrets of a namespace, by name, as the operator of a ring reads them.
+    pub(crate) fn identity_secrets(&self, namespace: &str, ring: &str) -> Result<Vec<IdentitySecret>> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let found = self
             .runtime
             .block_on(api.list(&of_type()))
             .map_err(unread)
             .at(format!("identity Secrets in namespace {namespace}"))?;
-        Ok(found.items.into_iter().map(IdentitySecret::of).collect())
+        Ok(found.items.into_iter().map(|secret| IdentitySecret::of(secret, ring)).collect())
     }
 
     /// Creates the Secret of an identity. One that is there already stays as it is.
@@ -136,7 +160,7 @@ impl Cluster {
         identity: &Identity,
     ) -> Result<Created> {
         let name = secret_name(ring, identity.recipient());
-        // The operator goes by the content, and prefers what it can read to what is wrapped.
+        // The operator goes by the content, prefers what it can read to what is wrapped, and leaves out what it can't use.
         let further = format!("{name}-restored");
         for (name, created) in [(&name, Created::New), (&further, Created::Beside)] {
             let place = || format!("Secret {namespace}/{name}");
@@ -148,11 +172,12 @@ impl Cluster {
             let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
             let there = self.runtime.block_on(api.get(name)).map_err(unread).at(place())?;
             let is_of_type = there.type_.as_deref() == Some(names::IDENTITY_TYPE);
-            let there = IdentitySecret::of(there);
+            let there = IdentitySecret::of(there, ring);
             let is_same = is_of_type && there.recipient() == Some(identity.recipient());
             match there.stored {
                 Stored::Identity(_) if is_same => return Ok(Created::Before),
                 Stored::Wrapped(_) if is_same && created == Created::New => {}
+                Stored::Malformed if is_of_type && created == Created::New => {}
                 _ => {
                     return Err(Failure::new(format!("{} is there and holds something else", place())).hint(
                         "nothing is ever written over it; find out what it is, and move it out of the way",
@@ -245,17 +270,54 @@ fn unread(error: kube::Error) -> Failure {
 mod tests {
     use super::*;
 
+    fn read(identity: &Identity, more: &[(&'static str, String)]) -> IdentitySecret {
+        let mut data = identity_secret::data_of(identity);
+        data.extend(more.iter().map(|(name, text)| (*name, text.clone().into_bytes())));
+        let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value))).collect();
+        IdentitySecret::of(Secret { data: Some(data), ..Secret::default() }, "default")
+    }
+
     /// K34. Guard: `Stored::read`, by which the operator reads, takes nothing of a Secret that is both clear and wrapped.
     #[test]
     fn a_secret_that_the_operator_can_not_use_is_no_key_that_is_there() {
         let identity = Identity::generate();
-        let read = |wrapped: Option<&str>| {
-            let mut data = identity_secret::data_of(&identity);
-            data.extend(wrapped.map(|text| (names::IDENTITY_WRAPPED, text.into())));
-            let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value))).collect();
-            IdentitySecret::of(Secret { data: Some(data), ..Secret::default() })
-        };
-        assert_eq!(read(None).recipient(), Some(identity.recipient()));
-        assert_eq!(read(Some("vault:v1:x")).recipient(), None);
+        assert_eq!(read(&identity, &[]).recipient(), Some(identity.recipient()));
+        let both = read(&identity, &[(names::IDENTITY_WRAPPED, "vault:v1:x".to_owned())]);
+        assert_eq!(both.recipient(), None);
+    }
+
+    /// K34. Guard: the comparison of rings in `IdentitySecret::of`; the operator uses nothing that was wrapped for another.
+    #[test]
+    fn what_was_wrapped_for_another_ring_is_no_key_of_this_one() {
+        let identity = Identity::generate();
+        for (ring, is_ours) in [("default", true), ("payments", false)] {
+            let by = json!({"kind": "VaultTransit", "key": "waxwing", "ring": ring}).to_string();
+            let data = [
+                (names::IDENTITY_WRAPPED, "vault:v1:x".to_owned()),
+                (names::IDENTITY_RECIPIENT, identity.recipient().to_string()),
+                (names::IDENTITY_PROTECTION, by),
+            ];
+            let data = data.map(|(name, text)| (name.to_owned(), ByteString(text.into_bytes())));
+            let secret =
+                IdentitySecret::of(Secret { data: Some(data.into()), ..Secret::default() }, "default");
+            assert_eq!(secret.recipient().is_some(), is_ours);
+            assert_eq!(
+                secret.keys(),
+                BTreeSet::from([identity.recipient()]),
+                "it may be in there all the same"
+            );
+        }
+    }
+
+    /// K34. Guard: `keys` goes by the bytes of a Secret, not by what the operator makes of them.
+    #[test]
+    fn a_private_key_is_seen_in_a_secret_that_nobody_can_use() {
+        let (identity, other) = (Identity::generate(), Identity::generate());
+        let both = read(&identity, &[(names::IDENTITY_WRAPPED, "vault:v1:x".to_owned())]);
+        assert_eq!(both.keys(), BTreeSet::from([identity.recipient()]));
+        let two = [&other, &identity].map(|one| String::from_utf8(one.to_text().expose().to_vec()).unwrap());
+        let two = read(&identity, &[(names::IDENTITY_KEY, two.join("\n"))]);
+        assert_eq!(two.recipient(), None);
+        assert_eq!(two.keys(), BTreeSet::from([identity.recipient(), other.recipient()]));
     }
 }

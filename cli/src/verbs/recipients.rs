@@ -12,7 +12,7 @@ use waxwing_core::{
     config::{Config, Member},
     keys::Recipient,
 };
-use waxwing_crds::{KeyRing, KeyState, RingKey};
+use waxwing_crds::KeyRing;
 
 use crate::{
     args::Context,
@@ -108,7 +108,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
             Failure::usage("there is no KeyRing to compare with").hint("name one with --from-keyring FILE")
         );
     }
-    let mut rows = compare(repository.config(), &rings, context.now)?;
+    let mut rows = compare(repository.config(), &rings)?;
     if args.write {
         update(&mut rows, &repository, context)?;
     }
@@ -178,10 +178,7 @@ fn update(rows: &mut [Row], repository: &Repository, context: &Context) -> Resul
     Ok(())
 }
 
-/// Seconds after which a listed key is sure to have been read back.
-const ANNOUNCED: i64 = 60;
-
-fn compare(config: &Config, rings: &[(KeyRing, Option<String>)], now: i64) -> Result<Vec<Row>> {
+fn compare(config: &Config, rings: &[(KeyRing, Option<String>)]) -> Result<Vec<Row>> {
     let mut rows: Vec<Row> = Vec::new();
     for (ring, name) in rings {
         let name = name.clone().unwrap_or_else(|| name_of(config, ring));
@@ -191,12 +188,9 @@ fn compare(config: &Config, rings: &[(KeyRing, Option<String>)], now: i64) -> Re
                 rows.push(row);
             }
         }
-        // One that was listed just now may not have its Secret yet, and never get one.
-        let is_next = |key: &&RingKey| {
-            let listed = key.created_at.as_ref().map_or(now, |time| time.0.as_second());
-            key.state == KeyState::Pending && now - listed > ANNOUNCED
-        };
-        for key in ring.status.iter().flat_map(|status| &status.keys).filter(is_next) {
+        // One that is only listed may never get its Secret.
+        let listed = ring.status.iter().flat_map(|status| &status.keys);
+        for key in listed.filter(|key| key.is_announced()) {
             let key: Recipient = key.recipient.parse().at(format!("KeyRing of {name}"))?;
             let (name, published) = (name.clone(), Some(key.to_string()));
             rows.push(Row { name, state: State::Next, configured: None, published, own: true });

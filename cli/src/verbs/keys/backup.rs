@@ -13,12 +13,12 @@ use serde::Serialize;
 use serde_json::json;
 use waxwing_core::{
     backup::{self, Backup, Origin, Saved},
-    identity_secret::Stored,
     keys::Recipient,
 };
 use waxwing_crds::{KeyRing, KeyState, conditions};
 
 use super::{
+    private_keys::PrivateKeys,
     ring_keys::{self, RingKey, State},
     target::{Target, operator_namespace},
 };
@@ -65,6 +65,9 @@ struct Row {
     key_id: String,
     recipient: String,
     state: &'static str,
+    /// Why its private half could not be opened, where one was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -152,7 +155,11 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
         return Err(failure.at("the backup could not be acknowledged").hint(hint).exit(Exit::Partly));
     }
     for row in &missing {
-        context.printer.warning(format!("not in it, because its private key was not found: {}", row.shown()));
+        let why = row.why.as_deref().unwrap_or("its private key was not found");
+        context.printer.warning(format!("not in it: {}: {why}", row.shown()));
+    }
+    if missing.iter().any(|row| row.why.is_some()) {
+        context.printer.hint("make another one with the right to decrypt what is wrapped; or restore those keys from an older one, and back up again");
     }
     Ok(if missing.is_empty() { Exit::Done } else { Exit::Partly })
 }
@@ -168,6 +175,7 @@ impl Row {
             key_id: key.recipient.id().to_string(),
             recipient: key.recipient.to_string(),
             state: key.state.as_str(),
+            why: None,
         }
     }
 
@@ -179,6 +187,8 @@ impl Row {
 /// Whether a key has a private half to back up, as far as the KeyRing says.
 fn is_there(key: &RingKey) -> bool {
     match key.state {
+        // One that is only listed may never get its Secret.
+        State::Made(KeyState::Pending) => key.announced,
         State::Made(state) => state != KeyState::Destroyed,
         State::Trusted => true,
         // The operator never saw it, or has not looked yet.
@@ -289,7 +299,7 @@ fn is_in(saved: &[Saved], recipient: &Recipient) -> bool {
     saved.iter().any(|one| one.identity.recipient() == recipient)
 }
 
-/// The private keys of the ring that are there, and the keys whose private half is not.
+/// The private keys of the ring that can be had, and the keys whose private half can't.
 fn collect(
     cluster: &Cluster,
     namespace: &str,
@@ -297,46 +307,44 @@ fn collect(
     keys: &[RingKey],
     context: &Context,
 ) -> Result<(Vec<Saved>, Vec<Row>)> {
-    let mut saved: Vec<Saved> = Vec::new();
-    let mut wraps = Keys::of(cluster, ring);
-    for secret in cluster.identity_secrets(namespace)? {
+    let is_known = |recipient: &Recipient| keys.iter().any(|key| key.recipient == *recipient);
+    let secrets = cluster.identity_secrets(namespace, name)?;
+    for secret in &secrets {
         let place = format!("Secret {namespace}/{}", secret.name);
-        let known =
-            secret.recipient().and_then(|recipient| keys.iter().find(|key| key.recipient == *recipient));
-        match (secret.stored, known) {
-            (Stored::Malformed, _) => {
-                context.printer.warning(format!("{place} holds no identity, and is left out"));
-            }
+        match secret.recipient() {
+            None => context
+                .printer
+                .warning(format!("{place} holds no identity that KeyRing {name} could use, and is left out")),
             // What the ring does not know is nobody's key, or another ring's.
-            (_, None) => {
-                context
-                    .printer
-                    .warning(format!("{place}: KeyRing {name} does not know this identity; it is left out"));
-            }
-            (Stored::Wrapped(_) | Stored::Identity(_), Some(key)) if is_in(&saved, &key.recipient) => {}
-            (stored, Some(key)) => {
-                let identity = match stored {
-                    Stored::Identity(identity) => Some(*identity),
-                    // With the rights of whoever runs this, not the operator's.
-                    Stored::Wrapped(wrapped) => Some(wraps.open(&wrapped).at(&place)?),
-                    Stored::Malformed => None,
-                };
-                if let Some(identity) = identity {
-                    let created_at = key.created_at.map(|at| conditions::time(at).0.to_string());
-                    let created_at = created_at.unwrap_or_default();
-                    saved.push(Saved { identity, state: key.state.as_str().to_owned(), created_at });
-                }
-            }
+            Some(recipient) if !is_known(recipient) => context
+                .printer
+                .warning(format!("{place}: KeyRing {name} does not know this identity; it is left out")),
+            Some(_) => {}
         }
     }
-    if saved.is_empty() {
-        return Err(Failure::new(format!(
-            "namespace {namespace} holds no identity that KeyRing {name} knows"
-        ))
-        .hint("name the operator's namespace with --namespace"));
+    // With the rights of whoever runs this, not the operator's.
+    let mut wraps = Keys::of(cluster, ring);
+    let PrivateKeys { mut had, mut refused } =
+        PrivateKeys::of(&secrets, &is_known, &mut |wrapped| wraps.open(wrapped));
+    if had.is_empty() {
+        // One reason is enough: as a rule it is the same for all.
+        return Err(refused.pop_first().map(|(_, failure)| failure).unwrap_or_else(|| {
+            Failure::new(format!("namespace {namespace} holds no identity that KeyRing {name} knows"))
+                .hint("name the operator's namespace with --namespace")
+        }));
     }
-    let missing =
-        keys.iter().filter(|key| is_there(key) && !is_in(&saved, &key.recipient)).map(Row::of).collect();
+    let (mut saved, mut missing) = (Vec::new(), Vec::new());
+    for key in keys {
+        if let Some(identity) = had.remove(&key.recipient) {
+            let created_at = key.created_at.map(|at| conditions::time(at).0.to_string()).unwrap_or_default();
+            saved.push(Saved { identity, state: key.state.as_str().to_owned(), created_at });
+            continue;
+        }
+        let why = refused.remove(&key.recipient).map(|failure| failure.to_string());
+        if why.is_some() || is_there(key) {
+            missing.push(Row { why, ..Row::of(key) });
+        }
+    }
     Ok((saved, missing))
 }
 

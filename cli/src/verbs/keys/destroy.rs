@@ -1,13 +1,12 @@
 //! `waxwing keys destroy`: a retired key's private half leaves the cluster, for good.
 
-use std::collections::BTreeSet;
-
-use waxwing_core::{identity_secret::Stored, keys::Recipient};
+use waxwing_core::keys::Recipient;
 use waxwing_crds::{KeyRing, KeyState};
 
 use super::{
     ask,
     needs::{self, Care},
+    private_keys::PrivateKeys,
     retire::{self, Report},
     ring_keys::{self, RingKey},
     status,
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{
     args::Context,
-    cluster::keys::IdentitySecret,
+    cluster::{keys::IdentitySecret, wrapped::Keys},
     error::{Exit, Failure, Result},
     printer::{Format, count},
 };
@@ -53,22 +52,38 @@ pub(super) fn run(args: Destroy, context: &Context) -> Result {
     let id = key.recipient.id();
     refuse_unless_retired(&ring, &key.recipient, name)?;
     let namespace = operator_namespace(&cluster, name, args.namespace.as_deref())?;
-    let secrets = cluster.identity_secrets(&namespace)?;
-    let doomed: Vec<&IdentitySecret> =
-        secrets.iter().filter(|secret| secret.recipient() == Some(&key.recipient)).collect();
+    let secrets = cluster.identity_secrets(&namespace, name)?;
+    let doomed = holding(&secrets, &key.recipient);
     if doomed.is_empty() {
         return already_gone(&ring, key, &namespace, context);
     }
+    if let Some(mixed) = doomed.iter().find(|secret| secret.keys().len() > 1) {
+        return Err(Failure::new(format!("Secret {namespace}/{} holds another key, too", mixed.name))
+            .hint("find out who made it, and take key by key out of it by hand"));
+    }
     let names: Vec<String> = doomed.iter().map(|secret| format!("{namespace}/{}", secret.name)).collect();
-    // What the key itself opens is proven by it, whatever hints say.
-    let own = doomed.iter().find_map(|secret| match &secret.stored {
-        Stored::Identity(identity) => Some(&**identity),
-        Stored::Malformed | Stored::Wrapped(_) => None,
+    // With the rights of whoever runs this, not the operator's.
+    let mut wraps = Keys::of(&cluster, &ring);
+    let opens = |one: &Recipient| keys.iter().any(|key| key.recipient == *one && key.opens());
+    let mut private = PrivateKeys::of(&secrets, &|one| *one == key.recipient || opens(one), &mut |wrapped| {
+        wraps.open(wrapped)
     });
-    let survey = args.sight.survey(&cluster, own, context)?;
-    let present: BTreeSet<Recipient> =
-        secrets.iter().filter_map(IdentitySecret::recipient).cloned().collect();
-    let others = ring_keys::others(&ring, &keys, &key.recipient, Some(&present));
+    // What the key itself opens is proven by it, whatever hints say.
+    let clear = doomed.iter().flat_map(|secret| &secret.clear).find(|one| *one.recipient() == key.recipient);
+    let own = clear.or_else(|| private.had.get(&key.recipient));
+    let mut survey = args.sight.survey(&cluster, own, context)?;
+    let refused = private.refused.remove(&key.recipient);
+    if own.is_none() {
+        let why = refused.as_ref().map_or_else(|| "nobody can use its Secret".to_owned(), Failure::to_string);
+        survey.unreadable.push(format!("what the key itself opens in files could not be tried: {why}"));
+    }
+    for (other, failure) in &private.refused {
+        context.printer.warning(format!("key {} counts for nothing here: {failure}", other.id()));
+    }
+    if let Some(failure) = refused.iter().chain(private.refused.values()).next() {
+        failure.hints().iter().for_each(|hint| context.printer.hint(hint));
+    }
+    let others = ring_keys::others(&ring, &keys, &key.recipient, Some(&private.recipients()));
     let found = needs::needs(&survey, &key.recipient, &others, Care::Final);
     let is_free = found.is_empty() && survey.unreadable.is_empty();
     let not_looked_at = status::not_looked_at(&survey);
@@ -84,12 +99,14 @@ pub(super) fn run(args: Destroy, context: &Context) -> Result {
         });
         let what = format!("{} will be deleted: {}", count(names.len(), "Secret"), names.join(", "));
         ask::to_type(&what, &id.to_string(), args.yes.as_deref(), context)?;
+        // Somebody may have thought better of it while the question stood there.
+        refuse_if_changed(&cluster.key_ring(name)?, &keys, &key.recipient, name)?;
         for secret in &doomed {
             cluster.delete_identity(&namespace, secret)?;
         }
         // One that was made meanwhile, or that is held back by a finalizer.
-        let left = cluster.identity_secrets(&namespace)?;
-        if let Some(left) = left.iter().find(|secret| secret.recipient() == Some(&key.recipient)) {
+        let left = cluster.identity_secrets(&namespace, name)?;
+        if let Some(left) = holding(&left, &key.recipient).first() {
             return Err(Failure::new(format!(
                 "Secret {namespace}/{} still holds key {id}: it is not destroyed",
                 left.name
@@ -128,6 +145,11 @@ pub(super) fn run(args: Destroy, context: &Context) -> Result {
     Ok(Exit::Done)
 }
 
+/// The Secrets in which a key lies, also where no operator would use it from there.
+fn holding<'a>(secrets: &'a [IdentitySecret], recipient: &Recipient) -> Vec<&'a IdentitySecret> {
+    secrets.iter().filter(|secret| secret.keys().contains(recipient)).collect()
+}
+
 /// Nothing to delete: so it was destroyed before, or this is another namespace than the operator's.
 fn already_gone(ring: &KeyRing, key: &RingKey, namespace: &str, context: &Context) -> Result {
     let id = key.recipient.id();
@@ -152,11 +174,63 @@ fn refuse_unless_retired(ring: &KeyRing, recipient: &Recipient, name: &str) -> R
     }
     let status = ring.status.clone().unwrap_or_default();
     let seen = status.observed_generation == ring.metadata.generation;
-    let in_use =
-        status.keys.iter().any(|key| key.recipient == recipient.as_str() && key.state != KeyState::Retired);
+    let is_ended = |state| matches!(state, KeyState::Retired | KeyState::Destroyed);
+    let in_use = status.keys.iter().any(|key| key.recipient == recipient.as_str() && !is_ended(key.state));
     if !seen || in_use {
         return Err(Failure::new(format!("the operator has not stopped using key {id} yet"))
             .hint("wait until the KeyRing's status says Retired; it must be running"));
     }
     Ok(())
+}
+
+/// What was found out about needs holds for the keys as they were.
+fn refuse_if_changed(now: &KeyRing, before: &[RingKey], recipient: &Recipient, name: &str) -> Result<()> {
+    refuse_unless_retired(now, recipient, name)?;
+    if ring_keys::of(now) != before {
+        return Err(Failure::new(format!(
+            "the keys of KeyRing {name} have just changed; nothing was deleted"
+        ))
+        .hint("run the command again"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use waxwing_core::keys::Identity;
+
+    use super::*;
+
+    fn ring(of: &[(&Identity, &str)], retired: &Identity) -> KeyRing {
+        let listed = |(key, state): &(&Identity, &str)| json!({"recipient": key.recipient().to_string(), "state": state});
+        serde_json::from_value(json!({
+            "apiVersion": "waxwing.dev/v1alpha1", "kind": "KeyRing",
+            "metadata": {"name": "default", "generation": 2},
+            "spec": {"retired": [retired.recipient().to_string()]},
+            "status": {"observedGeneration": 2, "keys": of.iter().map(listed).collect::<Vec<_>>()},
+        }))
+        .unwrap()
+    }
+
+    /// K34. Guard: `refuse_if_changed`, and in it what tells a key that is not used any more.
+    #[test]
+    fn a_key_that_was_taken_up_again_while_the_question_stood_there_is_not_destroyed() {
+        let (old, other, active) = (Identity::generate(), Identity::generate(), Identity::generate());
+        let ring = |old_state, other_state| {
+            ring(&[(&old, old_state), (&other, other_state), (&active, "Active")], &old)
+        };
+        let before = ring_keys::of(&ring("Retired", "OpenOnly"));
+        let after = |now: &KeyRing| refuse_if_changed(now, &before, old.recipient(), "default");
+        assert!(after(&ring("Retired", "OpenOnly")).is_ok());
+        let mut taken_up = ring("Retired", "OpenOnly");
+        taken_up.spec.retired.clear();
+        assert!(after(&taken_up).unwrap_err().to_string().contains("is not retired"));
+        let unseen = after(&ring("OpenOnly", "OpenOnly")).unwrap_err();
+        assert!(unseen.to_string().contains("has not stopped using"), "{unseen}");
+        // What is left of one that the operator calls destroyed can be deleted, too.
+        assert!(refuse_unless_retired(&ring("Destroyed", "OpenOnly"), old.recipient(), "default").is_ok());
+        // The key that has opened everything since may have gone the same way.
+        assert!(after(&ring("Retired", "Retired")).unwrap_err().to_string().contains("have just changed"));
+    }
 }

@@ -12,6 +12,8 @@ mod list;
 #[cfg(feature = "cluster")]
 mod needs;
 #[cfg(feature = "cluster")]
+mod private_keys;
+#[cfg(feature = "cluster")]
 mod propose;
 #[cfg(feature = "cluster")]
 mod restore;

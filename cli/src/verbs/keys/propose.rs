@@ -115,14 +115,14 @@ fn survey_of(object: &SealedSecret, now: i64) -> Survey {
     survey
 }
 
-/// Whether an envelope is for a key of this ring, and not for its active one.
+/// Whether an envelope is for a key of this ring, and neither for its active one nor for one that is to become that.
 fn is_behind(survey: &Survey, keys: &[RingKey]) -> bool {
-    let is_active = |key: &&RingKey| key.state == State::Made(KeyState::Active);
-    let active: BTreeSet<KeyId> = keys.iter().filter(is_active).map(|key| key.recipient.id()).collect();
+    let is_newest = |key: &&RingKey| key.state == State::Made(KeyState::Active) || key.announced;
+    let newest: BTreeSet<KeyId> = keys.iter().filter(is_newest).map(|key| key.recipient.id()).collect();
     let ours: BTreeSet<KeyId> = keys.iter().map(|key| key.recipient.id()).collect();
     survey.uses.iter().any(|one| {
         let named = |ids: &BTreeSet<KeyId>| ids.iter().any(|id| one.names(*id) || one.told.contains(id));
-        named(&ours) && !named(&active)
+        named(&ours) && !named(&newest)
     })
 }
 
@@ -135,4 +135,58 @@ fn title(object: &SealedSecret) -> String {
     let metadata = &object.metadata;
     let part = |part: &Option<String>| part.clone().unwrap_or_default();
     format!("{}/{}", part(&metadata.namespace), part(&metadata.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use waxwing_core::{
+        Secret,
+        keys::NamedRecipient,
+        seal::{Binding, Scope, Sealed},
+    };
+    use waxwing_crds::{KeyRing, SealedSecretSpec};
+
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_for_the_key_that_is_announced_is_not_behind() {
+        let keys = [(); 3].map(|()| Identity::generate());
+        let [old, active, next] = &keys;
+        let ring = |next_more: serde_json::Value| -> KeyRing {
+            let mut all = vec![
+                json!({"recipient": old.recipient().to_string(), "state": "OpenOnly"}),
+                json!({"recipient": active.recipient().to_string(), "state": "Active"}),
+                json!({"recipient": next.recipient().to_string(), "state": "Pending"}),
+            ];
+            all[2].as_object_mut().unwrap().extend(next_more.as_object().unwrap().clone());
+            serde_json::from_value(json!({
+                "apiVersion": "waxwing.dev/v1alpha1", "kind": "KeyRing", "metadata": {"name": "default"},
+                "spec": {}, "status": {"keys": all},
+            }))
+            .unwrap()
+        };
+        let survey_for = |identity: &Identity| {
+            let binding = Binding {
+                scope: Scope::Strict,
+                namespace: "web".to_owned(),
+                name: "db".to_owned(),
+                secret_type: "Opaque".to_owned(),
+            };
+            let mut sealed = Sealed::empty(binding);
+            let values = [("k".parse().unwrap(), Secret::new(b"v".to_vec()))];
+            let to = [NamedRecipient::new("prod", identity.recipient().clone()).unwrap()];
+            sealed.seal(&values, &to, 1_789_000_000).unwrap();
+            let mut object = SealedSecret::new("db", SealedSecretSpec::default());
+            object.metadata.namespace = Some("web".to_owned());
+            sealed.write_into(&mut object.spec);
+            survey_of(&object, 1_789_000_000)
+        };
+        let announced = ring_keys::of(&ring(json!({"announcedAt": "2026-11-22T00:00:00Z"})));
+        for (identity, is_old) in [(old, true), (active, false), (next, false)] {
+            assert_eq!(is_behind(&survey_for(identity), &announced), is_old);
+        }
+        // One that is still being made may never be there.
+        assert!(is_behind(&survey_for(next), &ring_keys::of(&ring(json!({})))));
+    }
 }

@@ -158,11 +158,12 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
     let (taken, left) = trusted(&chosen, &known, &seen, &args, &name, context)?;
     let mut rows = Vec::new();
     let mut is_new = false;
-    let there = cluster.identity_secrets(&namespace)?;
+    let there = cluster.identity_secrets(&namespace, &name)?;
     let row = |key: &Saved| Row {
         seen: seen.get(key.identity.recipient()).cloned().unwrap_or_default(),
         ..Row::of(key)
     };
+    let (mut stored, mut failed) = (Vec::new(), Vec::new());
     for key in &taken {
         let recipient = key.identity.recipient();
         // It may lie there under a name that a person gave. What is wrapped only says whose it is, and what wraps it may be
@@ -176,12 +177,21 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
             is_new = true;
             "its Secret would be made"
         } else {
-            match cluster.create_identity(&namespace, &name, &key.identity)? {
-                Created::New => "its Secret was made",
-                Created::Beside => "its Secret was made, beside a wrapped one",
-                Created::Before => "its Secret was there",
+            match cluster.create_identity(&namespace, &name, &key.identity) {
+                Ok(Created::New) => "its Secret was made",
+                Ok(Created::Beside) => {
+                    "its Secret was made, beside one that is wrapped or that nobody can use"
+                }
+                Ok(Created::Before) => "its Secret was there",
+                // The others do not wait for it.
+                Err(failure) => {
+                    rows.push(Row { done: Some("not restored"), ..row(key) });
+                    failed.push(failure);
+                    continue;
+                }
             }
         };
+        stored.push(*key);
         rows.push(Row {
             known_by: Some(if known.contains(recipient) { "the KeyRing" } else { "you" }),
             done: Some(done),
@@ -189,19 +199,26 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
             ..row(key)
         });
     }
+    if let Some(failure) = failed.pop_if(|_| stored.is_empty()) {
+        return Err(failure);
+    }
     // After the Secrets: a ring that finds none of the keys that it trusts goes on without them.
-    let changes = trust(&cluster, &name, ring.as_ref(), &taken, args.check)?;
+    let changes = trust(&cluster, &name, ring.as_ref(), &stored, args.check)?;
     is_new |= changes;
     rows.extend(
         left.iter().map(|key| Row { done: Some("left out: the KeyRing does not know it"), ..row(key) }),
     );
-    let exit = match (left.is_empty(), args.check) {
+    let exit = match (left.is_empty() && failed.is_empty(), args.check) {
         (true, true) if !is_new => Exit::Done,
         (_, true) => Exit::Found,
         (false, false) => Exit::Partly,
         (true, false) => Exit::Done,
     };
     report(&backup, rows, args.output, exit, context)?;
+    for failure in &failed {
+        context.printer.warning(format!("not restored: {failure}"));
+        failure.hints().iter().for_each(|hint| context.printer.hint(hint));
+    }
     for key in &left {
         context.printer.hint(format!(
             "if you know that key {} is yours: --trust {}",
@@ -214,7 +231,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
         (true, false) | (false, false) => "KeyRing trusts them already",
         (false, true) => "KeyRing trusts them now",
     };
-    context.printer.note(format!("{} into namespace {namespace}; {what}", count(taken.len(), "key")));
+    context.printer.note(format!("{} into namespace {namespace}; {what}", count(stored.len(), "key")));
     Ok(exit)
 }
 
@@ -385,7 +402,7 @@ fn is_retired(ring: Option<&KeyRing>, key: &Saved) -> bool {
     let recipient = key.identity.recipient();
     let known = ring.map(ring_keys::of).unwrap_or_default();
     match known.iter().find(|known| known.recipient == *recipient) {
-        Some(known) => !known.state.opens(),
+        Some(known) => known.state.is_ended(),
         None => was_retired(key),
     }
 }

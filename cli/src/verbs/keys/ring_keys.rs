@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use waxwing_core::keys::KeyId;
 use waxwing_core::keys::Recipient;
 #[cfg(feature = "cluster")]
-use waxwing_crds::{ConditionType, Reason, conditions};
-use waxwing_crds::{KeyRing, KeyState};
+use waxwing_crds::{ConditionType, conditions};
+use waxwing_crds::{KeyRing, KeyState, RingKey as Listed};
 
 #[cfg(feature = "cluster")]
 use crate::error::{Failure, Result};
@@ -24,6 +24,20 @@ pub(super) struct RingKey {
     pub(super) created_at: Option<i64>,
     /// Whether somebody has said that it is backed up.
     pub(super) backed_up: bool,
+    /// Whether it is to become the active one, and opens already.
+    pub(super) announced: bool,
+}
+
+impl RingKey {
+    /// Whether there is a private key that values may be opened with.
+    #[cfg(feature = "cluster")]
+    pub(super) fn opens(&self) -> bool {
+        match self.state {
+            State::Made(state) => state.opens() || self.announced,
+            State::Trusted => true,
+            State::Retired => false,
+        }
+    }
 }
 
 /// What a key of a ring is used for.
@@ -47,13 +61,9 @@ impl State {
         }
     }
 
-    /// Whether there is a private key that values may be opened with.
-    pub(super) fn opens(self) -> bool {
-        match self {
-            Self::Made(state) => state.opens(),
-            Self::Trusted => true,
-            Self::Retired => false,
-        }
+    /// Whether it is not to be used any more.
+    pub(super) fn is_ended(self) -> bool {
+        matches!(self, Self::Retired | Self::Made(KeyState::Retired | KeyState::Destroyed))
     }
 }
 
@@ -64,18 +74,22 @@ pub(super) fn of(ring: &KeyRing) -> Vec<RingKey> {
     let backed_up = |recipient: &Recipient| spec.backed_up.iter().any(|text| text == recipient.as_str());
     let is_retired = |recipient: &Recipient| spec.retired.iter().any(|text| text == recipient.as_str());
     let mut all: Vec<RingKey> = Vec::new();
-    let mut add = |text: &str, state: State, created_at: Option<i64>| {
+    let mut add = |text: &str, state: State, made: Option<&Listed>| {
         let Ok(recipient) = text.parse::<Recipient>() else { return };
         if all.iter().any(|key| key.recipient == recipient) {
             return;
         }
-        let state = if is_retired(&recipient) && state.opens() { State::Retired } else { state };
-        let backed_up = backed_up(&recipient);
-        all.push(RingKey { recipient, state, created_at, backed_up });
+        let state = if is_retired(&recipient) && !state.is_ended() { State::Retired } else { state };
+        all.push(RingKey {
+            state,
+            created_at: made.and_then(|key| key.created_at.as_ref()).map(|time| time.0.as_second()),
+            backed_up: backed_up(&recipient),
+            announced: made.is_some_and(Listed::is_announced) && !state.is_ended(),
+            recipient,
+        });
     };
     for key in ring.status.iter().flat_map(|status| &status.keys) {
-        let created_at = key.created_at.as_ref().map(|time| time.0.as_second());
-        add(&key.recipient, State::Made(key.state), created_at);
+        add(&key.recipient, State::Made(key.state), Some(key));
     }
     for text in &spec.trusted {
         add(text, State::Trusted, None);
@@ -116,8 +130,9 @@ fn shown(wanted: &str) -> &str {
     if is_key { wanted } else { "of that name" }
 }
 
-/// The ids of the other keys than `key` that open. `present` are the recipients of the identity Secrets, where these were
-/// read; then a key counts that has one. Else, where the ring misses Secrets of listed keys, only the active one counts.
+/// The ids of the other keys than `key` that open. `present` are those whose private half was had just now, where that
+/// was tried; then no other counts. Else the operator's word has to do: of a ring that is not ready no key counts, and where
+/// it misses something only the active one does.
 #[cfg(feature = "cluster")]
 pub(super) fn others(
     ring: &KeyRing,
@@ -125,17 +140,13 @@ pub(super) fn others(
     key: &Recipient,
     present: Option<&BTreeSet<Recipient>>,
 ) -> BTreeSet<KeyId> {
-    let incomplete = [ConditionType::Ready, ConditionType::Degraded].into_iter().any(|type_| {
-        let all = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-        // A reason may hide behind a more serious one in the same condition.
-        conditions::get(all, type_).is_some_and(|condition| {
-            condition.reason == Reason::IdentityMissing.as_str() || type_ == ConditionType::Degraded
-        })
-    });
+    let all = ring.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let is_ready = conditions::is_true(all, ConditionType::Ready);
+    let is_whole = is_ready && conditions::get(all, ConditionType::Degraded).is_none();
     let counts = |other: &RingKey| match (present, other.state) {
-        (Some(present), state) => state.opens() && present.contains(&other.recipient),
-        (None, State::Made(KeyState::Active)) => true,
-        (None, State::Made(KeyState::OpenOnly)) => !incomplete,
+        (Some(present), _) => other.opens() && present.contains(&other.recipient),
+        (None, State::Made(KeyState::Active)) => is_ready,
+        (None, State::Made(KeyState::OpenOnly)) => is_whole,
         // Nothing says whether its private key is there.
         _ => false,
     };
@@ -151,6 +162,7 @@ pub(super) fn others(
 mod tests {
     use serde_json::json;
     use waxwing_core::keys::Identity;
+    use waxwing_crds::Reason;
 
     use super::*;
 
@@ -181,27 +193,27 @@ mod tests {
         assert!(!error.to_string().contains("AGE-SECRET"), "{error}");
     }
 
-    /// K34. Guard: `others` counts only keys whose private half was read back, by the operator or from the Secrets at hand.
+    /// K34. Guard: `others` counts only keys whose private half can be had, as the operator says or as was tried just now.
     #[test]
     fn a_key_that_may_be_gone_is_no_other_reader() {
         let (a, b, c) = (Identity::generate(), Identity::generate(), Identity::generate());
         let [a, b, c] = [&a, &b, &c].map(|identity| identity.recipient());
-        let whole = ring(&[(a, "Active"), (b, "OpenOnly"), (c, "OpenOnly")], json!({}));
+        let mut whole = ring(&[(a, "Active"), (b, "OpenOnly"), (c, "OpenOnly")], json!({}));
+        let set = |ring: &mut KeyRing, type_, value, reason| {
+            let status = ring.status.as_mut().unwrap();
+            conditions::set(&mut status.conditions, type_, value, reason, "", None, 0);
+        };
+        assert_eq!(others(&whole, &of(&whole), c, None), BTreeSet::new(), "the operator has said nothing");
+        set(&mut whole, ConditionType::Ready, true, Reason::Synced);
         assert_eq!(others(&whole, &of(&whole), c, None), BTreeSet::from([a.id(), b.id()]));
+        // The active key is there, and what wraps it is away: it may be gone for good.
+        let mut locked = whole.clone();
+        set(&mut locked, ConditionType::Ready, false, Reason::ProtectionUnavailable);
+        assert_eq!(others(&locked, &of(&locked), c, None), BTreeSet::new());
         let mut broken = whole;
-        let status = broken.status.as_mut().unwrap();
-        let message = "the Secrets of 1 listed keys are gone";
-        conditions::set(
-            &mut status.conditions,
-            ConditionType::Degraded,
-            true,
-            Reason::IdentityMissing,
-            message,
-            None,
-            0,
-        );
+        set(&mut broken, ConditionType::Degraded, true, Reason::IdentityMissing);
         assert_eq!(others(&broken, &of(&broken), c, None), BTreeSet::from([a.id()]));
-        // The Secrets say more than the status, also of the active key.
+        // What was tried says more than the status, also of the active key.
         let present = BTreeSet::from([b.clone(), c.clone()]);
         assert_eq!(others(&broken, &of(&broken), c, Some(&present)), BTreeSet::from([b.id()]));
     }

@@ -42,6 +42,10 @@ pub(crate) struct Status {
     #[cfg(feature = "cluster")]
     #[arg(long, help_heading = crate::args::CLUSTER, value_name = "NAME", default_value = "default")]
     keyring: String,
+    /// Look at the SealedSecrets of this namespace only; may be repeated. Default: all that there are
+    #[cfg(feature = "cluster")]
+    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "NAMESPACE", requires = "from_cluster")]
+    in_namespace: Vec<String>,
     #[command(flatten)]
     identities: Options,
     /// Form of the output
@@ -110,7 +114,8 @@ pub(super) fn run(args: Status, context: &Context) -> Result {
     if let Some(name) = &args.from_cluster {
         let cluster = crate::cluster::Cluster::connect(Some(name.as_str()).filter(|name| !name.is_empty()))?;
         key_ring = Some(cluster.key_ring(&args.keyring)?);
-        survey.add_live(&cluster.sealed_secrets(&[])?, &identities, context.now);
+        survey.add_live(&cluster.sealed_secrets(&args.in_namespace)?, &identities, context.now);
+        survey.only_in.clone_from(&args.in_namespace);
     }
     let path = args.paths.first().map_or(Path::new("."), PathBuf::as_path);
     let repository = match repository::config_path(path, context) {

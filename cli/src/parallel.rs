@@ -18,10 +18,29 @@ const THREADS: usize = 16;
 pub(crate) fn map<T: Send, R: Send>(
     items: Vec<T>,
     work: impl Fn(T) -> R + Sync,
+    done: impl FnMut(usize),
+) -> Vec<R> {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    map_with(processors.min(THREADS), items, work, done)
+}
+
+/// As [`map`], for work that is no more than waiting: renaming a file over another waits for the disk to forget that.
+pub(crate) fn map_waiting<T: Send, R: Send>(
+    items: Vec<T>,
+    work: impl Fn(T) -> R + Sync,
+    done: impl FnMut(usize),
+) -> Vec<R> {
+    map_with(THREADS, items, work, done)
+}
+
+fn map_with<T: Send, R: Send>(
+    threads: usize,
+    items: Vec<T>,
+    work: impl Fn(T) -> R + Sync,
     mut done: impl FnMut(usize),
 ) -> Vec<R> {
     let total = items.len();
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(THREADS).min(total);
+    let threads = threads.min(total);
     if threads <= 1 {
         let each = |(index, item)| {
             let result = work(item);

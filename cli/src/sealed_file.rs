@@ -101,7 +101,10 @@ impl Item {
 impl SealedFile {
     /// Reads a file. Its resources may each have failed; see [`Self::items`].
     pub(crate) fn read(path: &Path, namespace: Option<&str>) -> Result<Self> {
-        let bytes = fs::read(path).at(path.display())?;
+        Self::from_bytes(path, fs::read(path).at(path.display())?, namespace)
+    }
+
+    fn from_bytes(path: &Path, bytes: Vec<u8>, namespace: Option<&str>) -> Result<Self> {
         let text = String::from_utf8(bytes).map_err(|_| Failure::new("not UTF-8 text").at(path.display()))?;
         Self::parse(path, text, namespace).at(path.display())
     }
@@ -285,11 +288,12 @@ impl Change {
 }
 
 fn prepare(path: &Path, before: &str, after: &str, sync: Sync) -> Result<Prepared> {
-    // A person may have sat at a prompt since it was read.
+    let prepared = write::prepare_with(path, after.as_bytes(), Mode::Keep, sync).at(path.display())?;
+    // A person may have sat at a prompt since it was read. What comes later, `commit` sees.
     if fs::read(path).at(path.display())? != before.as_bytes() {
         return Err(changed_meanwhile(path));
     }
-    write::prepare_with(path, after.as_bytes(), Mode::Keep, sync).at(path.display())
+    Ok(prepared)
 }
 
 /// `SealedSecret NAMESPACE/NAME`.
@@ -386,7 +390,7 @@ pub(crate) fn read_if_sealed_in(
         return Ok(None);
     }
     let in_words = says_sealed(&bytes);
-    match SealedFile::read(path, namespace) {
+    match SealedFile::from_bytes(path, bytes, namespace) {
         // It may be a template of Helm with an escape in it.
         Err(_) if !in_words && !named => Ok(None),
         Ok(file) if !in_words && file.items.iter().all(Result::is_err) => Ok(None),

@@ -44,12 +44,14 @@ pub(crate) fn around(path: &Path) -> Option<PathBuf> {
 /// The files among these that are as they are in the last commit, so that Git can bring each back.
 pub(crate) fn committed<'a>(paths: impl IntoIterator<Item = &'a Path>) -> BTreeSet<&'a Path> {
     let mut by_root: BTreeMap<PathBuf, Vec<(&Path, PathBuf)>> = BTreeMap::new();
+    let mut folders = BTreeMap::new();
     for path in paths {
         // A file that is reached by a link lies elsewhere.
-        let Ok(real) = path.canonicalize() else { continue };
-        let Some(root) = around(path) else { continue };
-        let Ok(inside) = real.strip_prefix(&root).map(Path::to_owned) else { continue };
-        by_root.entry(root).or_default().push((path, inside));
+        let (Some(folder), Some(name), false) = (path.parent(), path.file_name(), path.is_symlink()) else {
+            continue;
+        };
+        let Some((root, inside)) = folders.entry(folder).or_insert_with(|| inside(path)) else { continue };
+        by_root.entry(root.clone()).or_default().push((path, inside.join(name)));
     }
     let mut clean = BTreeSet::new();
     for (root, paths) in by_root {
@@ -58,6 +60,14 @@ pub(crate) fn committed<'a>(paths: impl IntoIterator<Item = &'a Path>) -> BTreeS
         clean.extend(paths.iter().filter(|(_, inside)| is_clean(inside)).map(|(path, _)| *path));
     }
     clean
+}
+
+/// The work tree of a file, and the file's folder in it.
+fn inside(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let root = around(path)?;
+    let real = path.canonicalize().ok()?;
+    let folder = real.strip_prefix(&root).ok()?.parent()?.to_owned();
+    Some((root, folder))
 }
 
 /// Tracked files, and those that differ from the last commit.

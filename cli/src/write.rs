@@ -45,7 +45,20 @@ pub(crate) struct Prepared {
     /// Closed already: a verb may hold more of them than files can be open.
     temporary: TempPath,
     target: PathBuf,
+    /// What stood at the target when this was prepared.
+    old: Option<Stamp>,
     sync: Sync,
+}
+
+/// Tells one content of one file from any other: device, inode, size, time of the last change of content and of anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp(u64, u64, u64, (i64, i64), (i64, i64));
+
+impl Stamp {
+    fn of(file: &fs::Metadata) -> Self {
+        let changed = ((file.mtime(), file.mtime_nsec()), (file.ctime(), file.ctime_nsec()));
+        Self(file.dev(), file.ino(), file.size(), changed.0, changed.1)
+    }
 }
 
 /// The file systems that many files lie on. Opened before the first of them is written, because what goes wrong with a
@@ -68,9 +81,8 @@ impl Lock {
     pub(crate) fn beside<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<Self> {
         // One order for everybody, so that no two commands wait for each other.
         let mut folders = BTreeSet::new();
-        for path in paths {
-            let folder = follow(path).and_then(|path| existing_folder(&path)).at(path.display())?;
-            folders.insert(folder);
+        for folder in directories(paths)? {
+            folders.insert(existing_folder(&folder).at(folder.display())?);
         }
         allow_open(folders.len());
         let mut locked = Vec::new();
@@ -97,11 +109,9 @@ impl FileSystems {
         }
         let mut seen = BTreeSet::new();
         let mut open = Vec::new();
-        for path in paths {
-            let path = follow(path).ok()?;
-            let folder = directory(&path);
-            if seen.insert(fs::metadata(folder).ok()?.dev()) {
-                open.push(File::open(folder).ok()?);
+        for folder in directories(paths).ok()? {
+            if seen.insert(fs::metadata(&folder).ok()?.dev()) {
+                open.push(File::open(&folder).ok()?);
             }
         }
         Some(Self { open })
@@ -129,10 +139,16 @@ fn allow_open(files: usize) {
     }
 }
 
-/// The folder of a path, or the nearest one above that exists.
-fn existing_folder(path: &Path) -> io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    let found = path.ancestors().skip(1).find_map(|folder| folder.canonicalize().ok());
+/// The folders in which these files lie, each once.
+fn directories<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Result<BTreeSet<PathBuf>> {
+    let folder = |path: &Path| Ok(directory(&follow(path).at(path.display())?).to_owned());
+    paths.into_iter().map(folder).collect()
+}
+
+/// A folder, or the nearest one above that exists.
+fn existing_folder(folder: &Path) -> io::Result<PathBuf> {
+    let folder = std::path::absolute(folder)?;
+    let found = folder.ancestors().find_map(|folder| folder.canonicalize().ok());
     Ok(found.unwrap_or_else(|| PathBuf::from("/")))
 }
 
@@ -160,8 +176,8 @@ pub(crate) fn prepare_with(path: &Path, content: &[u8], mode: Mode, sync: Sync) 
         .prefix(".waxwing-")
         .permissions(Permissions::from_mode(first))
         .tempfile_in(directory(&target))?;
-    if let Some(old) = old {
-        keep_owner(temporary.as_file(), &old);
+    if let Some(old) = &old {
+        keep_owner(temporary.as_file(), old);
         // After the owner, because a change of owner clears mode bits.
         if mode == Mode::Keep {
             temporary.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
@@ -171,12 +187,25 @@ pub(crate) fn prepare_with(path: &Path, content: &[u8], mode: Mode, sync: Sync) 
     if sync == Sync::Each {
         temporary.as_file().sync_all()?;
     }
-    Ok(Prepared { temporary: temporary.into_temp_path(), target, sync })
+    let old = old.as_ref().map(Stamp::of);
+    Ok(Prepared { temporary: temporary.into_temp_path(), target, old, sync })
 }
 
 impl Prepared {
     /// Puts the new file in the place of the old one, and syncs the directory.
+    ///
+    /// # Errors
+    /// Also when something else stands there than when it was prepared; that stays as it is. Between this look and the
+    /// rename, only a writer who asks for no [`Lock`] can come, and within microseconds.
     pub(crate) fn commit(self) -> io::Result<()> {
+        let now = match fs::symlink_metadata(&self.target) {
+            Ok(now) => Some(Stamp::of(&now)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if now != self.old {
+            return Err(io::Error::other("somebody else changed it in the meantime; it was left as it is"));
+        }
         self.temporary.persist(&self.target)?;
         match self.sync {
             Sync::Each => File::open(directory(&self.target))?.sync_all(),
@@ -276,6 +305,26 @@ mod tests {
         drop(prepare(&path, b"new", Mode::Keep).unwrap());
         assert_eq!(names(home.path()), ["a.yaml"]);
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+
+    /// F02. Guard: `commit` looks at what stands there.
+    #[test]
+    fn what_somebody_else_wrote_meanwhile_stays() {
+        let home = tempfile::tempdir().unwrap();
+        let (old, new) = (home.path().join("old"), home.path().join("new"));
+        fs::write(&old, "old").unwrap();
+        let prepared = [&old, &new].map(|path| prepare(path, b"ours", Mode::Keep).unwrap());
+        for path in [&old, &new] {
+            fs::write(path, "theirs").unwrap();
+        }
+        for prepared in prepared {
+            let error = prepared.commit().unwrap_err().to_string();
+            assert!(error.contains("somebody else changed it"), "{error}");
+        }
+        for path in [&old, &new] {
+            assert_eq!(fs::read_to_string(path).unwrap(), "theirs");
+        }
+        assert_eq!(names(home.path()).len(), 2, "no temporary file is left");
     }
 
     /// F04. Guard: `prepare` copies the mode.

@@ -23,7 +23,7 @@ use crate::{
     repository::{Repositories, Repository},
     sealed_file::{self, Change, Item, SealedFile},
     work_tree,
-    write::{FileSystems, Lock, Sync},
+    write::{FileSystems, Lock, Prepared, Sync},
 };
 
 /// From this number of files on, Git is asked which of them it can bring back.
@@ -105,9 +105,10 @@ pub(crate) fn plan(paths: &[PathBuf], context: &Context, make: &Make<'_>) -> Res
     let found = own_files(paths, context)?;
     let repositories = Repositories::default();
     let total = found.len();
+    let named: BTreeSet<&PathBuf> = paths.iter().collect();
     let files = parallel::map(
         found,
-        |path| one_file(&path, paths.contains(&path), &repositories, context, make),
+        |path| one_file(&path, named.contains(&path), &repositories, context, make),
         |done| progress(context, done, total, "looked at"),
     );
     let mut outcome = Outcome::default();
@@ -126,7 +127,8 @@ pub(crate) fn plan(paths: &[PathBuf], context: &Context, make: &Make<'_>) -> Res
 /// it lies, if it lies under the paths at all.
 fn own_files(paths: &[PathBuf], context: &Context) -> Result<Vec<PathBuf>> {
     let mut files = sealed_file::files(paths, context)?;
-    files.retain(|path| paths.contains(path) || !path.is_symlink());
+    let named: BTreeSet<&PathBuf> = paths.iter().collect();
+    files.retain(|path| named.contains(path) || !path.is_symlink());
     let mut real = BTreeSet::new();
     files.retain(|path| path.canonicalize().map_or(true, |path| real.insert(path)));
     Ok(files)
@@ -311,8 +313,8 @@ pub(super) fn write(changes: Vec<Change>, mut progress: impl FnMut(usize, usize)
         .collect::<Result<Vec<_>>>()?;
     let sync = || together.as_ref().map_or(Ok(()), FileSystems::sync).at("the file system");
     sync()?;
-    for (path, prepared) in prepared {
-        prepared.commit().at(path.display())?;
-    }
-    sync()
+    let commit = |(path, prepared): (PathBuf, Prepared)| prepared.commit().at(path.display());
+    let committed: Result<()> = parallel::map_waiting(prepared, commit, |_| {}).into_iter().collect();
+    // What was replaced has to last, whatever became of others.
+    sync().and(committed)
 }

@@ -36,7 +36,7 @@ fn a_restart_with_nothing_to_do_writes_nothing() {
             }
             let before = (versions(&scene.sealed()).await?, versions(&scene.secrets()).await?);
             let ring = scene.rings().get(&scene.ring).await?.resource_version();
-            let mark = scene.plane.audit.mark();
+            let mark = scene.plane.audit.once_idle(&release.user()).await;
             operator.start_again()?;
             until_looked(&operator, OBJECTS).await;
             let writes: Vec<String> = scene

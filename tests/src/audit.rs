@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -17,6 +18,9 @@ pub(crate) const POLICY: &str = r#"{
     {"level": "Metadata", "userGroups": ["system:serviceaccounts"]}
   ]
 }"#;
+
+/// How long nothing of a user is finished before nothing is thought to be under way. Requests take milliseconds.
+const IDLE: Duration = Duration::from_millis(500);
 
 /// The audit log of one API server.
 pub struct Audit {
@@ -114,6 +118,17 @@ impl Audit {
     #[must_use]
     pub fn mark(&self) -> Mark {
         Mark(std::fs::metadata(&self.file).map_or(0, |metadata| metadata.len()))
+    }
+
+    /// The moment from which on a user who was stopped has no request under way any more.
+    pub async fn once_idle(&self, user: &str) -> Mark {
+        loop {
+            let mark = self.mark();
+            tokio::time::sleep(IDLE).await;
+            if self.since(mark, user).is_empty() {
+                return mark;
+            }
+        }
     }
 
     /// Every request of one user that was finished since.

@@ -1,11 +1,12 @@
 //! Programs under test: each dies with this process, writes to a log file, and is ended by its own id.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::net::TcpListener;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
@@ -49,18 +50,30 @@ pub fn folder(name: &str) -> PathBuf {
 }
 
 /// A port of loopback that nobody listens on, and that was not given out before.
+///
+/// It is none of those that the kernel gives to outgoing connections: one of them could take it before the server does.
+///
+/// # Panics
+/// When all ports are taken.
 #[must_use]
 pub fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
-    let mut given = GIVEN.lock().unwrap();
-    loop {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-        let port = listener.local_addr().expect("a bound socket has an address").port();
-        if given.insert(port) {
+    static GIVEN: LazyLock<AtomicU16> = LazyLock::new(|| {
+        // Runs side by side begin in different places.
+        let offset = std::process::id().wrapping_mul(997) % u32::from(PORTS.end - PORTS.start);
+        AtomicU16::new(PORTS.start + u16::try_from(offset).expect("it is within the range"))
+    });
+    for _ in PORTS {
+        let next = |port: u16| Some(if port + 1 < PORTS.end { port + 1 } else { PORTS.start });
+        let port = GIVEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
     }
+    panic!("no port of {PORTS:?} is free");
 }
+
+/// Below those of outgoing connections, which begin at 32768 unless somebody has changed it.
+const PORTS: Range<u16> = 10_000..32_000;
 
 /// A child is killed when the *thread* that started it ends, so one thread starts them all and never ends.
 fn spawn(mut command: Command) -> std::io::Result<Child> {

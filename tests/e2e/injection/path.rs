@@ -126,7 +126,7 @@ fn a_restart_reads_no_secret_and_writes_nothing() {
         scene.put("AlertmanagerInjection", "main", plain(&two(), None)).await?;
         scene.injected("main").await;
         drop(operator);
-        let mark = scene.plane.audit.mark();
+        let mark = scene.plane.audit.once_idle(&release.user()).await;
         let operator = scene.operator(release, "b").await?;
         let looks = "gitops_reconciliation_duration_seconds_count";
         operator

@@ -19,7 +19,7 @@ pub enum Stored {
 }
 
 /// A wrapped identity as its Secret has it. Nothing of it is believed until it was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WrappedIdentity {
     /// Whose private half it is said to be.
     pub recipient: Recipient,

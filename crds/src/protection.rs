@@ -171,7 +171,7 @@ impl AwsKms {
 /// What a wrapped identity's Secret says of its wrapping, as JSON under [`crate::names::IDENTITY_PROTECTION`]. Whoever can
 /// write the Secret can write this: the key that wrapped the identity holds it to ring and recipient, this only finds the
 /// key.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WrappedBy {
     /// The way of wrapping.

@@ -141,16 +141,16 @@ impl Context {
             (ForAlertmanager::KIND, injections[0], injections[1]),
             (ForGrafana::KIND, grafana[0], grafana[1]),
             (OfTeam::KIND, teams[0], teams[1]),
-            (KEY_RING, i64::from(ring.is_usable()), i64::from(!ring.is_usable())),
+            (KEY_RING, i64::from(ring.ready), i64::from(!ring.ready)),
         ];
         counts.oldest_refresh = self.pull.memories.oldest(now);
         for (class, waiting) in self.pull.queue.waiting().into_iter().enumerate() {
             counts.waiting[class] += i64::try_from(waiting).unwrap_or(i64::MAX / 2);
         }
-        let active: Vec<_> = ring.active.iter().map(waxwing_core::keys::Recipient::id).collect();
+        let newest = ring.newest();
         self.sealed_secrets.each(|_, record| {
             *if record.is_ready() { &mut counts.ready } else { &mut counts.not_ready } += 1;
-            let by_old = record.opened_by().iter().filter(|id| !active.contains(id)).count();
+            let by_old = record.opened_by().iter().filter(|id| !newest.contains(id)).count();
             counts.opened_by_old_keys += i64::try_from(by_old).unwrap_or_default();
         });
         counts

@@ -1,12 +1,14 @@
 //! Identities as Secrets: created once, read, and never changed or deleted by the operator. A Secret holds an identity
 //! as it is, or wrapped by a key of Vault's or AWS's; those are opened in [`crate::protection`].
 //!
-//! Private keys pass through the client's buffers on their way; those are not wiped. What is kept is.
+//! Private keys pass through the client's buffers on their way; those are not wiped. Every other copy is.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use k8s_openapi::{
-    ByteString, api::core::v1::Secret as ApiSecret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+    ByteString,
+    api::core::v1::Secret as ApiSecret,
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -15,12 +17,12 @@ use kube::{
 use serde::{Deserialize, Deserializer};
 use waxwing_core::{
     Secret,
-    identity_secret::{self, Data, Stored, WrappedIdentity},
+    identity_secret::{self, Stored, WrappedIdentity},
     keys::{Identity, Recipient},
     plan::key_ring::{self, Found},
 };
 use waxwing_crds::{ProtectionKind, names};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Picks the Secrets that may hold identities.
 pub(crate) fn selector() -> String {
@@ -31,21 +33,14 @@ pub(crate) fn selector() -> String {
 #[derive(Clone)]
 pub(crate) struct IdentitySecret {
     pub(crate) name: String,
-    /// Tells this state of this Secret from all others.
-    pub(crate) version: Version,
+    /// When the Secret was made, in Unix seconds.
+    pub(crate) created_at: Option<i64>,
     /// The ring that its label names.
     pub(crate) ring: Option<String>,
     /// `None` when it is malformed, or wrapped and not opened.
     pub(crate) identity: Option<Identity>,
     /// How it is wrapped, where it is.
     pub(crate) wrapped: Option<WrappedIdentity>,
-}
-
-/// One state of one Secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Version {
-    pub(crate) uid: String,
-    pub(crate) resource_version: String,
 }
 
 impl IdentitySecret {
@@ -67,23 +62,44 @@ impl IdentitySecret {
     }
 }
 
-/// A new identity, and what its Secret is to hold.
-pub(crate) struct NewIdentity {
-    pub(crate) recipient: Recipient,
-    pub(crate) protection: ProtectionKind,
-    data: Data,
+/// A new identity, as its Secret is to hold it.
+pub(crate) enum NewIdentity {
+    /// As it is.
+    Clear(Identity),
+    /// Wrapped: nothing else of it is left here.
+    Wrapped(WrappedIdentity),
 }
 
 impl NewIdentity {
-    /// One that is stored as it is.
-    pub(crate) fn clear(identity: &Identity) -> Self {
-        let data = identity_secret::data_of(identity);
-        Self { recipient: identity.recipient().clone(), protection: ProtectionKind::None, data }
+    pub(crate) fn recipient(&self) -> &Recipient {
+        match self {
+            Self::Clear(identity) => identity.recipient(),
+            Self::Wrapped(wrapped) => &wrapped.recipient,
+        }
     }
 
-    /// One that is stored wrapped.
-    pub(crate) fn wrapped(wrapped: WrappedIdentity) -> Self {
-        Self { data: wrapped.data(), recipient: wrapped.recipient, protection: wrapped.by.kind }
+    pub(crate) fn protection(&self) -> ProtectionKind {
+        match self {
+            Self::Clear(_) => ProtectionKind::None,
+            Self::Wrapped(wrapped) => wrapped.by.kind,
+        }
+    }
+
+    fn data(&self) -> BTreeMap<String, ByteString> {
+        let data = match self {
+            Self::Clear(identity) => identity_secret::data_of(identity),
+            Self::Wrapped(wrapped) => wrapped.data(),
+        };
+        data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value))).collect()
+    }
+}
+
+/// A Secret that is wiped after it was sent, or was not.
+struct Wiped(ApiSecret);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.data.iter_mut().flat_map(BTreeMap::values_mut).for_each(|value| value.0.zeroize());
     }
 }
 
@@ -103,25 +119,21 @@ pub(crate) async fn create(
 ) -> kube::Result<()> {
     let api: Api<ApiSecret> = Api::namespaced(client.clone(), namespace);
     let labels = [(names::KEY_RING, ring), (names::MANAGED_BY, names::MANAGER)];
-    let secret = ApiSecret {
+    let secret = Wiped(ApiSecret {
         metadata: ObjectMeta {
-            name: Some(key_ring::secret_name(ring, &identity.recipient)),
+            name: Some(key_ring::secret_name(ring, identity.recipient())),
             labels: Some(
                 labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             ),
             ..ObjectMeta::default()
         },
         type_: Some(names::IDENTITY_TYPE.to_owned()),
-        data: Some(encoded(&identity.data)),
+        data: Some(identity.data()),
         immutable: Some(true),
         ..ApiSecret::default()
-    };
-    api.create(&PostParams::default(), &secret).await?;
+    });
+    api.create(&PostParams::default(), &secret.0).await?;
     Ok(())
-}
-
-fn encoded(data: &Data) -> BTreeMap<String, ByteString> {
-    data.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.clone()))).collect()
 }
 
 /// An identity Secret as it comes from the API server. Whatever its data, it can be read.
@@ -152,10 +164,7 @@ impl IncomingIdentity {
         };
         IdentitySecret {
             name: self.name_any(),
-            version: Version {
-                uid: self.meta.uid.clone().unwrap_or_default(),
-                resource_version: self.meta.resource_version.clone().unwrap_or_default(),
-            },
+            created_at: self.meta.creation_timestamp.as_ref().map(|time| time.0.as_second()),
             ring: self.labels().get(names::KEY_RING).cloned(),
             identity,
             wrapped,
@@ -183,9 +192,7 @@ impl<'de> Deserialize<'de> for IncomingIdentity {
         struct Meta {
             name: String,
             #[serde(default)]
-            uid: Option<String>,
-            #[serde(default)]
-            resource_version: Option<String>,
+            creation_timestamp: Option<Time>,
             #[serde(default)]
             labels: Option<BTreeMap<String, String>>,
         }
@@ -201,8 +208,7 @@ impl<'de> Deserialize<'de> for IncomingIdentity {
         let Wire { metadata, data } = Wire::deserialize(deserializer)?;
         let meta = ObjectMeta {
             name: Some(metadata.name),
-            uid: metadata.uid,
-            resource_version: metadata.resource_version,
+            creation_timestamp: metadata.creation_timestamp,
             labels: metadata.labels,
             ..Default::default()
         };
@@ -281,7 +287,8 @@ mod tests {
 
     /// What a Secret is to hold, as the API server gives it back.
     fn stored(identity: &NewIdentity) -> serde_json::Value {
-        json!({"metadata": {"name": "x", "uid": "u", "resourceVersion": "7"}, "data": encoded(&identity.data)})
+        let metadata = json!({"name": "x", "creationTimestamp": "2026-11-21T20:40:00Z"});
+        json!({"metadata": metadata, "data": identity.data()})
     }
 
     fn wrapped() -> WrappedIdentity {
@@ -296,15 +303,15 @@ mod tests {
         }
     }
 
-    /// K29. Guard: `NewIdentity::wrapped` has no key `identity`.
+    /// K29. Guard: what a wrapped one's Secret is to hold has no key `identity` (`WrappedIdentity::data`).
     #[test]
     fn a_wrapped_identity_can_be_read_and_is_locked_until_it_was_opened() {
         let wrapped = wrapped();
-        let stored = stored(&NewIdentity::wrapped(wrapped.clone()));
+        let stored = stored(&NewIdentity::Wrapped(wrapped.clone()));
         assert!(stored["data"].get(names::IDENTITY_KEY).is_none());
         let found = read(stored);
         assert_eq!(found.wrapped.as_ref(), Some(&wrapped));
-        assert_eq!(found.version, Version { uid: "u".to_owned(), resource_version: "7".to_owned() });
+        assert_eq!(found.created_at, Some(1_795_293_600));
         let Found { recipient, protection, locked, .. } = found.found();
         assert_eq!(
             (recipient, protection, locked),
@@ -316,8 +323,8 @@ mod tests {
     /// wrapped.
     #[test]
     fn what_is_half_wrapped_or_both_is_malformed() {
-        let whole = stored(&NewIdentity::wrapped(wrapped()));
-        let clear = stored(&NewIdentity::clear(&Identity::generate()));
+        let whole = stored(&NewIdentity::Wrapped(wrapped()));
+        let clear = stored(&NewIdentity::Clear(Identity::generate()));
         let with = |key: &str, value: serde_json::Value| {
             let mut secret = whole.clone();
             secret["data"][key] = value;

@@ -4,7 +4,11 @@
 //! order of reading (KeyRing first) and of writing (status first, Secret second) is what
 //! `waxwing_core::plan::key_ring` builds its guarantees on.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::{Api, Client, Resource, ResourceExt, api::PostParams, core::ObjectMeta};
 use tokio::{
@@ -14,9 +18,9 @@ use tokio::{
 use tracing::{error, info, warn};
 use waxwing_core::{
     keys::{Identities, KeyId, NamedRecipient, Recipient},
-    plan::key_ring::{self, InUse, MAKE_WITHIN, Observed, RingPlan, Wave},
+    plan::key_ring::{self, InUse, MAKE_WITHIN, Observed, RingEvent, RingPlan, Wave},
 };
-use waxwing_crds::{KeyRing, KeyState, Reason, RotatesAfter};
+use waxwing_crds::{ConditionType, KeyRing, KeyState, Reason, RingKey, RotatesAfter, conditions};
 use waxwing_providers::{Place, kubernetes};
 
 use crate::{
@@ -54,7 +58,7 @@ pub(crate) struct KeyRingLoop {
     safe: Safe,
     /// The listed keys that had no Secret when they were looked at, and since when.
     waiting: Option<(BTreeSet<String>, Instant)>,
-    /// The active keys of the last plan, and whether what was counted by them spoke against convergence.
+    /// The newest keys of the last plan, and whether what was counted by them spoke against convergence.
     counted: (Vec<KeyId>, Option<(bool, bool)>),
 }
 
@@ -143,8 +147,8 @@ impl KeyRingLoop {
                 () = sleep_until(until.min(Instant::now() + COUNT)) => {}
                 () = self.wake.notified() => return,
             }
-            let (active, before) = &self.counted;
-            let now = self.in_use(active).map(InUse::verdict);
+            let (newest, before) = &self.counted;
+            let now = self.in_use(newest).map(InUse::verdict);
             if self.context.leadership.is_held() && now != *before {
                 return;
             }
@@ -248,11 +252,11 @@ impl KeyRingLoop {
         trouble: Option<&str>,
     ) -> RingPlan {
         let status = key_ring.status.clone().unwrap_or_default();
-        let active = status.keys.iter().filter(|key| key.state == KeyState::Active);
-        let active: Vec<_> =
-            active.filter_map(|key| Some(key.recipient.parse::<Recipient>().ok()?.id())).collect();
-        let in_use = self.in_use(&active);
-        self.counted = (active, in_use.map(InUse::verdict));
+        let newest = status.keys.iter().filter(|key| key.state == KeyState::Active || key.is_announced());
+        let newest: Vec<_> =
+            newest.filter_map(|key| Some(key.recipient.parse::<Recipient>().ok()?.id())).collect();
+        let in_use = self.in_use(&newest);
+        self.counted = (newest, in_use.map(InUse::verdict));
         let found: Vec<_> = found.iter().map(IdentitySecret::found).collect();
         let (refused, unproven) = (self.safe.refused(), self.safe.unproven());
         let mut observed = Observed {
@@ -299,14 +303,14 @@ impl KeyRingLoop {
     }
 
     /// Which keys the live values need, by what the last openings said, once every object is known.
-    fn in_use(&self, active: &[KeyId]) -> Option<InUse> {
+    fn in_use(&self, newest: &[KeyId]) -> Option<InUse> {
         if !self.synced.is_done() {
             return None;
         }
         let mut in_use = InUse::default();
         self.context.sealed_secrets.each(|_, record| {
             in_use.unsettled += u64::from(!record.is_ready());
-            in_use.by_older += record.opened_by().iter().filter(|id| !active.contains(id)).count() as u64;
+            in_use.by_older += record.opened_by().iter().filter(|id| !newest.contains(id)).count() as u64;
         });
         Some(in_use)
     }
@@ -318,9 +322,13 @@ impl KeyRingLoop {
         mut plan: RingPlan,
         identity: Option<NewIdentity>,
     ) -> kube::Result<()> {
+        // Told before it is so: a crash in between tells it twice, and not never.
+        for event in plan.events.extract_if(.., |event| event.reason == Reason::RecipientsChanged) {
+            self.say(key_ring, &event).await;
+        }
         let begun = Instant::now();
         if let Some(identity) = &identity {
-            plan.list(&identity.recipient, identity.protection, unix_now());
+            plan.list(identity.recipient(), identity.protection(), unix_now());
         }
         let object = KeyRing {
             metadata: ObjectMeta {
@@ -341,17 +349,21 @@ impl KeyRingLoop {
             self.context.metrics.recipients_changed();
         }
         for event in &plan.events {
-            let about = written.object_ref(&());
-            let events = &self.context.events;
-            if event.warning {
-                warn!(reason = event.reason.as_str(), "{}", event.message);
-                events.warning(&about, event.reason, &event.message).await;
-            } else {
-                info!(reason = event.reason.as_str(), "{}", event.message);
-                events.normal(&about, event.reason, &event.message).await;
-            }
+            self.say(&written, event).await;
         }
         Ok(())
+    }
+
+    async fn say(&self, key_ring: &KeyRing, event: &RingEvent) {
+        let about = key_ring.object_ref(&());
+        let events = &self.context.events;
+        if event.warning {
+            warn!(reason = event.reason.as_str(), "{}", event.message);
+            events.warning(&about, event.reason, &event.message).await;
+        } else {
+            info!(reason = event.reason.as_str(), "{}", event.message);
+            events.normal(&about, event.reason, &event.message).await;
+        }
     }
 
     /// Creates the Secret of a key that was just listed: soon, or not at all, because others wait for it only so long.
@@ -365,7 +377,7 @@ impl KeyRingLoop {
                 identities::create(&self.context.client, &flags.operator_namespace, &flags.keyring, identity);
             result = match timeout(left, create).await {
                 Ok(Ok(())) => {
-                    let id = identity.recipient.id();
+                    let id = identity.recipient().id();
                     info!(key = %id, "a key was made");
                     let about = key_ring.object_ref(&());
                     self.context
@@ -393,10 +405,12 @@ impl KeyRingLoop {
             .filter(|identity| plan.usable.contains(identity.recipient()))
             .cloned()
             .collect();
-        let rewrap_to = rewrap_recipients(&plan.active, &plan.published, &flags.rewrap_recipients);
+        // Only those that open: what is proposed may be all that an object has afterwards.
+        let open: Vec<_> =
+            plan.active.iter().filter(|recipient| plan.usable.contains(recipient)).cloned().collect();
+        let rewrap_to = rewrap_recipients(&open, &plan.published, &flags.rewrap_recipients);
         let keys = &plan.status.keys;
-        let made = |key: &waxwing_crds::RingKey| key.created_at.as_ref().map(|time| time.0.as_second());
-        let saved = |recipient: &String| key_ring.spec.backed_up.contains(recipient);
+        let active = keys.iter().filter(|key| key.state == KeyState::Active);
         let required = key_ring.spec.recipients.iter().filter(|other| other.required == Some(true));
         let required =
             required.filter_map(|other| NamedRecipient::new(&other.name, other.recipient.parse().ok()?).ok());
@@ -408,17 +422,12 @@ impl KeyRingLoop {
             published: plan.published.clone(),
             rewrap_to,
             policy: Policy::from(&key_ring.spec),
-            active_since: keys.iter().filter(|key| key.state == KeyState::Active).filter_map(made).max(),
-            unsaved_since: keys
-                .iter()
-                .filter(|key| key.state.opens() && !saved(&key.recipient))
-                .filter_map(made)
-                .min(),
+            active_since: active.filter_map(made_at).max(),
+            unsaved_since: unsaved_since(key_ring, keys, found),
+            ready: conditions::is_true(&plan.status.conditions, ConditionType::Ready),
             unusable: plan.unusable,
             locked: found.iter().map(IdentitySecret::found).any(|found| {
-                let is_used = |recipient: &Recipient| {
-                    keys.iter().any(|key| key.state.opens() && key.recipient == recipient.as_str())
-                };
+                let is_used = |recipient: &Recipient| is_used(key_ring, keys, recipient.as_str());
                 found.locked && found.recipient.as_ref().is_some_and(is_used)
             }),
             identities,
@@ -470,6 +479,37 @@ impl Failure {
     }
 }
 
+/// Whether values are opened with this key, if its Secret is there and can be read: the ring lists it or the spec trusts
+/// it, and does not retire it.
+fn is_used(key_ring: &KeyRing, keys: &[RingKey], recipient: &str) -> bool {
+    let names = |list: &[String]| list.iter().any(|text| text == recipient);
+    let is_listed = keys.iter().any(|key| key.recipient == recipient);
+    (is_listed || names(&key_ring.spec.trusted)) && !names(&key_ring.spec.retired)
+}
+
+fn made_at(key: &RingKey) -> Option<i64> {
+    key.created_at.as_ref().map(|time| time.0.as_second())
+}
+
+/// Since when the cluster has the oldest key in use that nobody has backed up. One that the ring has not made is as old as
+/// its Secret.
+fn unsaved_since(key_ring: &KeyRing, keys: &[RingKey], found: &[IdentitySecret]) -> Option<i64> {
+    let stored: BTreeMap<&str, Option<i64>> =
+        found.iter().filter_map(|secret| Some((secret.recipient()?.as_str(), secret.created_at))).collect();
+    let is_there = |key: &&RingKey| key.opens() || stored.contains_key(&*key.recipient);
+    let listed = keys.iter().filter(is_there).map(|key| (&*key.recipient, made_at(key)));
+    let is_listed = |recipient: &str| keys.iter().any(|key| key.recipient == recipient);
+    let trusted = stored.iter().filter(|(recipient, _)| !is_listed(recipient));
+    let trusted = trusted.map(|(recipient, created_at)| (*recipient, *created_at));
+    let saved = &key_ring.spec.backed_up;
+    listed
+        .chain(trusted)
+        .filter(|(recipient, _)| is_used(key_ring, keys, recipient))
+        .filter(|(recipient, _)| saved.iter().all(|saved| saved != recipient))
+        .filter_map(|(_, since)| since)
+        .min()
+}
+
 /// For how many seconds the listed keys without a Secret have been so.
 fn waited(waiting: &mut Option<(BTreeSet<String>, Instant)>, observed: &Observed<'_>) -> i64 {
     let present: BTreeSet<_> =
@@ -488,13 +528,17 @@ fn waited(waiting: &mut Option<(BTreeSet<String>, Instant)>, observed: &Observed
 }
 
 /// To whom an existing data key may be wrapped again: the ring's own active keys and those of the operator's flag, each
-/// once and under a name of its own. The names are for people; what a file calls them is its repository's business.
+/// once and under a name of its own. Nobody where there is no such key of the ring: the operator could not open it any
+/// more. The names are for people; what a file calls them is its repository's business.
 fn rewrap_recipients(
     active: &[Recipient],
     published: &[NamedRecipient],
     flagged: &[Recipient],
 ) -> Vec<NamedRecipient> {
     let mut all: Vec<NamedRecipient> = Vec::new();
+    if active.is_empty() {
+        return all;
+    }
     for recipient in active.iter().chain(flagged) {
         let is_new = |named: &NamedRecipient| all.iter().all(|other| other.name() != named.name());
         let known =

@@ -221,7 +221,7 @@ impl Metrics {
         );
         r.register(
             "waxwing_values_opened_by_old_keys",
-            "Values of live objects that another key than the active one opens",
+            "Values of live objects that an older key than the active one opens",
             self.opened_by_old_keys.clone(),
         );
         r.register(

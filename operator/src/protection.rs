@@ -1,7 +1,8 @@
 //! Opens wrapped identities, each once, and wraps new ones.
 //!
-//! What was opened is kept in memory by the uid and the version of its Secret, so whoever holds the key is asked only when
-//! an operator starts or a Secret is new. An outage therefore stops nobody who runs: only a restart waits, and a new key.
+//! What was opened is kept in memory by what was wrapped, so whoever holds the key is asked only when an operator starts or
+//! an identity is new, whatever becomes of the Secrets' metadata. An outage therefore stops nobody who runs: only a restart
+//! waits, and a new key.
 //!
 //! # Guarantees
 //! - Only the identities that the ring knows are opened: a Secret that somebody planted makes no request.
@@ -11,7 +12,7 @@
 //!   is told before a restart needs it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -28,7 +29,7 @@ use waxwing_crds::{Protection, ProtectionKind, WrappedBy};
 use waxwing_providers::{Bond, Place, Protector, References, Rules, Wrapped, protect};
 
 use crate::{
-    identities::{IdentitySecret, NewIdentity, Version},
+    identities::{IdentitySecret, NewIdentity},
     queue::jittered,
 };
 
@@ -44,7 +45,7 @@ pub(crate) struct Safe {
     /// Made from it, when they were first needed.
     protectors: BTreeMap<ProtectionKind, Arc<dyn Protector>>,
     /// What came of the Secrets that are there.
-    known: HashMap<Version, Known>,
+    known: HashMap<WrappedIdentity, Known>,
     /// The kinds whose blocks have changed since the identities were looked at.
     changed: BTreeSet<ProtectionKind>,
     /// Why the last identity could not be wrapped.
@@ -147,13 +148,12 @@ impl Safe {
 
     /// Opens those that are wanted and were not opened yet. What is not what it says becomes malformed.
     pub(crate) async fn open(&mut self, secrets: &mut [IdentitySecret], wanted: impl Fn(&Recipient) -> bool) {
-        let is_used = |secret: &IdentitySecret| secret.recipient().is_some_and(&wanted);
-        let used: HashMap<_, _> =
-            secrets.iter().map(|secret| (secret.version.clone(), is_used(secret))).collect();
+        let there: HashSet<_> = secrets.iter().filter_map(|secret| secret.wrapped.clone()).collect();
         // What nobody wants any more is not tried again either.
-        self.known.retain(|version, known| match (used.get(version), known) {
-            (None, _) | (Some(false), Known::Refused(_)) => false,
-            (Some(false), Known::Opened(_, proof @ Proof::Refused(_))) => {
+        self.known.retain(|wrapped, known| match (wanted(&wrapped.recipient), known) {
+            _ if !there.contains(wrapped) => false,
+            (false, Known::Refused(_)) => false,
+            (false, Known::Opened(_, proof @ Proof::Refused(_))) => {
                 *proof = Proof::Due;
                 true
             }
@@ -161,14 +161,14 @@ impl Safe {
         });
 
         let changed = std::mem::take(&mut self.changed);
-        let mut by_kind: BTreeMap<ProtectionKind, Vec<(Version, WrappedIdentity)>> = BTreeMap::new();
+        let mut by_kind: BTreeMap<ProtectionKind, Vec<WrappedIdentity>> = BTreeMap::new();
         for secret in &mut *secrets {
             let Some(wrapped) = &secret.wrapped else { continue };
             if wrapped.by.ring != self.ring {
                 secret.wrapped = None;
                 continue;
             }
-            let is_due = match self.known.get_mut(&secret.version) {
+            let is_due = match self.known.get_mut(wrapped) {
                 None => true,
                 Some(Known::Refused(refused) | Known::Opened(_, Proof::Refused(refused))) => {
                     refused.left().is_zero()
@@ -182,7 +182,7 @@ impl Safe {
                 Some(Known::Malformed) => false,
             };
             if is_due && wanted(&wrapped.recipient) {
-                by_kind.entry(wrapped.by.kind).or_default().push((secret.version.clone(), wrapped.clone()));
+                by_kind.entry(wrapped.by.kind).or_default().push(wrapped.clone());
             }
         }
         for (kind, wrapped) in by_kind {
@@ -190,10 +190,9 @@ impl Safe {
         }
 
         for secret in secrets {
-            match self.known.get(&secret.version) {
-                Some(Known::Opened(identity, _)) if secret.wrapped.is_some() => {
-                    secret.identity = Some(identity.clone());
-                }
+            let known = secret.wrapped.as_ref().and_then(|wrapped| self.known.get(wrapped));
+            match known {
+                Some(Known::Opened(identity, _)) => secret.identity = Some(identity.clone()),
                 Some(Known::Malformed) => secret.wrapped = None,
                 _ => {}
             }
@@ -201,14 +200,14 @@ impl Safe {
     }
 
     /// Opens these: one first, and when it could be had, the others several at a time.
-    async fn open_all(&mut self, kind: ProtectionKind, wrapped: Vec<(Version, WrappedIdentity)>) {
+    async fn open_all(&mut self, kind: ProtectionKind, wrapped: Vec<WrappedIdentity>) {
         let mut wrapped = wrapped.into_iter();
-        let Some((version, first)) = wrapped.next() else { return };
+        let Some(first) = wrapped.next() else { return };
         let protector = match self.protector(kind) {
             Ok(protector) => protector,
             Err(failure) => {
-                self.refuse(version, failure.clone());
-                return wrapped.for_each(|(version, _)| self.refuse(version, failure.clone()));
+                self.refuse(first, failure.clone());
+                return wrapped.for_each(|other| self.refuse(other, failure.clone()));
             }
         };
         let opened = open(&*protector, &first, &self.ring).await;
@@ -217,40 +216,43 @@ impl Safe {
         {
             // What it was made of may have changed.
             self.protectors.remove(&kind);
-            self.refuse(version, failure.clone());
-            return wrapped.for_each(|(version, _)| self.refuse(version, failure.clone()));
+            self.refuse(first, failure.clone());
+            return wrapped.for_each(|other| self.refuse(other, failure.clone()));
         }
         if opened.is_ok() {
             info!(kind = kind.as_str(), identities = wrapped.len() + 1, "wrapped identities are opened");
         }
-        self.note(version, opened);
+        self.note(first, opened);
         let (protector, ring) = (&*protector, self.ring.clone());
-        let rest = wrapped.map(|(version, wrapped)| {
+        let rest = wrapped.map(|wrapped| {
             let ring = &ring;
-            async move { (version, open(protector, &wrapped, ring).await) }
+            async move {
+                let opened = open(protector, &wrapped, ring).await;
+                (wrapped, opened)
+            }
         });
         let rest: Vec<_> = stream::iter(rest).buffer_unordered(AT_ONCE).collect().await;
-        for (version, opened) in rest {
-            self.note(version, opened);
+        for (wrapped, opened) in rest {
+            self.note(wrapped, opened);
         }
     }
 
-    fn note(&mut self, version: Version, opened: Result<Option<Identity>, Failure>) {
+    fn note(&mut self, wrapped: WrappedIdentity, opened: Result<Option<Identity>, Failure>) {
         match opened {
-            Ok(Some(identity)) => _ = self.known.insert(version, Known::Opened(identity, Proof::Given)),
-            Ok(None) if matches!(self.known.get(&version), Some(Known::Opened(..))) => {
-                self.refuse(version, Failure::new(Kind::BadData, "it opens as something else"));
+            Ok(Some(identity)) => _ = self.known.insert(wrapped, Known::Opened(identity, Proof::Given)),
+            Ok(None) if matches!(self.known.get(&wrapped), Some(Known::Opened(..))) => {
+                self.refuse(wrapped, Failure::new(Kind::BadData, "it opens as something else"));
             }
-            Ok(None) => _ = self.known.insert(version, Known::Malformed),
-            Err(failure) => self.refuse(version, failure),
+            Ok(None) => _ = self.known.insert(wrapped, Known::Malformed),
+            Err(failure) => self.refuse(wrapped, failure),
         }
     }
 
-    fn refuse(&mut self, version: Version, failure: Failure) {
-        let refused = Refused::new(failure, self.known.get(&version).and_then(Known::why));
-        match self.known.get_mut(&version) {
+    fn refuse(&mut self, wrapped: WrappedIdentity, failure: Failure) {
+        let refused = Refused::new(failure, self.known.get(&wrapped).and_then(Known::why));
+        match self.known.get_mut(&wrapped) {
             Some(Known::Opened(_, proof)) => *proof = Proof::Refused(refused),
-            _ => _ = self.known.insert(version, Known::Refused(refused)),
+            _ => _ = self.known.insert(wrapped, Known::Refused(refused)),
         }
     }
 
@@ -262,7 +264,7 @@ impl Safe {
         let identity = Identity::generate();
         let kind = self.spec.kind;
         if kind == ProtectionKind::None {
-            return Ok(NewIdentity::clear(&identity));
+            return Ok(NewIdentity::Clear(identity));
         }
         if let Some(refused) = &self.unwrappable
             && !refused.left().is_zero()
@@ -279,7 +281,7 @@ impl Safe {
                 self.unwrappable = None;
                 let by = WrappedBy { kind, key, ring: self.ring.clone() };
                 let recipient = identity.recipient().clone();
-                Ok(NewIdentity::wrapped(WrappedIdentity { recipient, by, text }))
+                Ok(NewIdentity::Wrapped(WrappedIdentity { recipient, by, text }))
             }
             Err(failure) => {
                 self.protectors.remove(&kind);

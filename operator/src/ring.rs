@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use waxwing_core::keys::{Identities, NamedRecipient, Recipient};
+use waxwing_core::keys::{Identities, KeyId, NamedRecipient, Recipient};
 use waxwing_crds::{ClusterScopePolicy, KeyRingSpec, KeyState, Reason, RollbackPolicy};
 
 /// One state of the ring.
@@ -21,8 +21,9 @@ pub struct Ring {
     pub states: BTreeMap<Recipient, KeyState>,
     /// Who new seals are made for: the active keys, and the recipients of the spec.
     pub published: Vec<NamedRecipient>,
-    /// Who an existing data key may be wrapped to again: the active keys, and the operator's own flag. Never the
-    /// recipients of the spec, because whoever can write the KeyRing could add one.
+    /// Who an existing data key may be wrapped to again: the active keys that can be used, and the operator's own flag;
+    /// nobody where there is no such key. Never the recipients of the spec, because whoever can write the KeyRing could
+    /// add one.
     pub rewrap_to: Vec<NamedRecipient>,
     /// Who has to be able to open every seal, by the spec: the offline recovery key.
     pub required: Vec<NamedRecipient>,
@@ -30,8 +31,10 @@ pub struct Ring {
     pub policy: Policy,
     /// When the active key was made, in Unix seconds.
     pub active_since: Option<i64>,
-    /// When the oldest key in use that nobody has backed up was made, in Unix seconds.
+    /// Since when the cluster has the oldest key in use that nobody has backed up, in Unix seconds.
     pub unsaved_since: Option<i64>,
+    /// Whether the KeyRing is `Ready`.
+    pub ready: bool,
     /// Why nothing can be opened, when that is so.
     pub unusable: Option<Reason>,
     /// Whether an identity that is in use could not be unwrapped yet.
@@ -57,6 +60,14 @@ impl Ring {
     /// A ring that was not read yet.
     pub fn unread(name: &str) -> Self {
         Self { name: name.to_owned(), unusable: Some(Reason::KeyRingNotReady), ..Self::default() }
+    }
+
+    /// The keys that new seals are made for, and the next ones, which somebody may seal for already: what they open is up
+    /// to date.
+    pub fn newest(&self) -> Vec<KeyId> {
+        let is_newest = |state: &KeyState| matches!(state, KeyState::Active | KeyState::Pending);
+        let newest = self.states.iter().filter(|(_, state)| is_newest(state));
+        newest.map(|(recipient, _)| recipient.id()).collect()
     }
 
     /// Whether values can be opened.

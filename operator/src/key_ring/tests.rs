@@ -18,6 +18,8 @@ struct Server {
     /// The reasons of the events.
     events: Vec<String>,
     version: u64,
+    /// Whether no status is written.
+    refuses: bool,
 }
 
 impl Server {
@@ -36,6 +38,9 @@ impl Server {
                 .key_ring
                 .clone()
                 .map_or((404, json!({"kind": "Status", "code": 404})), |found| (200, found)),
+            ("PUT", path) if path.contains("/keyrings/") && self.refuses => {
+                (500, json!({"kind": "Status", "code": 500}))
+            }
             ("PUT", path) if path.contains("/keyrings/") => {
                 let known = self.key_ring.as_mut().unwrap();
                 if body["metadata"]["resourceVersion"] != known["metadata"]["resourceVersion"] {
@@ -74,9 +79,16 @@ fn key_ring() -> Value {
 fn keeper(
     server: &Arc<Mutex<Server>>,
 ) -> (KeyRingLoop, watch::Receiver<Arc<Ring>>, watch::Sender<Option<Instant>>) {
+    keeper_with(server, &[])
+}
+
+fn keeper_with(
+    server: &Arc<Mutex<Server>>,
+    args: &[&str],
+) -> (KeyRingLoop, watch::Receiver<Arc<Ring>>, watch::Sender<Option<Instant>>) {
     let server = server.clone();
     let client = testing::client_with_body(move |line, body| server.lock().unwrap().answer(line, body));
-    let (mut context, leader) = testing::context(client, &[]);
+    let (mut context, leader) = testing::context(client, args);
     let (sender, ring) = watch::channel(Arc::new(Ring::unread("default")));
     Arc::get_mut(&mut context).unwrap().ring = ring.clone();
     (KeyRingLoop::new(context, sender, Arc::default(), Synced::new(1)), ring, leader)
@@ -163,6 +175,116 @@ async fn a_key_that_a_person_retires_is_told_of_once_and_by_the_replica_that_lea
     }
     assert_eq!(ring.borrow().states[&retired.parse().unwrap()], KeyState::Retired);
     assert!(ring.borrow().active.iter().all(|active| active.as_str() != retired), "another one is active");
+}
+
+fn base64(text: &[u8]) -> Value {
+    serde_json::to_value(k8s_openapi::ByteString(text.to_vec())).unwrap()
+}
+
+/// The Secret of an identity, made at a time.
+fn stored(identity: &Identity, made: i64, wrapped: bool) -> Value {
+    let data = if wrapped {
+        let by = json!({"kind": "VaultTransit", "key": "waxwing", "ring": "default"}).to_string();
+        json!({
+            "wrapped": base64(b"vault:v1:canary"),
+            "recipient": base64(identity.recipient().as_str().as_bytes()),
+            "protection": base64(by.as_bytes()),
+        })
+    } else {
+        json!({"identity": base64(identity.to_text().expose())})
+    };
+    json!({
+        "metadata": {"name": format!("waxwing-{}", identity.id()), "creationTimestamp": conditions::time(made)},
+        "type": names::IDENTITY_TYPE, "data": data,
+    })
+}
+
+/// A ring that lists these, all of them a day old.
+fn listing(keys: &[(&Identity, &str)]) -> Value {
+    let made = conditions::time(unix_now() - 86_400);
+    let keys: Vec<_> = keys
+        .iter()
+        .map(|(identity, state)| {
+            let recipient = identity.recipient().as_str();
+            json!({"recipient": recipient, "keyId": identity.id().to_string(), "state": state, "createdAt": made})
+        })
+        .collect();
+    let mut ring = key_ring();
+    ring["status"] = json!({"keys": keys});
+    ring
+}
+
+/// K31. Guard: `open` in `KeyRingLoop::publish`, and the first lines of `rewrap_recipients`. What is proposed is committed,
+/// and an object would then open with a key alone that the operator cannot use.
+#[tokio::test(start_paused = true)]
+async fn a_ring_whose_active_key_is_locked_proposes_nothing_and_is_not_ready() {
+    let [older, active, flagged] = std::array::from_fn(|_| Identity::generate());
+    let server = server(Some(listing(&[(&older, "OpenOnly"), (&active, "Active")])));
+    server.lock().unwrap().key_ring.as_mut().unwrap()["spec"] =
+        json!({"protection": {"kind": "VaultTransit"}});
+    server.lock().unwrap().secrets = vec![stored(&older, 1, false), stored(&active, 1, true)];
+    let flag = format!("--rewrap-recipient={}", flagged.recipient());
+    let (mut keeper, ring, leader) = keeper_with(&server, &[&flag]);
+    lead(&leader);
+    assert!(keeper.settle().await.is_ok());
+    let ring = ring.borrow().clone();
+    assert!(ring.is_usable() && ring.locked && !ring.ready);
+    assert_eq!(ring.active, [active.recipient().clone()], "new seals are for it still");
+    assert_eq!(ring.rewrap_to, []);
+    let of_rings = keeper.context.counts().others.into_iter().find(|(kind, ..)| *kind == KEY_RING);
+    assert_eq!(of_rings, Some((KEY_RING, 0, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_locked_or_to_be_backed_up_however_the_ring_knows_it() {
+    let (active, other) = (Identity::generate(), Identity::generate());
+    let [its, others] = [&active, &other].map(|identity| identity.recipient().to_string());
+    let now = unix_now();
+    // The other key in this state, stored since two hours, with this spec.
+    let look = async |state: Option<&str>, spec: Value, wrapped: bool| {
+        let listed: Vec<_> = [(&active, Some("Active")), (&other, state)]
+            .into_iter()
+            .filter_map(|(key, state)| Some((key, state?)))
+            .collect();
+        let server = server(Some(listing(&listed)));
+        server.lock().unwrap().key_ring.as_mut().unwrap()["spec"] = spec;
+        server.lock().unwrap().secrets =
+            vec![stored(&active, now, false), stored(&other, now - 7200, wrapped)];
+        let (mut keeper, ring, _leader) = keeper(&server);
+        assert!(keeper.settle().await.is_ok());
+        let ring = ring.borrow().clone();
+        (ring.locked, ring.unsaved_since.map(|since| (now - since) / 3600))
+    };
+    let saved = json!({"backedUp": [its]});
+    assert_eq!(look(None, saved.clone(), true).await, (false, None), "nobody knows it");
+    let trusted = json!({"backedUp": [its], "trusted": [others]});
+    assert_eq!(look(None, trusted.clone(), true).await, (true, Some(2)));
+    assert_eq!(look(None, trusted, false).await, (false, Some(2)));
+    assert_eq!(look(Some("Pending"), saved.clone(), true).await, (true, Some(24)));
+    assert_eq!(look(Some("OpenOnly"), saved, true).await, (true, Some(24)));
+    let all_saved = json!({"backedUp": [its, others], "trusted": [others]});
+    assert_eq!(look(None, all_saved, true).await, (true, None));
+    let retired = json!({"backedUp": [its], "trusted": [others], "retired": [others]});
+    assert_eq!(look(Some("OpenOnly"), retired, true).await, (false, None));
+}
+
+/// Guard: `RecipientsChanged` is told before the status is written, which nobody could tell after.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_the_recipients_is_told_even_by_an_operator_that_dies_when_it_has_written_it() {
+    let server = server(Some(key_ring()));
+    let (mut keeper, _ring, leader) = keeper(&server);
+    lead(&leader);
+    assert!(keeper.settle().await.is_ok());
+    let other = Identity::generate();
+    {
+        let mut server = server.lock().unwrap();
+        let added = json!([{"name": "other", "recipient": other.recipient().as_str()}]);
+        server.key_ring.as_mut().unwrap()["spec"]["recipients"] = added;
+        server.refuses = true;
+        server.events.clear();
+    }
+    assert!(keeper.settle().await.is_err());
+    assert_eq!(server.lock().unwrap().events, ["RecipientsChanged"]);
 }
 
 /// Whoever else lists a key in between is read first: one of the two keys is made.

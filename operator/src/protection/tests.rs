@@ -79,7 +79,7 @@ async fn wrapped(table: &Table, ring: &str, number: u32) -> IdentitySecret {
     let Wrapped { key, text } = table.wrap(&identity.to_text(), &bond).await.unwrap();
     IdentitySecret {
         name: format!("waxwing-{number}"),
-        version: Version { uid: number.to_string(), resource_version: "1".to_owned() },
+        created_at: None,
         ring: Some(ring.to_owned()),
         identity: None,
         wrapped: Some(WrappedIdentity {
@@ -117,11 +117,37 @@ async fn each_identity_is_opened_once() {
     assert_eq!(table.requests(), 20);
     assert_eq!(look(&mut safe, &secrets).await, (20, 0, 0));
     assert_eq!(table.requests(), 0);
-    // Another state of a Secret is another Secret, and what is gone is forgotten.
-    secrets[3].version.resource_version = "2".to_owned();
+    // What is gone is forgotten, and other bytes are another identity.
     secrets.truncate(5);
     assert_eq!(look(&mut safe, &secrets).await, (5, 0, 0));
+    assert_eq!((table.requests(), safe.known.len()), (0, 5));
+    let Wrapped { text, .. } = {
+        let recipient = secrets[3].wrapped.as_ref().unwrap().recipient.clone();
+        let (_, identity) = table.wrapped.lock().unwrap()[3].clone();
+        table.wrap(&identity, &bond("default", &recipient)).await.unwrap()
+    };
+    table.requests();
+    secrets[3].wrapped.as_mut().unwrap().text = text;
+    assert_eq!(look(&mut safe, &secrets).await, (5, 0, 0));
     assert_eq!((table.requests(), safe.known.len()), (1, 5));
+}
+
+/// K31. Guard: what is known is known by what was wrapped (`Safe::known`).
+#[tokio::test(start_paused = true)]
+async fn an_outage_takes_nothing_that_is_open_when_its_secret_is_written_again() {
+    let table = Arc::new(Table::default());
+    let (mut safe, mut secrets) = (safe(&table), some(&table, 3).await);
+    look(&mut safe, &secrets).await;
+    table.requests();
+    table.fail(Kind::Unavailable);
+    // Labelled, encrypted anew in etcd, or deleted and restored under another name: the same bytes.
+    for secret in &mut secrets {
+        secret.name.push_str("-restored");
+        secret.created_at = Some(1);
+        secret.ring = None;
+    }
+    assert_eq!(look(&mut safe, &secrets).await, (3, 0, 0));
+    assert_eq!(table.requests(), 0);
 }
 
 /// K31. Guard: `Safe::open_all` keeps what it could not open, and what it has opened.
@@ -130,12 +156,7 @@ async fn an_outage_locks_what_was_not_opened_yet_and_nothing_else() {
     let table = Arc::new(Table::default());
     let (mut safe, mut secrets) = (safe(&table), some(&table, 3).await);
     look(&mut safe, &secrets).await;
-    let first = secrets[0].clone();
-    secrets.extend((10..30).map(|number| IdentitySecret {
-        version: Version { uid: number.to_string(), resource_version: "1".to_owned() },
-        ..first.clone()
-    }));
-    table.requests();
+    secrets.extend(some(&table, 20).await);
     table.fail(Kind::Unavailable);
     assert_eq!(look(&mut safe, &secrets).await, (3, 20, 0));
     assert_eq!(table.requests(), 1, "the others are not tried when the first finds nobody");
@@ -196,7 +217,7 @@ async fn what_cannot_be_wrapped_is_not_made_and_is_tried_again_after_a_while() {
     table.fail(None);
     tokio::time::advance(safe.again().unwrap() + Duration::from_secs(1)).await;
     let made = safe.make().await.ok().unwrap();
-    assert_eq!(table.wrapped.lock().unwrap()[0].0, bond("default", &made.recipient));
+    assert_eq!(table.wrapped.lock().unwrap()[0].0, bond("default", made.recipient()));
     assert_eq!((safe.again(), safe.refused()), (None, None));
 }
 

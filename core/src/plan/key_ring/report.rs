@@ -166,11 +166,8 @@ fn attention(
     }
     found.extend(shut(status, observed, facts).map(|message| (Reason::ProtectionUnavailable, message)));
     found.extend(observed.unproven.map(|message| (Reason::ProtectionUnavailable, message.to_owned())));
-    let missing: Vec<_> = keys
-        .iter()
-        .filter(|key| key.opens() && !facts.has(&key.recipient))
-        .map(|key| &*key.key_id)
-        .collect();
+    let missing: Vec<_> =
+        keys.iter().filter(|key| key.opens() && !facts.has(&key.recipient)).map(|key| &*key.key_id).collect();
     if !missing.is_empty() {
         let names = names(missing.iter().copied());
         found.push((

@@ -20,7 +20,13 @@ fn found(recipient: &Recipient) -> Found {
 }
 
 fn secret(name: &str, recipient: Option<Recipient>) -> Found {
-    Found { secret: name.to_owned(), recipient, protection: ProtectionKind::None, wrapped_by: None, locked: false }
+    Found {
+        secret: name.to_owned(),
+        recipient,
+        protection: ProtectionKind::None,
+        wrapped_by: None,
+        locked: false,
+    }
 }
 
 fn key(recipient: &Recipient, state: KeyState, created_at: i64) -> RingKey {

@@ -25,12 +25,7 @@ pub enum Wave {
 }
 
 /// Why a due rotation waits, if it does.
-pub(super) fn held(
-    keys: &[RingKey],
-    observed: &Observed<'_>,
-    facts: &Facts<'_>,
-    now: i64,
-) -> Option<String> {
+pub(super) fn held(keys: &[RingKey], observed: &Observed<'_>, facts: &Facts<'_>, now: i64) -> Option<String> {
     let after = observed.spec.rotates_after()?;
     let active = newest_active(keys, now)?;
     if !facts.is_protected_by(observed.spec, active) {

@@ -71,11 +71,7 @@ fn another_key_of_the_same_kind_makes_a_new_key_where_it_can_be_told() {
 
 fn vault(key: &str) -> Protection {
     let block = VaultTransit { key: key.to_owned(), ..VaultTransit::default() };
-    Protection {
-        kind: ProtectionKind::VaultTransit,
-        vault_transit: Some(block),
-        ..Protection::default()
-    }
+    Protection { kind: ProtectionKind::VaultTransit, vault_transit: Some(block), ..Protection::default() }
 }
 
 fn kms(key_id: &str) -> Protection {

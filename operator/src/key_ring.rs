@@ -427,7 +427,10 @@ impl KeyRingLoop {
             ready: conditions::is_true(&plan.status.conditions, ConditionType::Ready),
             unusable: plan.unusable,
             locked: found.iter().map(IdentitySecret::found).any(|found| {
-                let is_used = |recipient: &Recipient| is_used(key_ring, keys, recipient.as_str());
+                // One that was restored beside it can be used.
+                let is_used = |recipient: &Recipient| {
+                    is_used(key_ring, keys, recipient.as_str()) && !plan.usable.contains(recipient)
+                };
                 found.locked && found.recipient.as_ref().is_some_and(is_used)
             }),
             identities,

@@ -117,7 +117,7 @@ pub struct Counts {
     pub ready: i64,
     /// The other SealedSecrets.
     pub not_ready: i64,
-    /// Values that were opened by another key than the active one.
+    /// Values that were opened by an older key than the active one.
     pub opened_by_old_keys: i64,
     /// Seconds since the active key was made.
     pub active_key_age: i64,

@@ -268,6 +268,45 @@ async fn a_key_is_locked_or_to_be_backed_up_however_the_ring_knows_it() {
     assert_eq!(look(Some("OpenOnly"), retired, true).await, (false, None));
 }
 
+/// Guard: `RingKey::is_announced` in `KeyRingLoop::plan`, and `Ring::newest`.
+#[tokio::test(start_paused = true)]
+async fn what_was_sealed_for_the_next_key_already_needs_no_older_one() {
+    let [older, active, next] = std::array::from_fn(|_| Identity::generate());
+    let mut ring = listing(&[(&older, "OpenOnly"), (&active, "Active"), (&next, "Pending")]);
+    ring["spec"] = json!({"rotation": {"every": "30d", "announce": "7d"}});
+    let server = server(Some(ring));
+    let now = unix_now();
+    server.lock().unwrap().secrets = [&older, &active, &next].map(|key| stored(key, now, false)).to_vec();
+    let (mut keeper, _ring, leader) = keeper(&server);
+    keeper.synced = Synced::new(0);
+    lead(&leader);
+    let converged = |server: &Arc<Mutex<Server>>| {
+        let ring = server.lock().unwrap().key_ring.clone();
+        let status = serde_json::from_value::<KeyRing>(ring.unwrap()).unwrap().status.unwrap();
+        conditions::is_true(&status.conditions, ConditionType::Converged)
+    };
+    for (opened_by, is_old) in [(&next, false), (&active, false), (&older, true)] {
+        let object: crate::records::IncomingSealed = serde_json::from_value(json!({
+            "metadata": {"name": "app", "namespace": "apps", "uid": "u", "generation": 1, "resourceVersion": "1"},
+            "spec": {},
+            "status": {
+                "observedGeneration": 1,
+                "conditions": [{
+                    "type": "Ready", "status": "True", "reason": "Synced", "message": "",
+                    "lastTransitionTime": conditions::time(now),
+                }],
+                "keys": [{"name": "k", "seq": 1, "keyId": opened_by.id().to_string()}],
+            },
+        }))
+        .unwrap();
+        let (key, record): (crate::store::ObjectKey, crate::records::SealedRecord) = object.into();
+        keeper.context.sealed_secrets.replace(&key, record);
+        assert!(keeper.settle().await.is_ok());
+        assert_eq!(converged(&server), !is_old);
+        assert_eq!(keeper.context.counts().opened_by_old_keys, i64::from(is_old));
+    }
+}
+
 /// Guard: `RecipientsChanged` is told before the status is written, which nobody could tell after.
 #[tokio::test(start_paused = true)]
 async fn a_change_of_the_recipients_is_told_even_by_an_operator_that_dies_when_it_has_written_it() {

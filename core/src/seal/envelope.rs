@@ -146,6 +146,24 @@ impl Envelope {
         self.readers() == self.to.len()
     }
 
+    /// Whether its hints are exactly these recipients' keys, in any order and under any names, and as many can open it.
+    pub(super) fn says_it_is_for(&self, recipients: &[NamedRecipient]) -> bool {
+        let mut named: Vec<KeyId> = self.to.iter().map(|hint| hint.id).collect();
+        let mut wanted: Vec<KeyId> = recipients.iter().map(|named| named.recipient().id()).collect();
+        named.sort();
+        wanted.sort();
+        // As many stanzas as names: a further one would be a reader that nobody has named.
+        self.names_as_many_as_open() && named == wanted
+    }
+
+    /// Calls the recipients what they are called now. Whether anything differed.
+    pub(super) fn write_hints(&mut self, recipients: &[NamedRecipient]) -> bool {
+        let to = hints(recipients);
+        let differ = self.to != to;
+        self.to = to;
+        differ
+    }
+
     /// Parses and checks the text of one envelope, without cryptography.
     pub fn parse(id: EnvelopeId, spec: &EnvelopeSpec) -> Result<Self, FormatError> {
         Self::checked(id, spec).map_err(|fault| FormatError::Envelope { envelope: id, fault })
@@ -219,8 +237,7 @@ impl Envelope {
                 writer.finish().map(|_| ())
             })
             .expect("writing to memory does not fail");
-        let to =
-            recipients.iter().map(|r| Hint { name: r.name().to_owned(), id: r.recipient().id() }).collect();
+        let to = hints(recipients);
         let stanzas = count_stanzas(&file).expect("age writes a header within the limits");
         Ok(Self { commit: *dek.commit(), to, age: file, stanzas })
     }
@@ -276,6 +293,11 @@ impl Envelope {
             Err(OpenError::CommitMismatch { envelope: id })
         }
     }
+}
+
+fn hints(recipients: &[NamedRecipient]) -> Vec<Hint> {
+    let hint = |named: &NamedRecipient| Hint { name: named.name().to_owned(), id: named.recipient().id() };
+    recipients.iter().map(hint).collect()
 }
 
 /// Walks the header's lines, counting stanzas, up to the MAC line. Linear, and no line is kept.

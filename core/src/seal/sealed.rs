@@ -237,8 +237,9 @@ impl Sealed {
         self.tokens.iter().filter(move |(_, token)| token.seq > latest).map(|(key, _)| key)
     }
 
-    /// Wraps the same data keys to new recipients; tokens stay byte for byte. Envelopes that
-    /// already name exactly these recipients, and have as many stanzas, stay too. Says how many were changed.
+    /// Wraps the same data keys to new recipients; tokens stay byte for byte. Envelopes that name exactly these
+    /// recipients, and have as many stanzas, are taken to be for them: they stay, and only get their hints written anew
+    /// where a name or the order differs. Says how many were changed.
     ///
     /// # Errors
     /// Nothing is changed if one envelope can't be opened.
@@ -247,19 +248,39 @@ impl Sealed {
         identities: &Identities,
         recipients: &[NamedRecipient],
     ) -> Result<usize, OpenError> {
+        self.wrap_those(identities, recipients, |envelope| !envelope.says_it_is_for(recipients))
+    }
+
+    /// As [`Self::rewrap`], and believes no hint: every envelope is wrapped anew.
+    ///
+    /// # Errors
+    /// Nothing is changed if one envelope can't be opened.
+    pub fn rewrap_all(
+        &mut self,
+        identities: &Identities,
+        recipients: &[NamedRecipient],
+    ) -> Result<usize, OpenError> {
+        self.wrap_those(identities, recipients, |_| true)
+    }
+
+    fn wrap_those(
+        &mut self,
+        identities: &Identities,
+        recipients: &[NamedRecipient],
+        is_due: impl Fn(&Envelope) -> bool,
+    ) -> Result<usize, OpenError> {
         let mut next = self.clone();
         next.drop_unreferenced();
         let mut tries = Tries::new();
         let mut changed = 0;
         for (id, envelope) in &mut next.envelopes {
-            let hints = envelope.to().iter().map(ToString::to_string);
-            // As many stanzas as names: a further one would be a reader that nobody has named.
-            if envelope.names_as_many_as_open() && hints.eq(recipients.iter().map(NamedRecipient::hint)) {
-                continue;
+            if is_due(envelope) {
+                let (dek, _) = envelope.unwrap(*id, identities, &mut tries)?;
+                *envelope = Envelope::wrap(&dek, recipients)?;
+                changed += 1;
+            } else if envelope.write_hints(recipients) {
+                changed += 1;
             }
-            let (dek, _) = envelope.unwrap(*id, identities, &mut tries)?;
-            *envelope = Envelope::wrap(&dek, recipients)?;
-            changed += 1;
         }
         next.check_size()?;
         *self = next;

@@ -41,6 +41,55 @@ fn an_envelope_with_a_reader_that_it_does_not_name_is_rewrapped() {
     assert_eq!(readers(&sealed), [1]);
 }
 
+/// Guard: `Envelope::says_it_is_for` compares keys, and no names.
+#[test]
+fn other_names_for_the_same_recipients_rewrite_hints_and_wrap_nothing() {
+    let ring = Ring::new();
+    let second = Identity::generate();
+    let mut sealed = sealed(&ring);
+    sealed.rewrap(&ring.identities(), &[ring.recipients[0].clone(), named("second", &second)]).unwrap();
+    let before = spec(&sealed);
+    // The first name in a sorted list now; and nobody who could open it is needed.
+    let renamed = [named("a-second", &second), ring.recipients[0].clone()];
+    assert_eq!(sealed.rewrap(&Identities::from_iter([]), &renamed).unwrap(), 1);
+    let after = spec(&sealed);
+    for (id, envelope) in &after.envelopes {
+        assert_eq!(envelope.age, before.envelopes[id].age);
+        assert_eq!(envelope.to, renamed.each_ref().map(NamedRecipient::hint));
+    }
+    assert_eq!(sealed.rewrap(&ring.identities(), &renamed).unwrap(), 0);
+    // One of them twice is not both of them.
+    let mut twice = after.clone();
+    twice.envelopes.values_mut().for_each(|envelope| envelope.to[1].clone_from(&renamed[0].hint()));
+    let mut sealed = parse(&twice).unwrap();
+    assert_eq!(sealed.rewrap(&ring.identities(), &renamed).unwrap(), 1);
+    assert_ne!(
+        spec(&sealed).envelopes.values().next().unwrap().age,
+        after.envelopes.values().next().unwrap().age
+    );
+}
+
+/// K36. Guard: `Sealed::rewrap_all` believes no hint.
+#[test]
+fn an_envelope_whose_hints_lie_is_put_right_by_wrapping_all_anew() {
+    let ring = Ring::new();
+    let [recovery, stranger] = [(); 2].map(|()| Identity::generate());
+    let rule = [ring.recipients[0].clone(), named("recovery", &recovery)];
+    let mut lying = Sealed::empty(binding(Scope::Strict));
+    lying.seal(&[(key("a"), value("x"))], &[rule[0].clone(), named("recovery", &stranger)], NOW).unwrap();
+    let mut spec = spec(&lying);
+    spec.envelopes.values_mut().for_each(|envelope| envelope.to[1] = rule[1].hint());
+    let mut sealed = parse(&spec).unwrap();
+    let opens = |sealed: &Sealed, identity: &Identity| {
+        sealed.open(&Identities::from_iter([identity.clone()]), NOW).is_ok()
+    };
+    assert_eq!(sealed.rewrap(&ring.identities(), &rule), Ok(0), "the hints fit");
+    assert!(opens(&sealed, &stranger) && !opens(&sealed, &recovery));
+    assert_eq!(sealed.rewrap_all(&ring.identities(), &rule), Ok(1));
+    assert!(!opens(&sealed, &stranger) && opens(&sealed, &recovery));
+    assert_eq!(sealed.tokens(), lying.tokens());
+}
+
 #[test]
 fn changing_one_value_changes_one_token_and_adds_one_envelope() {
     let ring = Ring::new();

@@ -1,6 +1,7 @@
 //! The life of a ring's key by the command line, against a real cluster: seen, replaced, retired, destroyed, and out of a
 //! backup again.
 
+mod destroy;
 mod restore;
 
 use std::collections::BTreeSet;
@@ -118,6 +119,9 @@ fn a_key_is_retired_and_destroyed_only_when_nothing_in_sight_needs_it() {
         );
         assert_eq!(row(&seen, &recovery(&work).id().to_string())["names"], json!(["recovery"]));
         assert!(seen["notLookedAt"].to_string().contains("history"));
+        let elsewhere = run(&[&status[..], &["--in-namespace", "kube-system"]].concat())?.json();
+        assert_eq!(row(&elsewhere, &id)["live"]["values"], json!(0), "{elsewhere}");
+        assert!(elsewhere["notLookedAt"].to_string().contains("other namespaces than kube-system"));
 
         let needed = run(&["keys", "retire", &id, "--output", "json"])?;
         assert_eq!(needed.code, 3, "{needed:?}");
@@ -220,6 +224,7 @@ fn a_key_that_was_retired_by_force_is_not_destroyed_while_something_needs_it_and
                 && ring.status.as_ref().is_some_and(|s| s.observed_generation == ring.metadata.generation)
         })
         .await;
+        wait::until_failing(&scene.sealed(), "app", waxwing_crds::Reason::NoMatchingKey).await;
         let kept = run(&["keys", "destroy", &id, "--yes", &id])?;
         assert_eq!(kept.code, 3, "{kept:?}");
         assert_eq!(identities(release).await?.len(), 2);

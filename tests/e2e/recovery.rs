@@ -352,7 +352,8 @@ fn changed(diff: &str) -> (String, String) {
     (of("- "), of("+ "))
 }
 
-/// Guard: `helm.sh/resource-policy: keep` on the KeyRing and the definitions; identities are no objects of the chart.
+/// Guard: `helm.sh/resource-policy: keep` on the KeyRing; identities are no objects of the chart. The definitions are not part
+/// of this release.
 #[test]
 fn the_chart_uninstalled_and_installed_anew_finds_its_keys_again() {
     waxwing_tests::scene::alone(&[], async |scene, release| -> Result<()> {

@@ -238,7 +238,8 @@ fn a_planted_secret_draws_no_private_key_into_its_namespace() {
     });
 }
 
-/// Guard: `is_there` in `cli: keys::restore` and `create_identity` in `cli: cluster::keys`; what is wrapped may be lost.
+/// Guard: `is_there` in `cli: keys::restore` and `create_identity` in `cli: cluster::keys`; what is wrapped may be lost, and
+/// `cli: keys::private_keys` backs up all that is not.
 #[test]
 fn a_key_whose_secret_is_wrapped_by_what_is_lost_comes_back_beside_it() {
     scene::alone(&[], async |scene, release| -> Result<()> {
@@ -268,7 +269,7 @@ fn a_key_whose_secret_is_wrapped_by_what_is_lost_comes_back_beside_it() {
         let check = run(&[&restore[..], &["--check"]].concat())?;
         assert!(check.code == 3 && check.stdout.contains("would be made"), "{check:?}");
         let made = run(&restore)?;
-        assert!(made.code == 0 && made.stdout.contains("beside a wrapped one"), "{made:?}");
+        assert!(made.code == 0 && made.stdout.contains("beside one that is wrapped"), "{made:?}");
         assert_eq!(identities(release).await?.len(), 2);
         let again = run(&restore)?;
         assert!(again.code == 0 && again.stdout.contains("its Secret was there"), "{again:?}");
@@ -276,6 +277,94 @@ fn a_key_whose_secret_is_wrapped_by_what_is_lost_comes_back_beside_it() {
         let _operator = scene.operator(release, "b").await?;
         let back = wait::until_secret(&scene.secrets(), "app", "is there again", |_| true).await;
         assert_eq!(wait::value_of(&back, "TOKEN"), b"one");
+
+        // The lost one comes first by its name, and keeps no key out of the next backup.
+        let backup = |file| run(&["keys", "backup", "--to", &to(&work), "--out", file, "--output", "json"]);
+        let whole = backup("whole.age")?;
+        assert_eq!((whole.code, &whole.json()["missing"]), (0, &json!([])), "{whole:?}");
+        // A key that is lost altogether is named, and the others are saved.
+        let gone = Identity::generate().recipient().to_string();
+        scene.merge_ring(json!({"trusted": [gone]})).await?;
+        let of = |ring: &str| {
+            let by = json!({"kind": "VaultTransit", "key": "waxwing", "ring": ring}).to_string();
+            json!({
+                "metadata": {"name": ring, "labels": clear.labels()}, "type": names::IDENTITY_TYPE,
+                "stringData": {
+                    names::IDENTITY_WRAPPED: "vault:v1:lost", names::IDENTITY_RECIPIENT: gone,
+                    names::IDENTITY_PROTECTION: by,
+                },
+            })
+        };
+        // What was wrapped for another ring is nobody's here.
+        secrets.create(&Default::default(), &serde_json::from_value(of("another"))?).await?;
+        let partly = backup("partly.age")?;
+        let missing = partly.json()["missing"].clone();
+        assert_eq!((partly.code, &missing[0]["recipient"]), (5, &json!(gone)), "{partly:?}");
+        assert!(
+            missing[0]["why"].is_null() && partly.stderr.contains("another holds no identity"),
+            "{partly:?}"
+        );
+        secrets.create(&Default::default(), &serde_json::from_value(of(&scene.ring))?).await?;
+        let partly = backup("lost.age")?;
+        let (keys, missing) = (partly.json()["keys"].clone(), partly.json()["missing"].clone());
+        assert_eq!((partly.code, &keys[0]["recipient"]), (5, &json!(key)), "{partly:?}");
+        assert!(missing[0]["why"].to_string().contains("vaultTransit is not there"), "{partly:?}");
+        assert_eq!(scene.rings().get(&scene.ring).await?.spec.backed_up, [key]);
+        Ok(())
+    });
+}
+
+/// Guard: in `cli: keys::restore`, a key that fails stops neither the others nor `trust`; `create_identity` goes beside what
+/// nobody can use.
+#[test]
+fn a_secret_in_the_way_of_one_key_stops_the_restore_of_no_other() {
+    scene::alone(&["keyring.create=false"], async |scene, release| -> Result<()> {
+        let keys = [(); 3].map(|()| Identity::generate());
+        let recovery = Identity::generate();
+        let work = Work::new(&scene.namespace);
+        work.use_cluster(&scene.plane.admin_kubeconfig)?;
+        work.write("recovery.txt", std::str::from_utf8(recovery.to_text().expose())?)?;
+        let saved = |identity: &Identity| Saved {
+            identity: identity.clone(),
+            state: "OpenOnly".to_owned(),
+            created_at: String::new(),
+        };
+        let of =
+            Origin { ring: scene.ring.clone(), namespace: release.namespace.clone(), ..Origin::default() };
+        let file = Backup { of, keys: keys.iter().map(saved).collect() };
+        let file = file.encrypt(&[recovery.recipient().clone()])?;
+        work.write("backup.age", &String::from_utf8(file)?)?;
+
+        // Under the name of the first lies another key; under that of the second what nobody can use.
+        let secrets: Api<Secret> = Api::namespaced(scene.client(), &release.namespace);
+        let name = |key: &Identity| waxwing_core::plan::key_ring::secret_name(&scene.ring, key.recipient());
+        let other = String::from_utf8(Identity::generate().to_text().expose().to_vec())?;
+        for (key, text) in [(&keys[0], &*other), (&keys[1], "damaged")] {
+            let squatter = json!({
+                "metadata": {"name": name(key)}, "type": names::IDENTITY_TYPE, "stringData": {"identity": text},
+            });
+            secrets.create(&Default::default(), &serde_json::from_value(squatter)?).await?;
+        }
+        let texts = keys.each_ref().map(|key| key.recipient().to_string());
+        let trust: Vec<&str> = texts.iter().flat_map(|text| ["--trust", text]).collect();
+        let restore = ["keys", "restore", "backup.age", "-i", "recovery.txt", "--create-ring"];
+        let restore = || work.run(&[&restore[..], &trust].concat());
+        let partly = restore()?;
+        assert!(partly.code == 5 && partly.stderr.contains("holds something else"), "{partly:?}");
+        for (text, done) in texts.iter().zip([
+            "not restored",
+            "beside one that is wrapped or that nobody can use",
+            "was made",
+        ]) {
+            let line = partly.stdout.lines().find(|line| line.contains(text)).unwrap();
+            assert!(line.contains(done), "{partly:?}");
+        }
+        assert_eq!(scene.rings().get(&scene.ring).await?.spec.trusted, texts[1..]);
+        assert_eq!(identities(release).await?.len(), 4);
+        secrets.delete(&name(&keys[0]), &DeleteParams::default()).await?;
+        let all = restore()?;
+        assert_eq!(all.code, 0, "{all:?}");
+        assert_eq!(scene.rings().get(&scene.ring).await?.spec.trusted.len(), 3);
         Ok(())
     });
 }

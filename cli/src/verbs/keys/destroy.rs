@@ -72,7 +72,7 @@ pub(super) fn run(args: Destroy, context: &Context) -> Result {
     let clear = doomed.iter().flat_map(|secret| &secret.clear).find(|one| *one.recipient() == key.recipient);
     let own = clear.or_else(|| private.had.get(&key.recipient));
     let mut survey = args.sight.survey(&cluster, own, context)?;
-    let refused = private.refused.remove(&key.recipient);
+    let refused = private.refused.remove(&key.recipient).filter(|_| own.is_none());
     if own.is_none() {
         let why = refused.as_ref().map_or_else(|| "nobody can use its Secret".to_owned(), Failure::to_string);
         survey.unreadable.push(format!("what the key itself opens in files could not be tried: {why}"));

@@ -322,6 +322,7 @@ impl Case {
         let (mut ours, mut theirs) = (base.clone(), base.clone());
         generator.change(&mut ours, "ours", json);
         generator.change(&mut theirs, "theirs", json);
+        let name = format!("{name}.{}", if json { "json" } else { "yaml" });
         Self { name, base, ours, theirs, crlf }
     }
 
@@ -517,7 +518,7 @@ fn repository(seed: u64) -> (usize, usize) {
     let numbers = Numbers(0x9E37_79B9_7F4A_7C15 ^ (seed + 1));
     let mut generator = Generator { numbers, people: &people, acts: 0 };
     let cases: Vec<Case> =
-        (0..FILES).map(|file| Case::new(format!("{seed}-{file}.yaml"), &mut generator)).collect();
+        (0..FILES).map(|file| Case::new(format!("{seed}-{file}"), &mut generator)).collect();
     let home = tempfile::tempdir().unwrap();
     let folder = home.path();
     let write = |side: fn(&Case) -> &Side, message: &str| {

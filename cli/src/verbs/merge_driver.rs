@@ -41,7 +41,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["base", "marker_size"])]
     install: bool,
     /// With --install: the files that it is for; may be repeated
-    #[arg(long, value_name = "PATTERN", requires = "install", default_values = ["*.yaml", "*.yml"])]
+    #[arg(long, value_name = "PATTERN", requires = "install", default_values = ["*.yaml", "*.yml", "*.json"])]
     pattern: Vec<String>,
     /// With --install: form of the output
     #[arg(long, value_name = "FORMAT", default_value = "text", requires = "install")]

@@ -1,6 +1,8 @@
 //! `waxwing rewrap`: the same data keys for the recipients that the rules name now. Envelope lines
 //! change, tokens don't.
 
+use waxwing_core::seal::Sealed;
+
 use super::bulk::{self, Paths};
 #[cfg(feature = "cluster")]
 use super::proposal;
@@ -14,10 +16,14 @@ use crate::{args::Context, error::Result, identities::Options};
 pub(crate) struct Args {
     #[command(flatten)]
     paths: Paths,
+    /// Wrap every envelope anew, also where its hints name the recipients already: they are no proof of who can open it
+    #[arg(long)]
+    #[cfg_attr(feature = "git", arg(conflicts_with = "git"))]
+    all: bool,
     /// Take the envelopes that the operator proposes in the status of each resource; needs no
     /// identity. Annotate a resource with waxwing.dev/propose-rewrap to ask for them
     #[cfg(feature = "cluster")]
-    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "CONTEXT", conflicts_with = "identity", num_args = 0..=1, default_missing_value = "")]
+    #[arg(long, help_heading = crate::args::CLUSTER, value_name = "CONTEXT", conflicts_with_all = ["all", "identity"], num_args = 0..=1, default_missing_value = "")]
     from_cluster: Option<String>,
     #[command(flatten)]
     identities: Options,
@@ -40,7 +46,8 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     let identities = args.identities.load(context)?;
     args.paths.each(context, "rewrapped", &|item, repository, recipients| {
         bulk::opened(item, &identities, repository, context, |sealed| {
-            sealed.rewrap(&identities, recipients).map(|_| ())
+            let rewrap = if args.all { Sealed::rewrap_all } else { Sealed::rewrap };
+            rewrap(sealed, &identities, recipients).map(|_| ())
         })
     })
 }
@@ -96,7 +103,7 @@ fn proposed(
     item: &crate::sealed_file::Item,
     cluster: &crate::cluster::Cluster,
     recipients: &[waxwing_core::keys::NamedRecipient],
-) -> Result<waxwing_core::seal::Sealed> {
+) -> Result<Sealed> {
     if !proposal::is_wanted(&item.sealed, recipients) {
         return Ok(item.sealed.clone());
     }
@@ -104,4 +111,16 @@ fn proposed(
     let live = cluster.sealed_secret(&binding.namespace, &binding.name)?;
     let proposed = live.and_then(|live| live.status).and_then(|status| status.proposed_envelopes);
     proposal::take(&item.sealed, &proposed.unwrap_or_default(), recipients)
+}
+
+#[cfg(all(test, feature = "cluster", feature = "git"))]
+mod tests {
+    #[test]
+    fn everything_is_wrapped_anew_in_files_at_hand_only() {
+        for other in ["--from-cluster", "--git=https://example.com/apps.git"] {
+            let words = ["waxwing", "rewrap", "--all", other];
+            let error = crate::args::command("waxwing").try_get_matches_from(words).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::ArgumentConflict, "{other}");
+        }
+    }
 }

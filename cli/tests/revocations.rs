@@ -71,6 +71,116 @@ fn a_plaintext_secret_hides_behind_no_escape() {
     assert!(outcome.stdout.contains("PlaintextSecret"), "{}", outcome.stdout);
 }
 
+/// K28. Guards: `revoke` is not done while `Tree::unreadable` has anything, recorded or not; `--status` neither.
+#[test]
+fn a_revocation_is_not_done_while_a_file_cannot_be_read() {
+    let both = config(&[("alice", keys::SECOND), ("prod", keys::CLUSTER)]);
+    let place = Place::sealed();
+    place.write(".waxwing.yaml", &both);
+    let identity = place.path("keys/cluster.txt");
+    assert_eq!(status(&place, &["rewrap", "-i", identity.to_str().unwrap()]), 0);
+    fs::remove_file(place.file("secret.yaml")).unwrap();
+    shell(&place, "git init -q && git add . && git commit -qm base");
+    let text = place.read("db.yaml");
+    let lines = text.lines().filter(|line| !line.contains("namespace:"));
+    let latin = [b"# caf\xe9\n", text.as_bytes()].concat();
+    for bytes in [lines.collect::<Vec<_>>().join("\n").into_bytes(), latin] {
+        fs::write(place.file("db.yaml"), &bytes).unwrap();
+        let args = ["revoke", "--recipient", "alice", "--no-rewrap"];
+        let check = place.waxwing(&[&args[..], &["--check", "--output", "json"]].concat(), b"");
+        let report: serde_json::Value = serde_json::from_str(&check.stdout).unwrap();
+        assert_eq!((check.status, &report["unreadable"]), (5, &serde_json::json!(["db.yaml"])));
+        let outcome = place.waxwing(&args, b"");
+        assert_eq!(outcome.status, 5, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("hint: 1 file could not be read whole"), "{}", outcome.stderr);
+        assert!(!outcome.stderr.contains("not in use here"), "{}", outcome.stderr);
+        assert_eq!(status(&place, &["revoke", "--status"]), 5);
+        fs::write(place.file("db.yaml"), &text).unwrap();
+        let outcome = place.waxwing(&["revoke", "--recipient", keys::SECOND, "--no-rewrap"], b"");
+        assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+        assert_eq!(status(&place, &["revoke", "--status"]), 3);
+        place.write(".waxwing.yaml", &both);
+        fs::remove_dir_all(place.file(".waxwing")).unwrap();
+    }
+}
+
+/// A repository whose history knows a value that only alice could read once, and that is in use.
+fn rewrapped() -> Place {
+    let place = Place::sealed();
+    fs::remove_file(place.file("secret.yaml")).unwrap();
+    let both = config(&[("alice", keys::SECOND), ("prod", keys::CLUSTER)]);
+    let identity = place.path("keys/cluster.txt");
+    let identity = identity.to_str().unwrap();
+    place.write(".waxwing.yaml", &both);
+    assert_eq!(status(&place, &["rewrap", "-i", identity]), 0);
+    shell(&place, "git init -q && git add . && git commit -qm base && git tag base && git gc -q");
+    place.write(".waxwing.yaml", &config(&[("prod", keys::CLUSTER)]));
+    assert_eq!(status(&place, &["rewrap", "-i", identity]), 0);
+    shell(&place, "git commit -qam rewrapped");
+    place
+}
+
+const OF_ALICE: [&str; 4] = ["revoke", "--recipient", keys::SECOND, "--check"];
+
+/// K28. Guards: `history::each` takes no failure for an empty history, counts objects that are missing, and a shallow
+/// clone is not all there is.
+#[test]
+fn a_history_that_cannot_be_read_is_no_short_one() {
+    let place = rewrapped();
+    assert_eq!(status(&place, &OF_ALICE), 3);
+    // Without HEAD there are tags and branches still.
+    let head = place.read(".git/HEAD");
+    place.write(".git/HEAD", "ref: refs/heads/unborn\n");
+    assert_eq!(status(&place, &OF_ALICE), 3);
+    place.write(".git/HEAD", &head);
+    shell(&place, "git clone -q --depth 1 file://$PWD ../shallow");
+    let mut command = place.command(env!("CARGO_BIN_EXE_waxwing"));
+    command.args(OF_ALICE).current_dir(place.path("shallow"));
+    let outcome = run(command, b"");
+    assert_eq!(outcome.status, 5, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("git fetch --unshallow"), "{}", outcome.stderr);
+
+    // Loose objects, so that one can be taken away.
+    shell(&place, "mv .git/objects/pack ../pack && mkdir .git/objects/pack");
+    shell(&place, "for pack in ../pack/*.pack; do git unpack-objects -q <$pack; done");
+    assert_eq!(status(&place, &OF_ALICE), 3);
+    let object = |name: &str| {
+        let id = shell(&place, &format!("git rev-parse {name}")).stdout;
+        let (folder, file) = id.trim().split_at(2);
+        place.file(&format!(".git/objects/{folder}/{file}"))
+    };
+    // A file of the old commit: damaged, and then the tree that leads to it gone.
+    let blob = object("base:db.yaml");
+    fs::remove_file(&blob).unwrap();
+    fs::write(&blob, "damaged").unwrap();
+    let outcome = place.waxwing(&OF_ALICE, b"");
+    assert_eq!(outcome.status, 5, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("1 object of the history cannot be read"), "{}", outcome.stderr);
+    fs::remove_file(object("base^{tree}")).unwrap();
+    let outcome = place.waxwing(&OF_ALICE, b"");
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("--no-history"), "{}", outcome.stderr);
+    assert_eq!(status(&place, &[&OF_ALICE[..], &["--no-history"]].concat()), 0);
+}
+
+/// K28. Guard: `may_be_for` in `Leak::past`.
+#[test]
+fn an_old_envelope_that_hid_a_reader_counts_as_one_for_the_recipient() {
+    let place = rewrapped();
+    // The old commit is told anew, with a file that names one reader less.
+    let hidden = shell(&place, "git show base:db.yaml").stdout;
+    let line = hidden.lines().find(|line| line.trim().starts_with("to: [")).unwrap();
+    let prod = line.split(&['"', '[', ']', ',', ' ']).find(|word| word.starts_with("prod/")).unwrap();
+    let (head, _) = line.split_once('[').unwrap();
+    let honest = format!("{head}[\"{prod}\"]");
+    let now = place.read("db.yaml");
+    place.write("db.yaml", &hidden.replace(line, &honest));
+    shell(&place, "rm -rf .git && git init -q && git add . && git commit -qm base");
+    place.write("db.yaml", &now);
+    shell(&place, "git commit -qam now");
+    assert_eq!(status(&place, &OF_ALICE), 3);
+}
+
 /// K28. Guard: `history::each` asks for every file, by whatever name.
 #[test]
 fn a_value_is_found_in_history_under_a_name_that_it_has_no_more() {
@@ -196,5 +306,78 @@ fn a_revocation_that_is_taken_out_of_the_record_is_missed() {
         let outcome = place.waxwing(&["verify", nonsense], b"");
         assert_eq!(outcome.status, 1);
         assert!(outcome.stderr.contains("Git has no commit"), "{}", outcome.stderr);
+    }
+}
+
+/// K28. Guards: `earlier::records` lists the commit, and `earlier::gone` looks in the whole work tree.
+#[test]
+fn a_revocation_is_missed_though_its_configuration_went_with_it() {
+    let place = Place::new();
+    let rules = config(&[("prod", keys::CLUSTER)]);
+    for folder in ["", "team/"] {
+        place.write(&format!("{folder}.waxwing.yaml"), &rules);
+        place.write(&format!("{folder}a.env"), "password=x\n");
+        let seal = "$WAXWING seal --from-env-file a.env --name a -n web -o a.yaml && rm a.env";
+        shell(&place, &format!("cd ./{folder} && {seal}"));
+    }
+    shell(&place, "cd team && $WAXWING revoke --file a.yaml");
+    shell(&place, "git init -q && git add . && git commit -qm base");
+    let missed = |what: &str| {
+        shell(&place, &format!("git checkout -q -- . && git clean -qfd && {what}"));
+        let found = place.waxwing(&["verify", "--since", "HEAD"], b"");
+        // The value itself is told of where a record still counts.
+        found.stdout.contains("RevocationRemoved")
+    };
+    assert!(!missed("true"));
+    assert!(missed("rm -r team/.waxwing.yaml team/.waxwing"));
+    assert!(missed("rm team/.waxwing.yaml"), "the record alone says nothing");
+    assert!(missed("mkdir other && mv team/a.yaml other/ && rm -r team"), "moved");
+    assert!(!missed("rm -r team"), "nothing has the value any more");
+    let set = "printf y | $WAXWING set team/a.yaml password";
+    assert!(!missed(&format!("rm -r team/.waxwing.yaml team/.waxwing && {set}")), "it is done");
+    let above = "rm -r team/.waxwing.yaml team/.waxwing && $WAXWING revoke --file team/a.yaml";
+    assert!(!missed(above), "it is in the record above");
+    // With no configuration left at all.
+    assert!(missed("rm -r .waxwing.yaml team/.waxwing.yaml team/.waxwing"));
+}
+
+/// K28. Guard: `earlier::gone` lets go of recipients only with the last sealed file.
+#[test]
+fn a_recipient_is_missed_while_the_folder_has_sealed_files() {
+    let place = Place::new();
+    let both = config(&[("alice", keys::SECOND), ("prod", keys::CLUSTER)]);
+    place.write(".waxwing.yaml", &config(&[("prod", keys::CLUSTER)]));
+    place.write("team/.waxwing.yaml", &both);
+    shell(&place, "git init -q && cd team && $WAXWING revoke --recipient alice --no-rewrap --no-history");
+    place.write("a.env", "password=x\n");
+    shell(&place, "$WAXWING seal --from-env-file a.env --name a -n web -o team/a.yaml && rm a.env");
+    shell(&place, "git add . && git commit -qm base && rm -r team/.waxwing.yaml team/.waxwing");
+    let outcome = place.waxwing(&["verify", "--since", "HEAD"], b"");
+    assert_eq!(outcome.status, 3, "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.starts_with("team/.waxwing/revocations.yaml:1: alice, revoked on "),
+        "{}",
+        outcome.stdout
+    );
+    fs::remove_file(place.file("team/a.yaml")).unwrap();
+    assert_eq!(status(&place, &["verify", "--since", "HEAD"]), 0);
+}
+
+/// K28. Guard: the examples compare with an earlier commit.
+#[test]
+fn the_examples_for_pipelines_miss_a_record_that_was_taken_out() {
+    let place = leaked();
+    shell(&place, "mkdir deploy && mv .waxwing.yaml .waxwing db.yaml deploy && git init -q && git add .");
+    shell(&place, "git commit -qm base && rm -r deploy/.waxwing && mkdir bin && ln -s $WAXWING bin/waxwing");
+    for page in
+        [include_str!("../../docs/ci/github-actions.yml"), include_str!("../../docs/ci/gitlab-ci.yml")]
+    {
+        let at = page.find("waxwing verify deploy/").unwrap();
+        let line = page[at..].lines().next().unwrap();
+        let mut command = place.command("/bin/sh");
+        command.args(["-c", &format!("PATH=$PWD/bin:$PATH; {line}")]).env("SINCE", "HEAD");
+        let outcome = run(command, b"");
+        assert_eq!(outcome.status, 3, "{line}: {}", outcome.stderr);
+        assert!(outcome.stdout.contains("RevocationRemoved"), "{}", outcome.stdout);
     }
 }

@@ -3,6 +3,7 @@
 //! The file holds no value and nothing made of one: for each value where it stood, and the sequence number and the
 //! envelope that it had then. It is committed and reviewed like `.waxwing.yaml`, beside which it lies.
 
+pub(crate) mod earlier;
 pub(crate) mod history;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,6 @@ use self::tree::{Seen, Tree};
 use crate::{
     error::{Explain, Failure, Result},
     repository::Repository,
-    work_tree::{self, git, output},
 };
 
 /// Its place, from the folder of the configuration file.
@@ -190,28 +190,6 @@ impl Revocations {
         Ok(read)
     }
 
-    /// Those that the record had at a commit; none where there was no record then.
-    pub(crate) fn read_at(root: &Path, revision: &str) -> Result<Self> {
-        let none = Self { version: VERSION, revocations: Vec::new() };
-        let top = work_tree::around(&root.join("any"))
-            .ok_or_else(|| Failure::new("it is in no work tree of Git").at(root.display()))?;
-        let commit = format!("{revision}^{{commit}}");
-        let commit =
-            output(git(&top).args(["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]))
-                .map_err(|_| Failure::new(format!("Git has no commit {revision}")))
-                .hint("fetch it: a shallow clone may lack it")?;
-        let commit = String::from_utf8_lossy(&commit).trim().to_owned();
-        let path = root.strip_prefix(&top).unwrap_or(root).join(FILE);
-        let path = path.to_string_lossy();
-        let listed = output(git(&top).args(["ls-tree", "-z", "--full-tree", &commit, "--", &path]))?;
-        if listed.is_empty() {
-            return Ok(none);
-        }
-        let text = output(git(&top).args(["cat-file", "blob", &format!("{commit}:{path}")]))?;
-        let text = String::from_utf8(text).map_err(|_| Failure::new("not UTF-8 text").at(FILE))?;
-        Self::parse(&text).at(revision)
-    }
-
     /// The text of the file.
     pub(crate) fn text(&self) -> Result<String> {
         Ok(format!("{HEAD}{}", yaml::to_string(self)?))
@@ -283,33 +261,6 @@ pub(crate) struct Finding {
     pub(crate) resource: String,
     pub(crate) reason: &'static str,
     pub(crate) message: String,
-}
-
-/// What an earlier record had and this one has not, without being done.
-pub(crate) fn taken_out(before: &Revocations, now: &Revocations, tree: &Tree) -> Result<Vec<Finding>> {
-    let mut found = Vec::new();
-    let mut add = |resource: String, what: &str, date: &str| {
-        let message = format!("{what}, revoked on {date}, was taken out of the record; put it back");
-        found.push(Finding { file: FILE.into(), line: 1, resource, reason: "RevocationRemoved", message });
-    };
-    for revocation in &before.revocations {
-        if let Some(recipient) = &revocation.recipient {
-            let mut known = now.revocations.iter().filter_map(|revocation| revocation.recipient.as_ref());
-            if !known.any(|known| known.key == recipient.key) {
-                add(String::new(), recipient.title(), &revocation.date);
-            }
-        }
-        let id = revocation.recipient.as_ref().map(Revoked::id).transpose()?;
-        // All of it: a higher sequence number or another file would be an easier way out.
-        let is_kept = |value: &Leaked| now.revocations.iter().any(|now| now.values.contains(value));
-        for value in revocation.values.iter().filter(|value| !is_kept(value)) {
-            if let State::Open { .. } = state(value, id, tree) {
-                let resource = crate::sealed_file::title(&value.namespace, &value.name);
-                add(resource, &format!("key {}", value.key), &revocation.date);
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// All that is wrong in a tree: values that are still to change, and recipients that have come back.

@@ -115,6 +115,9 @@ struct Report<'a> {
     /// Values in Git's history that it could read, and that are no longer in use here.
     #[serde(skip_serializing_if = "Option::is_none")]
     earlier_values: Option<usize>,
+    /// Files that could not be read whole: what is in them is not known.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unreadable: &'a [String],
     /// Resources that were rewrapped.
     rewrapped: usize,
     failures: Vec<String>,
@@ -123,7 +126,7 @@ struct Report<'a> {
 /// What Git's history says.
 struct Past {
     reach: Reach,
-    /// Envelopes that named the recipient in any version.
+    /// Envelopes that were, or may have been, for the recipient in any version.
     envelopes: BTreeSet<EnvelopeId>,
     /// Values that it could read, and that no file has any more.
     earlier: usize,
@@ -187,8 +190,16 @@ impl Leak<'_> {
                 revoked.title()
             ));
         }
-        let partly = |exit| if above.is_empty() || exit != Exit::Done { exit } else { Exit::Partly };
-        let past = if self.args.no_history { None } else { Some(self.past(id)?) };
+        let past = match self.args.no_history {
+            true => None,
+            false => Some(self.past(id).hint(
+                "make Git's history readable (git fsck tells more), or say --no-history: what was taken from it is not recorded then",
+            )?),
+        };
+        let is_whole = above.is_empty()
+            && self.tree.unreadable.is_empty()
+            && !past.as_ref().is_some_and(|past| matches!(past.reach, Reach::CutOff | Reach::Missing(_)));
+        let partly = |exit| if is_whole || exit != Exit::Done { exit } else { Exit::Partly };
         let values = self.values(
             |seen, envelope| {
                 let found = seen.sealed.envelopes().get(&envelope);
@@ -279,7 +290,7 @@ impl Leak<'_> {
         let reach = history::each(self.repository.root(), |sealed| {
             for (key, token) in sealed.tokens() {
                 let envelope = sealed.envelopes().get(&token.envelope());
-                if envelope.is_some_and(|envelope| envelope.names(id)) {
+                if envelope.is_some_and(|envelope| may_be_for(envelope, id)) {
                     envelopes.insert(token.envelope());
                     values.insert((key.clone(), token.envelope()));
                 }
@@ -353,6 +364,7 @@ impl Leak<'_> {
             Format::Json => printer.json(&Report {
                 recipient,
                 values,
+                unreadable: &self.tree.unreadable,
                 earlier_values: past.filter(|past| past.reach != Reach::None).map(|past| past.earlier),
                 rewrapped: outcome.changed.len(),
                 failures: failures.iter().map(ToString::to_string).collect(),
@@ -377,6 +389,12 @@ impl Leak<'_> {
             printer.hint("replace each where it is issued, then here: waxwing set FILE KEY; waxwing revoke --status tells what is left");
         }
         if let Some(recipient) = recipient {
+            if !self.tree.unreadable.is_empty() {
+                let files = count(self.tree.unreadable.len(), "file");
+                printer.hint(format!(
+                    "{files} could not be read whole: put right what waxwing verify says of them, and revoke again"
+                ));
+            }
             self.tell_history(recipient, past);
         }
         Ok(match (failures.is_empty(), self.args.check && !values.is_empty()) {
@@ -400,11 +418,21 @@ impl Leak<'_> {
             }
             Some(past) => {
                 let besides = count(past.earlier, "value");
-                printer.note(format!(
-                    "in the history of this clone it could read {besides} besides, not in use here any more"
-                ));
-                if past.reach == Reach::CutOff {
-                    printer.warning("this clone is shallow: git fetch --unshallow, and revoke again");
+                let place = match self.tree.unreadable.is_empty() {
+                    true => "not in use here any more",
+                    false => "not found in any file that can be read here",
+                };
+                printer
+                    .note(format!("in the history of this clone it could read {besides} besides, {place}"));
+                match past.reach {
+                    Reach::CutOff => {
+                        printer.warning("this clone is shallow: git fetch --unshallow, and revoke again");
+                    }
+                    Reach::Missing(missing) => printer.warning(format!(
+                        "{} of the history cannot be read (git fsck tells more): revoke again in a whole clone",
+                        count(missing, "object")
+                    )),
+                    Reach::Whole | Reach::None => {}
                 }
             }
         }
@@ -508,7 +536,8 @@ fn status(
         }
     }
     let open = rows.iter().filter(|row| row.state == "open").count();
-    let unknown = rows.iter().any(|row| row.state == "resealed" && row.message.is_some());
+    let unknown = rows.iter().any(|row| row.state == "resealed" && row.message.is_some())
+        || !recorded.revocations.is_empty() && !tree.unreadable.is_empty();
     if args.output == Format::Json {
         context.printer.json(&rows)?;
     } else {

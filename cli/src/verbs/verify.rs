@@ -2,6 +2,7 @@
 //! For editors, hooks and the pipeline before a merge.
 
 mod pulled;
+mod since;
 
 use std::{
     collections::BTreeMap,
@@ -302,30 +303,25 @@ impl Check<'_> {
             }
             repositories.insert(repository.root().to_owned(), repository);
         }
-        for (root, repository) in repositories {
+        for (root, repository) in &repositories {
             let config = repository.path();
-            let revocations = match Revocations::read(&root) {
+            let revocations = match Revocations::read(root) {
                 Ok(revocations) => revocations,
                 Err(failure) => {
                     self.add(&beside(config, revocations::FILE), 1, "", "Unreadable", &failure.to_string());
                     continue;
                 }
             };
-            let before = since.map(|since| Revocations::read_at(&root, since)).transpose()?;
-            if [Some(&revocations), before.as_ref()].into_iter().flatten().all(|r| r.revocations.is_empty()) {
+            if revocations.revocations.is_empty() {
                 continue;
             }
-            let tree = tree::read(&root, self.context)?;
-            let mut findings = revocations::findings(&revocations, &tree, &repository)?;
-            if let Some(before) = before {
-                findings.extend(revocations::taken_out(&before, &revocations, &tree)?);
-            }
-            for finding in findings {
+            let tree = tree::read(root, self.context)?;
+            for finding in revocations::findings(&revocations, &tree, repository)? {
                 let file = beside(config, finding.file);
                 self.add(&file, finding.line, &finding.resource, finding.reason, &finding.message);
             }
         }
-        Ok(())
+        since.map_or(Ok(()), |since| self.taken_out(since, paths, &repositories))
     }
 
     fn unreadable(&mut self, path: &Path, error: &YamlError) {

@@ -278,6 +278,7 @@ fn malformed_identities_are_reported_and_skipped() {
     });
 }
 
+/// Guard: `Facts::all_untrusted` (`core: plan::key_ring`).
 #[test]
 fn a_ring_that_was_deleted_and_made_anew_gets_no_new_key_in_silence() {
     scene::alone(&[], async |scene, release| -> Result<()> {
@@ -311,8 +312,18 @@ fn a_ring_that_was_deleted_and_made_anew_gets_no_new_key_in_silence() {
         assert_eq!(identities(release).await?.len(), 1, "no key was made");
         wait::until_failing(&scene.sealed(), "app", Reason::UntrustedIdentities).await;
 
+        // Nor when one that is there is trusted, as by values of the chart.
+        let other = Identity::generate();
+        plant(release, "waxwing-restored", std::str::from_utf8(other.to_text().expose())?).await?;
+        let other = other.recipient().as_str();
+        scene.merge_ring(json!({"trusted": [other]})).await?;
+        wait::until_failing(&scene.sealed(), "app", Reason::NoMatchingKey).await;
+        let anew = scene.rings().get(&scene.ring).await?;
+        assert!(stalled(&anew) && anew.status.unwrap_or_default().keys.is_empty());
+        assert_eq!(identities(release).await?.len(), 2, "no key was made");
+
         // What the message says helps.
-        scene.merge_ring(json!({"trusted": [ours.recipients()[0].recipient().as_str()]})).await?;
+        scene.merge_ring(json!({"trusted": [other, ours.recipients()[0].recipient().as_str()]})).await?;
         wait::until_ready(&scene.sealed(), "app").await;
         check_ring(scene, release).await.map(drop)
     });

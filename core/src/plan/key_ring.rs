@@ -178,9 +178,9 @@ pub fn plan(observed: &Observed<'_>, now: i64) -> RingPlan {
     // An operator that sees no key of the ring at all is in the wrong place: what it does not see may be in use.
     if !facts.all_missing(&keys) {
         keep_one_active(&mut keys, &facts);
+        // One that was announced is none of these any more.
         let is_given_up = |key: &RingKey| {
-            let is_being_made = key.state == KeyState::Pending && !key.is_announced();
-            is_being_made && observed.waited >= GRACE && !facts.has(&key.recipient)
+            key.state == KeyState::Pending && observed.waited >= GRACE && !facts.has(&key.recipient)
         };
         keys.retain(|key| !is_given_up(key));
     }

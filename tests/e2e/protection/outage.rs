@@ -6,6 +6,7 @@ use waxwing_tests::scene;
 use super::*;
 
 /// K31. Guard: a locked identity counts as present (`core: plan::key_ring`), and `Safe::open` gives none that was not opened.
+/// Where a rotation is due besides, it is `KeyRingLoop::prepare`, which lists no key that could not be wrapped.
 #[test]
 fn an_operator_that_starts_without_vault_makes_no_key_and_recovers_by_itself() {
     scene::alone(&VALUES, async |scene, release| -> Result<()> {
@@ -23,7 +24,7 @@ fn an_operator_that_starts_without_vault_makes_no_key_and_recovers_by_itself() {
         let locked = until_locked(scene).await;
         let words = message(&locked, ConditionType::Ready);
         assert!(words.contains("could not be unwrapped") && words.contains("127.0.0.1"), "{words}");
-        // Also when a rotation is due.
+        // Also when a rotation is due: it waits until the new key could be wrapped.
         scene.merge_ring(json!({"rotation": {"every": "1s"}})).await?;
         let active = keys_in(&locked, KeyState::Active).remove(0);
         let sealed = Ring::of(vec![named("ring", &active)]).seal(&scene.namespace, "late", &[("k", "late")]);
@@ -50,7 +51,7 @@ fn an_operator_that_starts_without_vault_makes_no_key_and_recovers_by_itself() {
     });
 }
 
-/// K31. Guard: as above; a key of KMS is no other than one of Vault's (`providers: aws::kms`).
+/// K31. Guards: as above; a key of KMS is no other than one of Vault's (`providers: aws::kms`).
 #[test]
 fn an_operator_that_starts_without_kms_makes_no_key_and_recovers_by_itself() {
     scene::alone(&VALUES, async |scene, release| -> Result<()> {
@@ -66,7 +67,7 @@ fn an_operator_that_starts_without_kms_makes_no_key_and_recovers_by_itself() {
         operator.start_again()?;
         let words = message(&until_locked(scene).await, ConditionType::Ready);
         assert!(words.contains("1 identities could not be unwrapped") && words.contains(&kms.arn), "{words}");
-        // Also when a rotation is due.
+        // Also when a rotation is due: it waits until the new key could be wrapped.
         let generation = scene.merge_ring(json!({"rotation": {"every": "1s"}})).await?.metadata.generation;
         let during = until_ring(scene, "has read the rotation", |ring| {
             ring.status.as_ref().is_some_and(|status| status.observed_generation == generation)

@@ -81,10 +81,14 @@ fn a_revocation_is_not_done_while_a_file_cannot_be_read() {
     assert_eq!(status(&place, &["rewrap", "-i", identity.to_str().unwrap()]), 0);
     fs::remove_file(place.file("secret.yaml")).unwrap();
     shell(&place, "git init -q && git add . && git commit -qm base");
+    // Told of, and nothing that anybody could put right.
+    place.write("template.yaml", "a: {{ \"\\u0041\" | quote }}\n");
     let text = place.read("db.yaml");
     let lines = text.lines().filter(|line| !line.contains("namespace:"));
+    let nowhere = lines.collect::<Vec<_>>().join("\n");
+    let hidden = nowhere.replace("kind: SealedSecret", "\"k\\x69nd\": \"Sealed\\u0053ecret\"");
     let latin = [b"# caf\xe9\n", text.as_bytes()].concat();
-    for bytes in [lines.collect::<Vec<_>>().join("\n").into_bytes(), latin] {
+    for bytes in [nowhere.into_bytes(), hidden.into_bytes(), latin] {
         fs::write(place.file("db.yaml"), &bytes).unwrap();
         let args = ["revoke", "--recipient", "alice", "--no-rewrap"];
         let check = place.waxwing(&[&args[..], &["--check", "--output", "json"]].concat(), b"");

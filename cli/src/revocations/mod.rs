@@ -243,7 +243,7 @@ pub(crate) fn state(value: &Leaked, revoked: Option<KeyId>, tree: &Tree) -> Stat
             resealed = true;
         }
     }
-    match (resealed, tree.unreadable.first()) {
+    match (resealed, tree.unreadable.first().or(tree.templates.first())) {
         (true, _) => State::Resealed,
         (false, Some(file)) => State::Open {
             why: "is not found, but a file cannot be read".to_owned(),

@@ -2,13 +2,19 @@
 
 use std::{fs, path::Path};
 
-use waxwing_core::seal::{Sealed, Token};
+use waxwing_core::{
+    seal::{Sealed, Token},
+    yaml,
+};
+use waxwing_crds::names;
 
 use crate::{
     args::Context,
     error::Result,
     repository::{self, Repository},
-    sealed_file::{Found, SealedFile, Within, could_be_sealed, find, title},
+    sealed_file::{
+        Found, SealedFile, Within, contains, could_be_sealed, find, is_sealed_secret, list_items, title,
+    },
 };
 
 /// One resource.
@@ -47,8 +53,10 @@ pub(crate) struct Tree {
     pub(crate) seen: Vec<Seen>,
     /// The configurations of folders within.
     pub(crate) within: Vec<Repository>,
-    /// Files that name our resources and can't be read, or not whole.
+    /// Files that name our resources, or may name them in another encoding, and can't be read, or not whole.
     pub(crate) unreadable: Vec<String>,
+    /// Text that is no YAML, such as a template, and that could name our resources by escapes alone.
+    pub(crate) templates: Vec<String>,
 }
 
 /// Reads a repository, hidden folders too: somebody may deploy from there.
@@ -81,15 +89,18 @@ pub(crate) fn read(root: &Path, context: &Context) -> Result<Tree> {
         if !could_be_sealed(&bytes) {
             continue;
         }
+        let unreadable = if is_template(&bytes) { &mut tree.templates } else { &mut tree.unreadable };
         let parsed = String::from_utf8(bytes).ok().and_then(|text| SealedFile::parse(&path, text, None).ok());
         let Some(parsed) = parsed else {
-            tree.unreadable.push(file);
+            unreadable.push(file);
             continue;
         };
         let text: std::rc::Rc<str> = parsed.text().into();
         for item in parsed.items {
             let Ok(item) = item else {
-                tree.unreadable.push(file.clone());
+                if unreadable.last() != Some(&file) {
+                    unreadable.push(file.clone());
+                }
                 continue;
             };
             let mut seen = Seen { file: file.clone(), line: 1, sealed: item.sealed, text: text.clone() };
@@ -98,4 +109,16 @@ pub(crate) fn read(root: &Path, context: &Context) -> Result<Tree> {
         }
     }
     Ok(tree)
+}
+
+/// Whether a file is text without our words in which nothing that is YAML is ours.
+fn is_template(bytes: &[u8]) -> bool {
+    let in_words = [names::GROUP, "SealedSecret"].iter().all(|word| contains(bytes, word.as_bytes()));
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let is_ours = |document: yaml::Document| {
+        let mut items = list_items(&document.value).into_iter().flatten();
+        is_sealed_secret(&document.value) || items.any(is_sealed_secret)
+    };
+    let documents = yaml::each_document(text);
+    !in_words && documents.is_ok_and(|documents| !documents.into_iter().flatten().any(is_ours))
 }

@@ -81,7 +81,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result {
     let repository = Repository::of(start, context)?;
     let recorded = Revocations::read(repository.root())?;
     let tree = tree::read(repository.root(), context)?;
-    for file in &tree.unreadable {
+    for file in tree.unreadable.iter().chain(&tree.templates) {
         context
             .printer
             .warning(format!("{file} cannot be read whole: what is in it is not known; see waxwing verify"));

@@ -92,6 +92,12 @@ impl Failure {
         self.exit
     }
 
+    /// Whether it came from an error of this type.
+    #[cfg(feature = "git")]
+    pub(crate) fn came_from<E: Error + 'static>(&self) -> bool {
+        self.source.as_deref().is_some_and(|source| source.is::<E>())
+    }
+
     /// The hints, in the order in which they were given.
     pub(crate) fn hints(&self) -> &[String] {
         &self.hints

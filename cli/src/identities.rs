@@ -134,8 +134,27 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Identity>> {
 }
 
 fn warn_if_open(path: &Path, context: &Context) {
-    if fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.mode() & 0o077 != 0) {
+    let is_own = |metadata: &fs::Metadata| metadata.uid() == rustix::process::geteuid().as_raw();
+    let is_open = |metadata: fs::Metadata| metadata.is_file() && is_open(metadata.mode(), is_own(&metadata));
+    if fs::metadata(path).is_ok_and(is_open) {
         context.printer.warning(format!("{} can be read by others", path.display()));
         context.printer.hint(format!("chmod 600 {}", path.display()));
+    }
+}
+
+/// Whether more may read a file than who it is for. One that belongs to somebody else is read by its group, such as a Secret
+/// that is mounted into a pod with `fsGroup`.
+fn is_open(mode: u32, own: bool) -> bool {
+    mode & (if own { 0o077 } else { 0o007 }) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_open_by_more_rights_than_who_it_is_for_needs() {
+        assert!(is_open(0o100_640, true) && is_open(0o100_604, true) && is_open(0o100_444, false));
+        assert!(!is_open(0o100_600, true) && !is_open(0o100_440, false));
     }
 }

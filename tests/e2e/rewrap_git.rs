@@ -109,6 +109,16 @@ fn a_repository_behind_sshd_is_rewrapped() -> Result<()> {
         let credentials = ssh.credentials(&project)?;
         // The developer's pushes are root's, and the server is somebody else.
         project.bare(&["config", "core.sharedRepository", "0777"])?;
+        // As Git writes it: a path without a slash begins where the user logs in, here in `home`.
+        project.make_due()?;
+        let (server, path) = ssh.url.trim_start_matches("ssh://").split_once('/').unwrap();
+        for path in ["../repos/team/apps.git", "~/../repos/team/apps.git", &format!("/{path}")] {
+            project.job(&format!("[{server}]:{path}"), &["--git-credentials", &credentials])?.code(0);
+            project.check_opens(BRANCH, "apps/db.yaml", "recovery.txt")?;
+            project.bare(&["update-ref", "-d", &format!("refs/heads/{BRANCH}")])?;
+        }
+        project.rules(false)?;
+        project.push("as in the beginning")?;
         check(&project, &ssh.url, &["--git-credentials", &credentials])
     })
 }
@@ -206,19 +216,23 @@ fn the_default_branch_is_never_pushed() -> Result<()> {
     Ok(())
 }
 
-/// K26. Guard: `Work::export` takes the rules from the default branch, whatever another branch says, and `Work::open` no
-/// folder below other rules.
+/// K26. Guard: `genuine::changes_envelopes_only` for the branch of the job, and `Work::open`, which takes no folder below other
+/// rules.
 #[test]
 fn rules_of_another_branch_add_nobody() -> Result<()> {
     let project = Project::new("git-rules")?;
     let url = "repos/team/apps.git";
-    // Somebody proposes themselves as a recipient, in a branch of their own.
+    // Somebody proposes themselves as a recipient: in a branch of their own, and in the one that the job looks at.
     project.dev(&["checkout", "-q", "-b", "mine"])?;
     project.rules(true)?;
-    project.dev(&["commit", "-qam", "me too"])?;
-    project.dev(&["push", "-q", "origin", "mine"])?;
-    let looked = project.job(url, &["--output", "json"])?.code(0);
-    assert_eq!(looked.json()["state"], "NothingDue");
+    project.dev(&["commit", "-qam", "me too\n\nWaxwing-Job: rewrap"])?;
+    project.dev(&["push", "-q", "origin", "mine", &format!("mine:{BRANCH}")])?;
+    let mine = project.tip("mine");
+    let ended = project.job(url, &[])?.code(1);
+    assert!(ended.err.contains("1 commit of somebody else"), "{}", ended.err);
+    assert_eq!(project.tip(BRANCH), mine);
+    project.bare(&["update-ref", "-d", &format!("refs/heads/{BRANCH}")])?;
+    assert_eq!(project.job(url, &["--output", "json"])?.code(0).json()["state"], "NothingDue");
     // Nor do those of a folder above the job's.
     fs::copy(project.dir.join("dev/.waxwing.yaml"), project.dir.join(".waxwing.yaml"))?;
     let ended = project.job(url, &[])?.code(1);
@@ -379,10 +393,17 @@ fn links_in_the_repository_are_not_followed() -> Result<()> {
     std::os::unix::fs::symlink(&outside, project.dir.join("dev/apps/link.yaml"))?;
     std::os::unix::fs::symlink(&project.dir, project.dir.join("dev/folder"))?;
     project.push("links")?;
+    // A link's blob is the path that it leads to. No path, but a blob of the same kind: a resource.
+    let blob = project.dev(&["rev-parse", "HEAD:apps/db.yaml"])?;
+    project.dev(&["update-index", "--add", "--cacheinfo", &format!("120000,{blob},apps/words.yaml")])?;
+    project.dev(&["commit", "-q", "-m", "a link of many words"])?;
+    project.dev(&["push", "-q", "origin", "HEAD:main"])?;
     let report = project.job("repos/team/apps.git", &["--output", "json"])?.code(0).json();
     assert_eq!(report["resources"], 2);
     assert_eq!(fs::read(&outside)?, before);
     let link = project.bare(&["ls-tree", BRANCH, "apps/link.yaml"])?;
     assert!(link.starts_with("120000 "), "{link}");
+    let words = project.bare(&["ls-tree", BRANCH, "apps/words.yaml"])?;
+    assert!(words.starts_with(&format!("120000 blob {blob}")), "{words}");
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
@@ -174,25 +174,90 @@ fn two_jobs_do_not_meet_in_one_folder() -> Result<()> {
     })
 }
 
-/// The clone, or the files, do not fit. Where the file system can't be made small, files can.
+/// What a crash or a disk can leave in a kept clone; each would end every later run.
+#[test]
+fn a_kept_clone_that_is_damaged_is_made_anew() -> Result<()> {
+    let project = Project::new("git-damaged")?;
+    project.make_due()?;
+    let run = |what: &str| -> Result<String> {
+        // Not due and not there: the job has to fetch, to read all files, and to push.
+        project.bare(&["update-ref", "-d", &format!("refs/heads/{BRANCH}")])?;
+        let ended = project.job("repos/team/apps.git", &["--work-dir", "kept"])?;
+        assert_eq!(ended.code, 0, "{what}: {}", ended.said());
+        project.check_opens(BRANCH, "apps/db.yaml", "recovery.txt")?;
+        Ok(ended.err)
+    };
+    let clone = project.dir.join("kept/repository.git");
+    let pack = |end: &str| -> Result<PathBuf> {
+        let all = fs::read_dir(clone.join("objects/pack"))?.flatten().map(|entry| entry.path());
+        Ok(all.filter(|path| path.extension().is_some_and(|found| found == end)).max().unwrap())
+    };
+    let cut = |path: &Path| -> Result<()> {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let half = fs::metadata(path)?.len() / 2;
+        Ok(fs::File::options().write(true).open(path)?.set_len(half)?)
+    };
+    type Damage<'a> = (&'a str, &'a dyn Fn() -> Result<()>);
+    let cases: [Damage<'_>; 7] = [
+        ("a lock", &|| Ok(fs::write(clone.join("refs/waxwing/default.lock"), "")?)),
+        ("another lock", &|| Ok(fs::write(clone.join("refs/waxwing/ours.lock"), "")?)),
+        ("an empty reference", &|| Ok(fs::write(clone.join("refs/waxwing/default"), "")?)),
+        ("no HEAD", &|| Ok(fs::remove_file(clone.join("HEAD"))?)),
+        ("half a pack", &|| cut(&pack("pack")?)),
+        ("half an index", &|| cut(&pack("idx")?)),
+        ("no pack", &|| Ok(fs::remove_file(pack("pack")?)?)),
+    ];
+    run("new")?;
+    for (what, damage) in cases {
+        damage()?;
+        run(what)?;
+        assert!(!run(what)?.contains("made anew"), "{what}: once");
+    }
+    // The server's fault is none of the clone's.
+    fs::write(clone.join("kept"), "")?;
+    fs::rename(project.repository(), project.dir.join("away"))?;
+    project.job("ssh://127.0.0.1:1/apps.git", &["--work-dir", "kept"])?.code(2);
+    project.job("http://127.0.0.1:1/apps.git", &["--work-dir", "kept"])?.code(1);
+    assert!(clone.join("kept").exists(), "it was made anew");
+    Ok(())
+}
+
+/// The clone, the files, or the commit do not fit. Where the file system can't be made small, files can.
 #[test]
 fn a_full_disk_is_said_and_nothing_is_pushed() -> Result<()> {
     let project = Project::new("git-full")?;
-    // What does not compress.
+    // What does not compress, and a file that is larger unpacked than packed.
     let text: String = (0..40_000).map(|_| format!("{:016x}\n", noise())).collect();
     fs::write(project.dir.join("dev/noise.txt"), text)?;
+    let mut wide = fs::read_to_string(project.dir.join("dev/apps/db.yaml"))?;
+    wide.push_str(&format!("# {}\n", "x".repeat(1_000_000)));
+    fs::write(project.dir.join("dev/apps/db.yaml"), wide)?;
     project.make_due()?;
     let work = project.dir.join("small");
     fs::create_dir(&work)?;
-    let mounted =
-        Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k", "tmpfs"]).arg(&work).output()?;
     let identity = project.dir.join("prod.txt").display().to_string();
     let all = ["rewrap", "--git", "repos/team/apps.git", "--identity", &identity, "--work-dir", "small"];
-    let command = project.command(&all);
-    let output = if mounted.status.success() {
-        let mut command = command;
-        command.output()?
+    if let Some(large) = Small::mount(&work, 8192)? {
+        let output = project.command(&all).output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let used = large.used()?;
+        drop(large);
+        project.bare(&["update-ref", "-d", &format!("refs/heads/{BRANCH}")])?;
+        // While it fetches, while it writes the files, and while it makes the commit.
+        for (size, fetching) in [(128, true), (used / 2, false), (used - 80, false), (used - 16, false)] {
+            let _small = Small::mount(&work, size)?.expect("it could be mounted before");
+            // The second run finds what the first one has left.
+            for time in ["first", "second"] {
+                let output = project.command(&all).output()?;
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert_eq!(output.status.code(), Some(1), "{size} of {used} KiB, {time}: {said}");
+                assert!(said.contains("free some space"), "{size} of {used} KiB, {time}: {said}");
+                assert_eq!(said.contains("fetching: "), fetching, "{size} of {used} KiB, {time}: {said}");
+                assert_eq!(project.tip(BRANCH), "");
+            }
+        }
     } else {
+        let command = project.command(&all);
         let mut limited = Command::new("sh");
         let script = "trap '' XFSZ; ulimit -f 64; exec \"$0\" \"$@\"";
         limited
@@ -200,18 +265,40 @@ fn a_full_disk_is_said_and_nothing_is_pushed() -> Result<()> {
             .arg(command.get_program())
             .args(command.get_args())
             .current_dir(&project.dir);
-        limited.env("HOME", project.dir.join("home")).output()?
-    };
-    if mounted.status.success() {
-        let unmounted = Command::new("umount").arg(&work).status()?;
-        assert!(unmounted.success());
+        let output = limited.env("HOME", project.dir.join("home")).output()?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("free some space"), "{said}");
+        assert_eq!(project.tip(BRANCH), "");
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("free some space"), "{said}");
-    assert_eq!(project.tip(BRANCH), "");
     project.job("repos/team/apps.git", &[])?.code(0);
     Ok(())
+}
+
+/// A file system of its own, until this is dropped.
+struct Small(PathBuf);
+
+impl Small {
+    /// Nothing where nobody may mount.
+    fn mount(place: &Path, kibibytes: u64) -> Result<Option<Self>> {
+        let size = format!("size={kibibytes}k");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(place).output()?;
+        Ok(mounted.status.success().then(|| Self(place.to_owned())))
+    }
+
+    /// KiB in use.
+    fn used(&self) -> Result<u64> {
+        let output = Command::new("df").args(["-k", "--output=used"]).arg(&self.0).output()?;
+        Ok(String::from_utf8(output.stdout)?.lines().nth(1).unwrap_or_default().trim().parse()?)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
 }
 
 /// Numbers that a packer can't shorten.

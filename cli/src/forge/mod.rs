@@ -306,15 +306,19 @@ fn default_url(kind: Kind, host: Option<&str>) -> Result<Url> {
     })
 }
 
+/// Whether it is this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"))
+}
+
 /// The token goes there.
 fn check(base: &Url) -> Result<()> {
-    let loopback = matches!(base.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
     if !base.username().is_empty() || base.password().is_some() || base.query().is_some() {
         return Err(Failure::usage("--forge-url holds more than the address of an API"));
     }
     match base.scheme() {
         "https" => Ok(()),
-        "http" if loopback => Ok(()),
+        "http" if is_loopback(base) => Ok(()),
         _ => Err(Failure::usage("the token would go over the network in the clear")
             .hint("give an https:// address as --forge-url")),
     }

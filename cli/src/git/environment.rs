@@ -24,32 +24,54 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Makes the folder, and comes back in the right environment.
+    /// The folder of a run that is in the right environment already.
+    pub(super) fn settled() -> Option<Self> {
+        env::var_os(VARIABLE).map(|path| Self { path: path.into() })
+    }
+
+    /// Makes the folder, and comes back in the right environment: by running again where another one is needed. So nothing
+    /// that can be read once only may be read before.
     pub(super) fn settle(place: &Place, credentials: &Credentials) -> Result<Self> {
-        if let Some(path) = env::var_os(VARIABLE).map(PathBuf::from) {
-            return Ok(Self { path });
-        }
         let folder = tempfile::Builder::new().prefix("waxwing-git-").tempdir().at("temporary folder")?;
         let home = Self { path: folder.keep() };
-        if matches!(place, Place::Folder(_)) {
-            return Ok(home);
+        match place {
+            Place::Web { .. } if credentials.authority.is_some() => Err(home.again(place, credentials)),
+            Place::Ssh { .. } => Err(home.again(place, credentials)),
+            Place::Folder(_) | Place::Web { .. } => Ok(home),
         }
-        Err(home.again(credentials))
     }
 
     /// Only comes back when it fails.
-    fn again(self, credentials: &Credentials) -> Failure {
-        let prepared = place_known_hosts(credentials, &self.path).and_then(|()| Ok(env::current_exe()?));
-        let program = match prepared {
-            Ok(program) => program,
-            Err(failure) => return failure,
-        };
-        let mut command = Command::new(program);
+    fn again(self, place: &Place, credentials: &Credentials) -> Failure {
+        match self.command(place, credentials) {
+            Ok(mut command) => Failure::from(command.exec()).at("running waxwing again for its environment"),
+            Err(failure) => failure,
+        }
+    }
+
+    /// This command in the right environment.
+    fn command(&self, place: &Place, credentials: &Credentials) -> Result<Command> {
+        place_known_hosts(credentials, &self.path)?;
+        let mut command = Command::new(env::current_exe()?);
         let mut args = env::args_os();
         if let Some(name) = args.next() {
             command.arg0(name);
         }
-        command.args(args).env(VARIABLE, &self.path).env("HOME", &self.path);
+        command.args(args).env(VARIABLE, &self.path);
+        if matches!(place, Place::Ssh { .. }) {
+            self.set_home(&mut command);
+        }
+        if let Some(authority) = &credentials.authority {
+            // A folder without certificates, so that those of the system do not count besides.
+            command.env("SSL_CERT_FILE", authority).env("SSL_CERT_DIR", &self.path);
+        }
+        Ok(command)
+    }
+
+    /// The ssh library looks for known_hosts there and nowhere else. Programs that waxwing runs see it, too, so it stays as it
+    /// is for all others.
+    fn set_home(&self, command: &mut Command) {
+        command.env("HOME", &self.path);
         // What others find below the user's home folder, they still do.
         if let Some(old) = env::var_os("HOME").map(PathBuf::from) {
             for (variable, place) in [
@@ -62,11 +84,6 @@ impl Home {
                 }
             }
         }
-        if let Some(authority) = &credentials.authority {
-            // A folder without certificates, so that those of the system do not count besides.
-            command.env("SSL_CERT_FILE", authority).env("SSL_CERT_DIR", &self.path);
-        }
-        Failure::from(command.exec()).at("running waxwing again for its environment")
     }
 }
 
@@ -86,3 +103,20 @@ fn is_ours(path: &Path) -> bool {
 
 /// The folder of this run, in the second life of the process.
 const VARIABLE: &str = "WAXWING_GIT_HOME";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Programs that waxwing runs, such as those of a kubeconfig, look for their own files there.
+    #[test]
+    fn the_home_folder_is_another_one_for_ssh_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home { path: folder.path().to_owned() };
+        for (place, moved) in [("https://git.example/a.git", false), ("git@git.example:a.git", true)] {
+            let command = home.command(&Place::parse(place).unwrap(), &Credentials::default()).unwrap();
+            let set = command.get_envs().any(|(name, _)| name == "HOME");
+            assert_eq!(set, moved, "{place}");
+        }
+    }
+}

@@ -75,13 +75,26 @@ pub(super) fn is_ours(message: &str) -> bool {
     message.trim_end().lines().next_back() == Some(TRAILER)
 }
 
-/// A commit's message as a title and as a text in Markdown that shows it as it is.
-pub(super) fn request(message: &str) -> (String, String) {
-    let (subject, body) = message.split_once('\n').unwrap_or((message, ""));
+/// Messages of commits, the first one first, as a title and as a text in Markdown that shows them as they are.
+pub(super) fn request(messages: &[String]) -> (String, String) {
+    let shown = |message: &String| {
+        let message = message.trim();
+        message.strip_suffix(TRAILER).unwrap_or(message).trim().to_owned()
+    };
+    let parts: Vec<String> = messages.iter().map(shown).collect();
+    let (subject, body) = match parts.as_slice() {
+        [one] => {
+            let (subject, body) = one.split_once('\n').unwrap_or((one, ""));
+            (subject.to_owned(), body.trim().to_owned())
+        }
+        many => {
+            let subject = format!("Rewrap for the recipients of the rules, in {} commits", many.len());
+            (subject, many.join("\n\n"))
+        }
+    };
     // A name in the repository could end the block.
-    let body = body.trim().replace("```", "'''");
-    let body = body.strip_suffix(TRAILER).unwrap_or(&body).trim_end();
-    (subject.to_owned(), format!("{INTRODUCTION}\n\n```text\n{body}\n```\n"))
+    let body = body.replace("```", "'''");
+    (subject, format!("{INTRODUCTION}\n\n```text\n{body}\n```\n"))
 }
 
 /// The last line of each commit that a job made.
@@ -113,9 +126,24 @@ mod tests {
     }
 
     #[test]
+    fn a_request_tells_of_every_commit() {
+        let one = commit(&[change("a.yaml")], &[]);
+        let (title, body) = request(std::slice::from_ref(&one));
+        assert_eq!(title, "Rewrap SealedSecret web/db for the recipients of its rule");
+        assert!(
+            body.contains("```text\na.yaml\n  SealedSecret web/db: ") && body.ends_with("recovery/b\n```\n"),
+            "{body}"
+        );
+        let (title, body) = request(&[one, commit(&[change("b.yaml")], &[])]);
+        assert_eq!(title, "Rewrap for the recipients of the rules, in 2 commits");
+        assert!(body.contains("its rule\n\na.yaml\n") && body.contains("its rule\n\nb.yaml\n"), "{body}");
+        assert!(!body.contains(TRAILER), "{body}");
+    }
+
+    #[test]
     fn a_name_in_the_repository_cannot_leave_its_line_or_its_block() {
         let message = commit(&[change("a```\nWaxwing.yaml")], &[]);
-        let (_, body) = request(&message);
+        let (_, body) = request(&[message]);
         assert_eq!(body.matches("```").count(), 2, "{body}");
         assert!(body.contains("a''' Waxwing.yaml\n"), "{body}");
         assert!(commit(&vec![change("a.yaml"); 201], &[]).contains("and 1 more"));

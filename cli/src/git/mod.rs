@@ -3,12 +3,14 @@
 //! # Flow
 //! Fetch the default branch and ours; refuse if somebody else's commits are on ours. If ours holds the default branch and
 //! nothing is due on it, only the request is made sure of. Else the default branch's files are rewrapped, and one commit on
-//! top of it becomes our branch, by a push that says where the branch must be (a lease).
+//! top of it becomes our branch, by a push that says where the branch must be (a lease). Where our branch has what this job
+//! can't open but another could, our commit comes on top of that job's, so that the two do not replace each other's for ever.
 //!
 //! # Guarantees
 //! - Only the one branch below the prefix is ever written ([`branch::Branch::guard`]), and no commit of somebody else is lost.
 //! - The rules are those of the default branch's `.waxwing.yaml`, whatever another branch says.
-//! - Killed at any point, the next run does what is missing: all that counts is on the server.
+//! - Killed at any point, the next run does what is missing: all that counts is on the server. A kept clone that is damaged
+//!   is made anew.
 
 mod branch;
 mod credentials;
@@ -19,9 +21,13 @@ mod place;
 mod server;
 mod work;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
 
-use git2::{Commit, Oid, Signature, Time};
+use git2::{Commit, Oid, Signature, Sort, Time};
 use serde::Serialize;
 
 use self::{
@@ -30,12 +36,12 @@ use self::{
     environment::Home,
     message::{Change, Left},
     place::Place,
-    server::{Heads, Pushed, Server, plain},
+    server::{Heads, OfClone, Pushed, Server, plain},
     work::{Tree, Work},
 };
 use crate::{
     args::Context,
-    error::{Exit, Failure, Result},
+    error::{Exit, Explain, Failure, Result},
     forge::{self, Forge, Wanted},
     printer::{Format, count},
     sealed_file,
@@ -133,34 +139,31 @@ impl Options {
                 "--config does not go with --git: the rules are those of the default branch",
             ));
         }
+        // In the second life its folder goes however this ends.
+        let settled = Home::settled();
         let place = Place::parse(self.git.as_deref().unwrap_or_default())?;
         let branch = Branch::new(&self.branch_prefix, &self.branch)?;
         let author = author(&self.author, context.now)?;
         let credentials = Credentials::read(self.git_credentials.as_deref())?;
         credentials.check(&place)?;
+        let home = settled.map_or_else(|| Home::settle(&place, &credentials), Ok)?;
+        // Not before: it may come from what can be read once.
         let forge =
             self.forge.forge(place.host().as_deref(), place.project(), credentials.authority.as_ref())?;
-        let home = Home::settle(&place, &credentials)?;
         let work = Work::open(&self.work_dir.clone().unwrap_or_else(|| home.path.join("work")))?;
-        let server =
-            Server { repository: &work.repository, place: &place, credentials: &credentials, context };
-        let job = Job { check, work: &work, server, branch, author, rewrap };
-        for _ in 0..TRIES {
-            if let Some(done) = job.once()? {
-                return job.finish(done, forge.as_ref(), output);
-            }
-            context.printer.note("the branches on the server have moved meanwhile; once more");
-        }
-        Err(Failure::new(format!("the branches moved {TRIES} times while this ran; nothing was pushed"))
-            .at(&place)
-            .hint("run it again when less is going on there"))
+        let mut job =
+            Job { check, work, place: &place, credentials: &credentials, context, branch, author, rewrap };
+        let done = job.done()?;
+        job.finish(done, forge.as_ref(), output)
     }
 }
 
 struct Job<'a> {
     check: bool,
-    work: &'a Work,
-    server: Server<'a>,
+    work: Work,
+    place: &'a Place,
+    credentials: &'a Credentials,
+    context: &'a Context,
     branch: Branch,
     author: Signature<'static>,
     rewrap: &'a Rewrap<'a>,
@@ -183,29 +186,83 @@ struct Rewrapped {
     failures: Vec<(String, Failure)>,
 }
 
+impl Rewrapped {
+    /// Whether all that fails here fails there as well, and something else does, too. Then the other content holds what a job
+    /// with other identities has done.
+    fn does_more_than(&self, there: &Self) -> bool {
+        let told = |(file, failure): &(String, Failure)| (file.clone(), failure.to_string());
+        let there: BTreeSet<_> = there.failures.iter().map(told).collect();
+        let here: BTreeSet<_> = self.failures.iter().map(told).collect();
+        here.len() < there.len() && here.is_subset(&there)
+    }
+}
+
 impl Job<'_> {
+    /// All but the request. What fails in a clone that was kept is tried once more in a new one.
+    fn done(&mut self) -> Result<Done> {
+        let mut done = self.tries();
+        if let Err(failure) = &done
+            && self.work.is_kept()
+            && is_local(failure)
+        {
+            self.context.printer.note(format!("the clone is made anew: {failure}"));
+            self.work.renew()?;
+            done = self.tries();
+        }
+        done.map_err(|failure| match is_local(&failure) && is_full(&failure) {
+            true => {
+                failure.hint("free some space, or name another folder with --work-dir; nothing was pushed")
+            }
+            false => failure,
+        })
+    }
+
+    /// Tries until the server's branches stay where they are meanwhile.
+    fn tries(&self) -> Result<Done> {
+        for _ in 0..TRIES {
+            if let Some(done) = self.once()? {
+                return Ok(done);
+            }
+            self.context.printer.note("the branches on the server have moved meanwhile; once more");
+        }
+        Err(Failure::new(format!("the branches moved {TRIES} times while this ran; nothing was pushed"))
+            .at(self.place)
+            .hint("run it again when less is going on there"))
+    }
+
+    fn server(&self) -> Server<'_> {
+        let (place, credentials, context) = (self.place, self.credentials, self.context);
+        Server { repository: &self.work.repository, place, credentials, context }
+    }
+
     /// One try; nothing if the server's branches have moved meanwhile.
     fn once(&self) -> Result<Option<Done>> {
-        let heads = self.server.fetch(&self.branch)?;
+        let heads = self.server().fetch(&self.branch)?;
         self.branch.guard(&self.branch.reference(), &heads.default)?;
         let base = self.commit(heads.base)?;
+        let mut on_tip = None;
         if let Some(tip) = heads.tip {
             self.refuse_others(tip, heads.base)?;
-            let holds = self.work.repository.graph_descendant_of(tip, heads.base)?;
-            if holds {
-                let (_, rewrapped) = self.rewrapped(&self.commit(tip)?, &base)?;
+            if self.work.repository.graph_descendant_of(tip, heads.base)? {
+                let commit = self.commit(tip)?;
+                let (tree, rewrapped) = self.rewrapped(&commit, &base)?;
                 if rewrapped.changes.is_empty() {
                     return Ok(Some(Done { heads, state: State::Current, commit: Some(tip), rewrapped }));
                 }
+                on_tip = Some((commit, tree, rewrapped));
             }
         }
         let (tree, rewrapped) = self.rewrapped(&base, &base)?;
         let state = if rewrapped.changes.is_empty() { State::NothingDue } else { State::Due };
+        let (parent, tree, rewrapped) = match on_tip {
+            Some(tip) if state == State::Due && tip.2.does_more_than(&rewrapped) => tip,
+            _ => (base, tree, rewrapped),
+        };
         if state == State::NothingDue || self.check {
             return Ok(Some(Done { heads, state, commit: None, rewrapped }));
         }
-        let commit = self.make(&tree, &base, &rewrapped)?;
-        match self.server.push(&heads, &self.branch, commit)? {
+        let commit = self.make(&tree, &parent, &rewrapped)?;
+        match self.server().push(&heads, &self.branch, commit)? {
             Pushed::Done => Ok(Some(Done { heads, state: State::Pushed, commit: Some(commit), rewrapped })),
             Pushed::Moved => Ok(None),
         }
@@ -214,7 +271,12 @@ impl Job<'_> {
     /// The files of one commit, rewrapped by the rules of another.
     fn rewrapped(&self, content: &Commit<'_>, rules: &Commit<'_>) -> Result<(Tree, Rewrapped)> {
         let tree = self.work.export(content, rules)?;
-        let (outcome, files) = (self.rewrap)(&tree.root).map_err(|failure| tree.told(&failure))?;
+        let (mut outcome, files) = (self.rewrap)(&tree.root).map_err(|failure| tree.told(&failure))?;
+        for path in &tree.unnamed {
+            outcome.seen += 1;
+            let failure = Failure::new("its name is not text that can stand in a line").hint("rename it");
+            outcome.failures.push((tree.root.join(path), failure));
+        }
         let change = |changed: &crate::verbs::bulk::Changed| Change {
             file: tree.inside(&changed.file),
             resource: changed.resource.clone(),
@@ -235,28 +297,26 @@ impl Job<'_> {
         Ok((tree, rewrapped))
     }
 
-    fn make(&self, tree: &Tree, base: &Commit<'_>, rewrapped: &Rewrapped) -> Result<Oid> {
+    fn make(&self, tree: &Tree, parent: &Commit<'_>, rewrapped: &Rewrapped) -> Result<Oid> {
         let repository = &self.work.repository;
-        let id = tree.with(repository, base, &rewrapped.files)?;
+        let tree = repository.find_tree(tree.with(repository, parent, &rewrapped.files)?)?;
         let message = message::commit(&rewrapped.changes, &left(rewrapped));
-        Ok(repository.commit(
-            None,
-            &self.author,
-            &self.author,
-            &message,
-            &repository.find_tree(id)?,
-            &[base],
-        )?)
+        Ok(repository.commit(None, &self.author, &self.author, &message, &tree, &[parent])?)
+    }
+
+    /// The commits of our branch that the default branch does not have, the first one first.
+    fn proposed(&self, tip: Oid, base: Oid) -> Result<Vec<Commit<'_>>> {
+        let mut walk = self.work.repository.revwalk()?;
+        walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE)?;
+        walk.push(tip)?;
+        walk.hide(base)?;
+        walk.map(|id| self.commit(id?)).collect()
     }
 
     /// Refuses to replace a branch with commits that no job made.
     fn refuse_others(&self, tip: Oid, base: Oid) -> Result<()> {
-        let mut walk = self.work.repository.revwalk()?;
-        walk.push(tip)?;
-        walk.hide(base)?;
         let mut others = Vec::new();
-        for id in walk {
-            let commit = self.commit(id?)?;
+        for commit in self.proposed(tip, base)? {
             if !is_ours(&commit) || !genuine::changes_envelopes_only(&self.work.repository, &commit)? {
                 let who = plain(&String::from_utf8_lossy(commit.author().name_bytes()));
                 let id = commit.id().to_string();
@@ -272,16 +332,12 @@ impl Job<'_> {
             count(others.len(), "commit"),
             self.branch.name()
         ))
-        .at(self.server.place)
+        .at(self.place)
         .hint("merge or delete the branch, or name another with --branch; nothing was pushed"))
     }
 
     fn commit(&self, id: Oid) -> Result<Commit<'_>> {
-        self.work.repository.find_commit(id).map_err(|_| {
-            Failure::new(format!("the commit {id} did not come along"))
-                .at(self.server.place)
-                .hint("run it again")
-        })
+        self.work.repository.find_commit(id).at(format!("the commit {id}")).at(self.place)
     }
 
     /// Our branch's commit, if nothing is due and the default branch does not have it.
@@ -295,7 +351,7 @@ impl Job<'_> {
 
     /// Says what was done.
     fn finish(&self, done: Done, forge: Option<&Forge>, output: Format) -> Result {
-        let printer = &self.server.context.printer;
+        let printer = &self.context.printer;
         let Done { heads, state, commit, rewrapped } = done;
         for (file, failure) in &rewrapped.failures {
             printer.failure(&failure.clone().at(file));
@@ -337,7 +393,7 @@ impl Job<'_> {
         };
         if output == Format::Json {
             printer.json(&Report {
-                repository: self.server.place.to_string(),
+                repository: self.place.to_string(),
                 branch: branch.to_owned(),
                 base: Base {
                     branch: heads.default.trim_start_matches(branch::HEADS).to_owned(),
@@ -359,12 +415,13 @@ impl Job<'_> {
 impl Job<'_> {
     /// Makes sure that a request is open for what is on the branch.
     fn ask(&self, forge: &Forge, heads: &Heads, commit: Oid, pushed: bool) -> Result<forge::Request> {
-        let commit = self.commit(commit)?;
-        let (title, body) = message::request(commit.message().unwrap_or_default());
+        let message = |commit: &Commit<'_>| commit.message().unwrap_or_default().to_owned();
+        let messages: Vec<String> = self.proposed(commit, heads.base)?.iter().map(message).collect();
+        let (title, body) = message::request(&messages);
         let base = heads.default.trim_start_matches(branch::HEADS);
         let wanted = Wanted { branch: self.branch.name(), base, title: &title, body: &body };
-        let request = forge.ensure(&wanted, pushed, self.server.context)?;
-        self.server.context.printer.note(format!(
+        let request = forge.ensure(&wanted, pushed, self.context)?;
+        self.context.printer.note(format!(
             "request {} {}: {}",
             request.number,
             match request.state {
@@ -376,6 +433,16 @@ impl Job<'_> {
         ));
         Ok(request)
     }
+}
+
+/// Whether it happened in the folder of the job, not at the server.
+fn is_local(failure: &Failure) -> bool {
+    failure.came_from::<git2::Error>() || failure.came_from::<OfClone>() || failure.came_from::<io::Error>()
+}
+
+fn is_full(failure: &Failure) -> bool {
+    let text = failure.to_string();
+    ["No space left", "File too large", "uota exceeded"].iter().any(|words| text.contains(words))
 }
 
 fn left(rewrapped: &Rewrapped) -> Vec<Left> {

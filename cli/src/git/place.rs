@@ -4,17 +4,20 @@ use std::{fmt, path::PathBuf};
 
 use reqwest::Url;
 
-use crate::error::{Failure, Result};
+use crate::{
+    error::{Failure, Result},
+    forge,
+};
 
 /// A repository's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// A folder of this machine.
     Folder(PathBuf),
-    /// A web server. `tls` is off for `http://`, which never gets a credential.
+    /// A web server. `tls` is off for `http://`, which is this machine alone and never gets a credential.
     Web { url: String, tls: bool },
-    /// An ssh server.
-    Ssh { url: String, user: String, shown: String },
+    /// An ssh server. `url` is what the library takes; `parts` has host and path.
+    Ssh { url: String, user: String, shown: String, parts: Url },
 }
 
 impl Place {
@@ -40,6 +43,11 @@ impl Place {
             }
             "http" | "https" if !user.is_empty() => Err(Failure::usage("the URL of --git holds a user name")
                 .hint("a token may stand there as well: put both into files of a folder, and name that with --git-credentials DIR")),
+            // The rules come from there, so it matters who answers even where nothing is secret.
+            "http" if !forge::is_loopback(&url) => {
+                Err(Failure::usage("by http:// somebody on the way could answer with rules and files of their own")
+                    .hint("use https://; a CA of your own goes into the file ca.crt of --git-credentials"))
+            }
             "http" | "https" if url.query().is_none() && url.fragment().is_none() => {
                 Ok(Self::Web { url: url.to_string(), tls: url.scheme() == "https" })
             }
@@ -50,7 +58,7 @@ impl Place {
                 let user = if user.is_empty() { GIT.to_owned() } else { user };
                 let mut full = url;
                 let _ = full.set_username(&user);
-                Ok(Self::Ssh { url: full.to_string(), user, shown: shown.to_string() })
+                Ok(Self::Ssh { url: full.to_string(), user, shown: shown.to_string(), parts: full })
             }
             _ => Err(Failure::usage("--git is a URL that is not understood").hint(FORMS)),
         }
@@ -69,22 +77,22 @@ impl Place {
 
     /// The name of the server, if there is one.
     pub(crate) fn host(&self) -> Option<String> {
-        match self {
-            Self::Folder(_) => None,
-            Self::Web { url, .. } | Self::Ssh { url, .. } => {
-                Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned))
-            }
-        }
+        self.parts()?.host_str().map(str::to_owned)
     }
 
     /// The path on the server without the ending: what forges call the project.
     pub(crate) fn project(&self) -> Option<String> {
-        let url = match self {
-            Self::Folder(_) => return None,
-            Self::Web { url, .. } | Self::Ssh { url, .. } => Url::parse(url).ok()?,
-        };
+        let url = self.parts()?;
         let path = url.path().trim_matches('/');
         Some(path.strip_suffix(".git").unwrap_or(path).to_owned()).filter(|path| !path.is_empty())
+    }
+
+    fn parts(&self) -> Option<Url> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Web { url, .. } => Url::parse(url).ok(),
+            Self::Ssh { parts, .. } => Some(parts.clone()),
+        }
     }
 }
 
@@ -98,24 +106,33 @@ impl fmt::Display for Place {
     }
 }
 
-/// `user@host:path`, as ssh writes it; nothing where it is a path.
+/// `user@host:path` or `[user@host:port]:path`, as Git writes it for ssh; nothing where it is a path. A path without a slash
+/// begins in the folder where the user logs in, which no URL can say.
 fn of_scp(text: &str) -> Option<Result<Place>> {
-    let (host, path) = text.split_once(':')?;
-    if host.contains('/') || host.is_empty() || path.is_empty() {
+    let (server, path) = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once("]:")?,
+        None => text.split_once(':')?,
+    };
+    if server.contains('/') || server.is_empty() || path.is_empty() {
         return None;
     }
-    let (user, host) = host.rsplit_once('@').unwrap_or((GIT, host));
-    let path = path.trim_start_matches('/');
-    let url = Url::parse(&format!("ssh://{user}@{host}/{path}"));
-    // `user:password@host` is taken apart at the wrong place.
-    let Some(url) = url.ok().filter(|_| !path.contains('@')) else {
-        return Some(Err(Failure::usage("--git is no URL and no folder").hint(FORMS)));
+    let place = scp(server, path);
+    Some(place.ok_or_else(|| Failure::usage("--git is no URL and no folder").hint(FORMS)))
+}
+
+fn scp(server: &str, path: &str) -> Option<Place> {
+    let (user, host) = server.rsplit_once('@').unwrap_or((GIT, server));
+    let parts = Url::parse(&format!("ssh://{user}@{host}/{}", path.trim_start_matches('/'))).ok()?;
+    // `user:password@host` is taken apart at the wrong place, or holds a password.
+    if path.contains('@') || parts.username() != user || parts.password().is_some() {
+        return None;
+    }
+    let form = |server: &str| match parts.port() {
+        Some(_) => format!("[{server}]:{path}"),
+        None => format!("{server}:{path}"),
     };
-    Some(Ok(Place::Ssh {
-        url: url.to_string(),
-        user: user.to_owned(),
-        shown: format!("ssh://{host}/{path}"),
-    }))
+    let (url, shown) = (form(&format!("{user}@{host}")), form(host));
+    Some(Place::Ssh { url, user: user.to_owned(), shown, parts })
 }
 
 /// Who logs in where nobody is named: what forges expect.
@@ -134,7 +151,8 @@ mod tests {
             shown("ssh://deploy@git.example:2222/team/apps.git"),
             "ssh://git.example:2222/team/apps.git"
         );
-        assert_eq!(shown("deploy@git.example:team/apps.git"), "ssh://git.example/team/apps.git");
+        assert_eq!(shown("deploy@git.example:team/apps.git"), "git.example:team/apps.git");
+        assert_eq!(shown("[deploy@git.example:2222]:team/apps.git"), "[git.example:2222]:team/apps.git");
         assert_eq!(shown("https://git.example/team/apps.git"), "https://git.example/team/apps.git");
         assert_eq!(shown("../apps.git"), "../apps.git");
         assert_eq!(Place::parse("git@git.example:a/b.git").unwrap().project().as_deref(), Some("a/b"));
@@ -142,6 +160,34 @@ mod tests {
             Place::parse("https://git.example:8443/a/b/c.git/").unwrap().project().as_deref(),
             Some("a/b/c")
         );
+    }
+
+    #[test]
+    fn a_path_without_a_slash_begins_where_the_user_logs_in() {
+        for (text, url) in [
+            ("git@git.example:apps.git", "git@git.example:apps.git"),
+            ("git.example:apps.git", "git@git.example:apps.git"),
+            ("deploy@git.example:/srv/apps.git", "deploy@git.example:/srv/apps.git"),
+            ("git@git.example:~/apps.git", "git@git.example:~/apps.git"),
+            ("[git@git.example:2222]:a/apps.git", "[git@git.example:2222]:a/apps.git"),
+            ("ssh://git.example/apps.git", "ssh://git@git.example/apps.git"),
+        ] {
+            let place = Place::parse(text).unwrap();
+            assert_eq!((place.url().as_str(), place.host().as_deref()), (url, Some("git.example")), "{text}");
+        }
+        assert!(Place::parse("a@b@git.example:apps.git").is_err());
+    }
+
+    /// K26. Guard: `Place::parse` takes `http://` from this machine alone: the rules are those of whoever answers.
+    #[test]
+    fn rules_come_by_no_connection_that_others_can_answer() {
+        for url in ["http://git.example/a.git", "http://127.0.0.1.example/a.git", "http://10.0.0.1/a.git"] {
+            let failure = Place::parse(url).unwrap_err();
+            assert!(failure.to_string().contains("rules and files of their own"), "{url}: {failure}");
+        }
+        for url in ["http://127.0.0.1:8080/a.git", "http://localhost/a.git", "http://[::1]/a.git"] {
+            assert!(matches!(Place::parse(url), Ok(Place::Web { tls: false, .. })), "{url}");
+        }
     }
 
     /// K24. Guard: `Place::parse` takes no URL with a password or with a user name for the web, and repeats neither.
@@ -157,6 +203,8 @@ mod tests {
             format!("https://[{CANARY}/a.git"),
             format!("git:{CANARY}@git.example:a.git"),
             format!("git:{CANARY}@git.example/a.git"),
+            format!("[git:{CANARY}@git.example:22]:a.git"),
+            format!("http://git.example/{CANARY}.git"),
         ];
         for url in urls {
             let failure = Place::parse(&url).err().unwrap_or_else(|| panic!("{url} is taken"));

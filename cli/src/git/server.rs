@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 
 use git2::{
-    AutotagOption, Cred, CredentialType, ErrorCode, FetchOptions, Oid, ProxyOptions, PushOptions, Remote,
-    RemoteCallbacks, RemoteRedirect, Repository,
+    AutotagOption, Cred, CredentialType, ErrorClass, ErrorCode, FetchOptions, Oid, ProxyOptions, PushOptions,
+    Remote, RemoteCallbacks, RemoteRedirect, Repository,
 };
 
 use super::{
@@ -183,7 +183,7 @@ impl Server<'_> {
             _ if error.message().contains("known_hosts") => Failure::new(self.say(error))
                 .hint("the file known_hosts of --git-credentials is not as ssh-keyscan writes it"),
             (ErrorCode::Auth, _) => Failure::new("the server refused the credentials").hint(self.say(error)),
-            _ if is_full(error) => Failure::new(self.say(error)).hint("free some space, or name another folder with --work-dir; nothing was pushed"),
+            _ if is_of_clone(error) => Failure::from(OfClone(self.say(error))),
             _ => Failure::new(self.say(error)),
         };
         failure.at(doing).at(place).exit(Exit::Error)
@@ -235,11 +235,7 @@ impl Server<'_> {
         let mut callbacks = RemoteCallbacks::new();
         callbacks.credentials(move |url, _, allowed| {
             if url != self.place.url() {
-                return Err(git2::Error::new(
-                    ErrorCode::Auth,
-                    git2::ErrorClass::Callback,
-                    "another server asked",
-                ));
+                return Err(git2::Error::new(ErrorCode::Auth, ErrorClass::Callback, "another server asked"));
             }
             if allowed.contains(CredentialType::USERNAME)
                 && let Place::Ssh { user, .. } = self.place
@@ -249,7 +245,7 @@ impl Server<'_> {
             // It asks again when one was refused.
             heard.borrow_mut().asked += 1;
             if heard.borrow().asked > 1 {
-                return Err(git2::Error::new(ErrorCode::Auth, git2::ErrorClass::Callback, "refused"));
+                return Err(git2::Error::new(ErrorCode::Auth, ErrorClass::Callback, "refused"));
             }
             self.credential(allowed)
         });
@@ -282,11 +278,7 @@ impl Server<'_> {
             }
             _ => {}
         }
-        Err(git2::Error::new(
-            ErrorCode::Auth,
-            git2::ErrorClass::Callback,
-            "there is no credential of this kind",
-        ))
+        Err(git2::Error::new(ErrorCode::Auth, ErrorClass::Callback, "there is no credential of this kind"))
     }
 }
 
@@ -302,8 +294,23 @@ fn no_default(place: &Place) -> Failure {
         .hint("its HEAD must name a branch that exists")
 }
 
-fn is_full(error: &git2::Error) -> bool {
-    ["No space left", "File too large", "quota exceeded"].iter().any(|words| error.message().contains(words))
+/// What went wrong in the clone, not at the server.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct OfClone(String);
+
+/// Whether it is the clone's. What can't be told apart counts as the clone's, which can be made anew.
+fn is_of_clone(error: &git2::Error) -> bool {
+    match error.class() {
+        // Of these, two come from connections.
+        ErrorClass::Os => {
+            !["failed to connect", "SSL error"].iter().any(|words| error.message().contains(words))
+        }
+        ErrorClass::Net | ErrorClass::Ssh | ErrorClass::Http | ErrorClass::Ssl | ErrorClass::Callback => {
+            false
+        }
+        _ => true,
+    }
 }
 
 /// One line without control characters, and not too long.

@@ -10,9 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use git2::{Commit, Config, FileMode, ObjectType, Oid, Repository, build::TreeUpdateBuilder};
+use git2::{Blob, Commit, Config, FileMode, ObjectType, Oid, Repository, build::TreeUpdateBuilder};
 use rustix::fs::{FlockOperation, flock};
 
+use super::server::plain;
 use crate::{
     error::{Explain, Failure, Result},
     repository,
@@ -28,11 +29,16 @@ pub(super) const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// Rules are written by hand.
 const MOST_RULES: usize = 1024 * 1024;
 
+/// Says that a folder is a job's; the process that has it locked is at work in it.
+const LOCK: &str = "waxwing-rewrap.lock";
+
 /// The folder, for this process alone.
 pub(super) struct Work {
     folder: PathBuf,
     /// The clone.
     pub(super) repository: Repository,
+    /// Whether it is one of an earlier run.
+    kept: bool,
     _lock: File,
 }
 
@@ -52,7 +58,8 @@ impl Work {
             ))
             .hint("name another folder with --work-dir, or another place for temporary files with $TMPDIR"));
         }
-        let path = folder.join("lock");
+        check_own(&folder)?;
+        let path = folder.join(LOCK);
         let lock = File::options().create(true).append(true).open(&path).at(path.display())?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
             rustix::io::Errno::WOULDBLOCK => Failure::new("another job is at work in it")
@@ -60,18 +67,36 @@ impl Work {
                 .hint("wait for it, or name another --work-dir"),
             error => Failure::from(error).at(path.display()),
         })?;
-        let clone = folder.join("repository.git");
-        // It holds nothing that the server does not have: what a crash left half-made goes.
-        let repository = match Repository::open_bare(&clone) {
-            Ok(repository) => repository,
-            Err(_) => {
-                remove(&clone)?;
-                Repository::init_bare(&clone).at(clone.display())?
-            }
+        let clone = folder.join(CLONE);
+        let kept = if clone.exists() {
+            remove_unfinished(&clone)?;
+            Repository::open_bare(&clone).ok()
+        } else {
+            None
         };
-        // No file of the user's or the machine's speaks in: it could lead to another server by `insteadOf`.
-        repository.set_config(&Config::new()?)?;
-        Ok(Self { folder, repository, _lock: lock })
+        let mut work = match kept {
+            Some(repository) => Self { folder, repository, kept: true, _lock: lock },
+            None => Self { repository: new_clone(&folder)?, folder, kept: false, _lock: lock },
+        };
+        work.leave_out_configuration()?;
+        Ok(work)
+    }
+
+    /// Whether the clone is one of an earlier run.
+    pub(super) fn is_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Makes the clone anew. It holds nothing that the server does not have.
+    pub(super) fn renew(&mut self) -> Result<()> {
+        self.repository = new_clone(&self.folder)?;
+        self.kept = false;
+        self.leave_out_configuration()
+    }
+
+    /// No file of the user's or the machine's speaks in: it could lead to another server by `insteadOf`.
+    fn leave_out_configuration(&mut self) -> Result<()> {
+        Ok(self.repository.set_config(&Config::new()?)?)
     }
 
     /// Writes the files of `content`, with the rules of `rules`, to a new folder.
@@ -79,15 +104,23 @@ impl Work {
         let root = self.folder.join("tree");
         remove(&root)?;
         fs::create_dir(&root).at(root.display())?;
-        let mut files = BTreeMap::new();
-        self.each(content, |path, id, mode| {
-            if is_regular(mode) && could_hold(path) && self.write(&root, path, id, true)? {
+        let (mut files, mut unnamed) = (BTreeMap::new(), Vec::new());
+        self.each(content, |Entry { path, id, mode, nameable }| {
+            if !is_regular(mode) || !could_hold(path) {
+                return Ok(());
+            }
+            if !nameable {
+                if self.text(id, true)?.is_some() {
+                    unnamed.push(plain(path));
+                }
+            } else if self.write(&root, path, id, true)? {
                 files.insert(path.to_owned(), (id, mode));
             }
             Ok(())
         })?;
-        self.each(rules, |path, id, mode| {
-            if path.rsplit('/').next() != Some(repository::FILE) {
+        self.each(rules, |Entry { path, id, mode, nameable }| {
+            // No file is rewrapped below a folder that can't be named.
+            if !nameable || path.rsplit('/').next() != Some(repository::FILE) {
                 return Ok(());
             }
             // Without them, those above would count, which may name more readers.
@@ -105,22 +138,21 @@ impl Work {
             ))
             .hint("waxwing init makes one; it says who can open what is sealed"));
         }
-        Ok(Tree { root, files })
+        Ok(Tree { root, files, unnamed })
     }
 
-    /// Every entry of a commit, with its mode; only folders are gone into.
-    fn each(&self, commit: &Commit<'_>, mut found: impl FnMut(&str, Oid, i32) -> Result<()>) -> Result<()> {
-        let mut folders = vec![(String::new(), commit.tree_id())];
+    /// Every entry of a commit; only folders are gone into.
+    fn each(&self, commit: &Commit<'_>, mut found: impl FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
+        let mut folders = vec![(String::new(), commit.tree_id(), true)];
         let mut seen = 0;
-        while let Some((folder, id)) = folders.pop() {
+        while let Some((folder, id, nameable)) = folders.pop() {
             let tree = self.repository.find_tree(id)?;
             for entry in &tree {
                 seen += 1;
                 if seen > MOST_FILES {
                     return Err(Failure::new(format!("the repository has more than {MOST_FILES} files")));
                 }
-                // Such a file can't be named in a rule.
-                let Ok(name) = entry.name() else { continue };
+                let name = String::from_utf8_lossy(entry.name_bytes());
                 if name.is_empty()
                     || name == "."
                     || name == ".."
@@ -129,36 +161,48 @@ impl Work {
                 {
                     return Err(Failure::new("the repository has a file whose name no file can have"));
                 }
+                let nameable = nameable && entry.name().is_ok() && !name.contains(char::is_control);
                 let path = format!("{folder}{name}");
-                found(&path, entry.id(), entry.filemode())?;
+                found(Entry { path: &path, id: entry.id(), mode: entry.filemode(), nameable })?;
                 if entry.kind() == Some(ObjectType::Tree) {
-                    folders.push((format!("{path}/"), entry.id()));
+                    folders.push((format!("{path}/"), entry.id(), nameable));
                 }
             }
         }
         Ok(())
     }
 
-    /// Writes one file; with `sealed` only if it could hold a sealed resource.
-    fn write(&self, root: &Path, path: &str, id: Oid, sealed: bool) -> Result<bool> {
+    /// What a file holds, unless it is too large; with `sealed` only if it could hold a sealed resource.
+    fn text(&self, id: Oid, sealed: bool) -> Result<Option<Blob<'_>>> {
         let (size, _) = self.repository.odb()?.read_header(id)?;
         if size > MOST_BYTES {
-            return Ok(false);
+            return Ok(None);
         }
         let blob = self.repository.find_blob(id)?;
-        let bytes = blob.content();
-        if sealed && !could_be_sealed(bytes) {
-            return Ok(false);
-        }
+        Ok(Some(blob).filter(|blob| !sealed || could_be_sealed(blob.content())))
+    }
+
+    /// Writes one file, and says whether it did; see [`Self::text`].
+    fn write(&self, root: &Path, path: &str, id: Oid, sealed: bool) -> Result<bool> {
+        let Some(blob) = self.text(id, sealed)? else { return Ok(false) };
         let target = root.join(path);
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder).at(folder.display())?;
         }
         File::create_new(&target)
-            .and_then(|mut file| std::io::Write::write_all(&mut file, bytes))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, blob.content()))
             .at(path)?;
         Ok(true)
     }
+}
+
+/// What a commit has at a path.
+struct Entry<'a> {
+    path: &'a str,
+    id: Oid,
+    mode: i32,
+    /// Whether the path is text that can stand in a line; else its letters are not those of the repository.
+    nameable: bool,
 }
 
 /// Files of a commit, on disk.
@@ -167,6 +211,8 @@ pub(super) struct Tree {
     pub(super) root: PathBuf,
     /// Paths, with what the commit has there.
     files: BTreeMap<String, (Oid, i32)>,
+    /// Files left out because their names can't stand in a line, with what comes near them.
+    pub(super) unnamed: Vec<String>,
 }
 
 impl Tree {
@@ -220,8 +266,44 @@ pub(super) fn could_hold(path: &str) -> bool {
     !hidden && matches!(end, Some("yaml" | "yml" | "json"))
 }
 
+/// The clone's folder.
+const CLONE: &str = "repository.git";
 const REGULAR: i32 = 0o100_644;
 const EXECUTABLE: i32 = 0o100_755;
+
+/// Refuses a folder with anything in it that is not a job's: a job removes what it finds there.
+fn check_own(folder: &Path) -> Result<()> {
+    let entries = fs::read_dir(folder).at(folder.display())?;
+    let names =
+        entries.map(|entry| Ok(entry?.file_name())).collect::<Result<Vec<_>>>().at(folder.display())?;
+    // The latter comes with a file system of its own.
+    if names.iter().any(|name| name == LOCK) || names.iter().all(|name| name == "lost+found") {
+        return Ok(());
+    }
+    Err(Failure::usage("it holds files that no job has put there")
+        .at(folder.display())
+        .hint("name an empty folder, or one that does not exist yet, with --work-dir"))
+}
+
+fn new_clone(folder: &Path) -> Result<Repository> {
+    let clone = folder.join(CLONE);
+    remove(&clone)?;
+    Repository::init_bare(&clone).at(clone.display())
+}
+
+/// Removes what a killed run has left in the clone: nobody else is at work in it. A lock would stop every later run.
+fn remove_unfinished(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).at(folder.display())? {
+        let path = entry.at(folder.display())?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && !path.is_symlink() {
+            remove_unfinished(&path)?;
+        } else if name.ends_with(".lock") || name.contains("_git2_") {
+            fs::remove_file(&path).at(path.display())?;
+        }
+    }
+    Ok(())
+}
 
 fn remove(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {
@@ -229,3 +311,6 @@ fn remove(path: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

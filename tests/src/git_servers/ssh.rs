@@ -61,7 +61,7 @@ impl Ssh {
         script(
             &dir.join("shell"),
             &format!(
-                "export HOME='{}'\ncase \"$SSH_ORIGINAL_COMMAND\" in git-receive-pack*) {};; esac\n\
+                "export HOME='{}'; cd \"$HOME\"\ncase \"$SSH_ORIGINAL_COMMAND\" in git-receive-pack*) {};; esac\n\
                  exec git shell -c \"$SSH_ORIGINAL_COMMAND\"",
                 project.dir.join("home").display(),
                 run_once(&before_push)

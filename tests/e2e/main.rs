@@ -48,6 +48,7 @@ mod recovery;
 mod refused;
 mod rewrap;
 mod rewrap_git;
+mod rewrap_git_chart;
 mod rewrap_git_elsewhere;
 mod rewrap_git_faults;
 mod rewrap_git_requests;

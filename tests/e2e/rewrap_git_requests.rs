@@ -1,14 +1,15 @@
-//! The pull or merge request of a job, at a stub of both forges; and a job whose envelopes the operator proposes.
+//! The pull or merge request of a job, at a stub of both forges; also of two jobs for one branch.
 
 use std::fs;
-use std::process::Command;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use waxwing_core::keys::Identity;
-use waxwing_crds::names;
 use waxwing_tests::git_servers::{Forge, PASSWORD, Project, TOKEN, Web};
-use waxwing_tests::{block_on, scene, tools, wait};
+use waxwing_tests::ring::{Ring, named};
+use waxwing_tests::{block_on, tools};
 
 const BRANCH: &str = "waxwing/rewrap";
 const URL: &str = "repos/team/apps.git";
@@ -87,125 +88,115 @@ fn one_request_is_open_however_often_the_job_runs() -> Result<()> {
     })
 }
 
-/// K26. Guard: `rbac-rewrap.yaml` gives one right, and `rewrap-cronjob.yaml` a pod with nothing else.
+/// Two clusters, each with a job that opens its own files only, and one branch and one request for both.
 #[test]
-fn the_charts_job_takes_what_the_operator_proposes_with_the_right_to_get_sealed_secrets_alone() {
-    let added = Identity::generate();
-    let flag = format!("operator.rewrapRecipients={{{}}}", added.recipient());
-    // A name that leaves no room for an ending: the API server takes 52 letters for a CronJob.
-    let name = format!("fullnameOverride={}-{}", "n".repeat(44), "m".repeat(7));
-    let values = [
-        flag.as_str(),
-        name.as_str(),
-        "rewrap.enabled=true",
-        "rewrap.repository=https://git.example.com/team/apps.git",
-        "rewrap.credentials=rewrap-git",
-        "rewrap.forge.tokenSecret=rewrap-forge",
-        "rewrap.forge.kind=gitlab",
-        "rewrap.forge.url=https://git.example.com/api/v4",
-    ];
-    scene::alone(&values, async |scene, release| -> Result<()> {
-        let of_job = |kind: &str| {
-            let found = release.objects.iter().find(|object| {
-                object["kind"] == kind
-                    && object["metadata"]["name"].as_str().is_some_and(|name| name.ends_with("rewrap"))
-            });
-            found.unwrap_or_else(|| panic!("there is no {kind} of the job"))
+fn jobs_that_open_different_files_do_not_replace_each_others_commits() -> Result<()> {
+    block_on(async {
+        let project = Project::new("git-two-jobs")?;
+        let forge = Forge::start("forge-two-jobs").await?;
+        fs::write(project.dir.join("token"), TOKEN)?;
+        let (eu, us, added) = (&project.prod, &project.recovery, Identity::generate());
+        fs::write(project.dir.join("added.txt"), added.to_text().expose())?;
+        let rules = |added: Option<&Identity>| -> Result<()> {
+            let (name, line) = match added {
+                Some(added) => (", added", format!("  added: {{key: {}}}\n", added.recipient())),
+                None => ("", String::new()),
+            };
+            let text = format!(
+                "version: 1\nrecipients:\n  eu: {{key: {}}}\n  us: {{key: {}}}\n{line}rules:\n\
+                 - path: \"us/**\"\n  recipients: [us{name}]\n- recipients: [eu{name}]\n",
+                eu.recipient(),
+                us.recipient()
+            );
+            Ok(fs::write(project.dir.join("dev/.waxwing.yaml"), text)?)
         };
-        assert_eq!(
-            of_job("Role")["rules"],
-            json!([{"apiGroups": ["waxwing.dev"], "resources": ["sealedsecrets"], "verbs": ["get"]}])
-        );
-        let account = of_job("ServiceAccount")["metadata"]["name"].as_str().unwrap();
-        let job = &of_job("CronJob")["spec"];
-        assert_eq!(
-            (&job["concurrencyPolicy"], &job["jobTemplate"]["spec"]["backoffLimit"]),
-            (&json!("Forbid"), &json!(0))
-        );
-        let pod = &job["jobTemplate"]["spec"]["template"]["spec"];
-        assert_eq!(
-            (&pod["serviceAccountName"], &pod["securityContext"]["runAsNonRoot"]),
-            (&json!(account), &json!(true))
-        );
-        let container = &pod["containers"][0];
-        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
-        assert_eq!(container["securityContext"]["capabilities"]["drop"], json!(["ALL"]));
-        // Its command line, with servers that are at hand, and its folders, as the pod has them mounted.
-        let project = Project::new(&format!("git-cluster-{}", scene.namespace))?;
-        let web = Web::start(&project).await?;
-        let forge = Forge::start(&format!("forge-cluster-{}", scene.namespace)).await?;
-        web.credentials(&project)?;
-        let mounts = project.dir.join("mounts");
-        fs::create_dir_all(mounts.join("forge"))?;
-        fs::rename(project.dir.join("web-credentials"), mounts.join("git"))?;
-        fs::write(mounts.join("forge/token"), format!("{TOKEN}\n"))?;
-        let mounted = |path: &str| {
-            let all = container["volumeMounts"].as_array().unwrap();
-            all.iter().any(|mount| mount["mountPath"] == path && mount["readOnly"] == true)
+        let seal = |file: &str, name: &str, to: (&str, &Identity)| -> Result<()> {
+            let ring = Ring::of(vec![named(to.0, to.1.recipient().as_str())]);
+            let text = serde_saphyr::to_string(&ring.seal("web", name, &[("k", "a value of the test")]))?;
+            let path = project.dir.join("dev").join(file);
+            fs::create_dir_all(path.parent().unwrap())?;
+            Ok(fs::write(path, format!("# {name}\n{text}"))?)
         };
-        assert!(
-            mounted("/etc/waxwing/git")
-                && mounted("/etc/waxwing/forge")
-                && mounted("/etc/waxwing/kubeconfig")
-        );
-        let args = container["args"].as_array().unwrap().iter().map(|arg| {
-            let arg = arg.as_str().unwrap().replace("/etc/waxwing/", &format!("{}/", mounts.display()));
-            arg.replace("https://git.example.com/team/apps.git", &web.url)
-                .replace("https://git.example.com/api/v4", &forge.url)
-        });
-        let args: Vec<String> = args.collect();
-        let _operator = scene.operator(release, "a").await?;
-        let ring = scene.ring().await;
-        let (sealed, _) = scene.sealed_and_ready("app", &[("k", "v")]).await?;
-        let token = scene.plane.token(&release.namespace, account, &[]).await?;
-        let kubeconfig = scene.plane.kubeconfig(&scene.plane.url, &token, &scene.namespace);
-        fs::write(project.dir.join("kubeconfig"), kubeconfig)?;
-        let mut object = sealed.clone();
-        object.metadata.managed_fields = None;
-        object.status = None;
         fs::remove_dir_all(project.dir.join("dev/apps"))?;
-        fs::write(project.dir.join("dev/app.yaml"), format!("# of the team\n{}", text_of(&object)?))?;
-        let (own, other) = (ring.recipients()[0].recipient(), added.recipient());
-        fs::write(
-            project.dir.join("dev/.waxwing.yaml"),
-            format!(
-                "version: 1\nrecipients:\n  ring: {{key: {own}}}\n  added: {{key: {other}}}\nrules:\n- recipients: [ring, added]\n"
-            ),
-        )?;
-        project.push("what the cluster runs")?;
-        let kubeconfig = project.dir.join("kubeconfig");
-        let job = || -> Result<_> {
-            let all: Vec<&str> = args.iter().map(String::as_str).collect();
-            let output = project.command(&all).env("KUBECONFIG", &kubeconfig).output()?;
-            Ok((
-                output.status.code(),
-                String::from_utf8_lossy(&output.stdout).into_owned(),
-                String::from_utf8_lossy(&output.stderr).into_owned(),
-            ))
-        };
-        // Nobody has asked the operator.
-        let (code, _, said) = job()?;
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("the operator proposes no envelope") && said.contains("app.yaml: "), "{said}");
-        assert_eq!(project.tip(BRANCH), "");
+        seal("eu/db.yaml", "eu-db", ("eu", eu))?;
+        seal("us/db.yaml", "us-db", ("us", us))?;
+        // Both in one file, as lists and streams have them.
+        seal("both-us.yaml", "both-us", ("us", us))?;
+        let both_us = fs::read_to_string(project.dir.join("dev/both-us.yaml"))?;
+        seal("both.yaml", "both-eu", ("eu", eu))?;
+        fs::remove_file(project.dir.join("dev/both-us.yaml"))?;
+        let both_eu = fs::read_to_string(project.dir.join("dev/both.yaml"))?;
+        fs::write(project.dir.join("dev/both.yaml"), format!("{both_eu}---\n{both_us}"))?;
+        rules(Some(&added))?;
+        project.push("for two clusters")?;
 
-        scene.merge("app", json!({"metadata": {"annotations": {names::PROPOSE_REWRAP: "one"}}})).await?;
-        wait::until_sealed(&scene.sealed(), "app", "has a proposal", |object| {
-            object.status.as_ref().is_some_and(|status| status.proposed_envelopes.is_some())
-        })
-        .await;
-        let (code, out, said) = job()?;
-        assert_eq!(code, Some(0), "{said}");
-        assert!(!said.contains(PASSWORD) && !said.contains(TOKEN), "{said}");
-        let report: Value = serde_json::from_str(&out)?;
-        assert_eq!((&report["state"], &report["request"]["state"]), (&json!("Pushed"), &json!("Opened")));
-        let text = project.file(BRANCH, "app.yaml")?;
-        assert!(
-            text.starts_with("# of the team\n") && text.contains(&format!("added/{}", added.id())),
-            "{text}"
-        );
+        let run = |identity: &str, code: i32| -> Result<Value> {
+            let args = ["--git", URL, "--identity", identity, "--forge", "github", "--forge-url", &forge.url];
+            let more = ["--forge-project", "team/apps", "--forge-token-file", "token", "--output", "json"];
+            Ok(project.waxwing(&[&["rewrap"], &args[..], &more].concat())?.code(code).json())
+        };
+        // In either order, and after the default branch went on.
+        for (round, [first, second]) in
+            [["prod.txt", "recovery.txt"], ["recovery.txt", "prod.txt"]].into_iter().enumerate()
+        {
+            let main = project.tip("main");
+            assert_eq!(run(first, 5)?["state"], "Pushed");
+            assert_eq!(run(second, 0)?["state"], "Pushed");
+            let tip = project.tip(BRANCH);
+            for identity in [first, second, first] {
+                let report = run(identity, 0)?;
+                assert_eq!(
+                    (&report["state"], &report["commit"]),
+                    (&json!("Current"), &json!(tip)),
+                    "{report}"
+                );
+            }
+            assert_eq!(project.bare(&["rev-list", "--count", &format!("main..{BRANCH}")])?, "2");
+            assert_eq!(project.bare(&["merge-base", "main", BRANCH])?, main);
+            for file in ["eu/db.yaml", "us/db.yaml"] {
+                project.check_opens(BRANCH, file, "added.txt")?;
+            }
+            let both = project.file(BRANCH, "both.yaml")?;
+            assert_eq!(both.matches(&format!("added/{}", added.id())).count(), 2, "{both}");
+            let all = forge.requests().await?;
+            assert_eq!(all.as_array().map(Vec::len), Some(1), "{all}");
+            assert_eq!(all[0]["title"], "Rewrap for the recipients of the rules, in 2 commits");
+            for name in ["eu-db", "us-db", "both-eu", "both-us"] {
+                let line = format!("SealedSecret web/{name}: ");
+                assert!(all[0]["body"].as_str().is_some_and(|body| body.contains(&line)), "{all}");
+            }
+            fs::write(project.dir.join("dev/more.txt"), round.to_string())?;
+            project.push("on it goes")?;
+        }
         Ok(())
-    });
+    })
+}
+
+/// What can be read once only is read after the command has run itself again, and no folder of it is left.
+#[test]
+fn the_token_comes_by_standard_input_too() -> Result<()> {
+    block_on(async {
+        let project = Project::new("git-stdin")?;
+        project.make_due()?;
+        let web = Web::start(&project).await?;
+        let forge = Forge::start("forge-stdin").await?;
+        let credentials = web.credentials(&project)?;
+        let identity = project.dir.join("prod.txt").display().to_string();
+        let args = ["rewrap", "--git", &web.url, "--git-credentials", &credentials, "--identity", &identity];
+        let more = ["--forge", "gitlab", "--forge-url", &forge.url, "--forge-token-file", "-"];
+        for (token, code) in [("", 1), (TOKEN, 0)] {
+            let mut command = project.command(&[&args[..], &more].concat());
+            let mut child = command.stdin(Stdio::piped()).spawn()?;
+            child.stdin.take().unwrap().write_all(token.as_bytes())?;
+            let output = child.wait_with_output()?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(code), "{said}");
+            let left: Vec<_> = fs::read_dir(project.dir.join("tmp"))?.collect();
+            assert!(left.is_empty(), "temporary folders go: {left:?}");
+        }
+        assert_eq!(forge.requests().await?.as_array().map(Vec::len), Some(1));
+        Ok(())
+    })
 }
 
 /// The recipes of `docs/ci`, as the forges' runners would run them. Both take the password for the token, too.
@@ -271,11 +262,4 @@ fn the_recipes_for_pipelines_run_as_they_stand() -> Result<()> {
         assert!(install.contains("--rev") && install.contains("--locked"), "{install}");
         Ok(())
     })
-}
-
-fn text_of(object: &waxwing_crds::SealedSecret) -> Result<String> {
-    let mut value = serde_json::to_value(object)?;
-    let metadata = json!({"name": value["metadata"]["name"], "namespace": value["metadata"]["namespace"]});
-    value["metadata"] = metadata;
-    Ok(serde_json::to_string_pretty(&value)?.replace("\n}", "\n}\n"))
 }

@@ -223,9 +223,13 @@ fn a_lost_cluster_comes_back_from_git_a_backup_and_the_recovery_key_byte_for_byt
 
         assert!(site.data().await.unwrap() == left.data, "byte for byte");
         let ring = site.serves().await;
-        assert_eq!(keys_in(&ring, KeyState::Active), [new], "the new cluster's own key stays the active one");
+        assert_eq!(
+            keys_in(&ring, KeyState::Active),
+            [&*new],
+            "the new cluster's own key stays the active one"
+        );
         assert_eq!(site.identities().await.unwrap(), ring.spec.trusted.len() + 1);
-        definitions_gone(site, work, left, &trust).await.unwrap();
+        definitions_gone(site, work, left, &trust, &new).await.unwrap();
     });
 }
 
@@ -236,7 +240,7 @@ fn trust(shown: &str) -> Vec<String> {
 }
 
 /// The definitions are deleted, and with them every resource of ours; they come back, and everything with them.
-async fn definitions_gone(site: Site, work: &Work, left: &Left, trust: &[String]) -> Result<()> {
+async fn definitions_gone(site: Site, work: &Work, left: &Left, trust: &[String], new: &str) -> Result<()> {
     let identities = site.identities().await?;
     let crds: Api<CustomResourceDefinition> = Api::all(site.plane.admin.clone());
     let ours: Vec<String> = crds
@@ -286,7 +290,16 @@ async fn definitions_gone(site: Site, work: &Work, left: &Left, trust: &[String]
     site.until_ready().await?;
     took("the definitions back, with everything of them", step);
     assert!(site.data().await? == left.data, "byte for byte");
-    // The key that the ring had made meanwhile is in no backup, and still there.
+    // The key that the ring had made meanwhile is in no backup. Nobody says whose it is, so no other is made before
+    // somebody does.
+    assert!(restored.stderr.contains(&format!("the KeyRing knows: {new}")), "{restored:?}");
+    let ring =
+        wait::until_ring(&site.rings(), RING, "is stalled by the key that nobody names", stalled).await;
+    assert_eq!((site.identities().await?, keys_in(&ring, KeyState::Active).len()), (identities, 0));
+    let add = json!([{"op": "add", "path": "/spec/trusted/-", "value": new}]);
+    let patch = kube::api::Patch::Json::<()>(serde_json::from_value(add)?);
+    site.rings().patch(RING, &Default::default(), &patch).await?;
+    site.serves().await;
     assert_eq!(site.identities().await?, identities + 1, "and one new active key");
     drop(release);
     Ok(())

@@ -226,6 +226,15 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
             key.identity.recipient()
         ));
     }
+    for (place, recipient) in strangers(&there, ring.as_ref(), &chosen) {
+        context.printer.warning(format!(
+            "Secret {namespace}/{place} holds a key that neither the backup has nor the KeyRing knows: {recipient}"
+        ));
+        context.printer.hint(
+            "whoever may make Secrets there can have put it there: name it in spec.trusted only if you know it, for example from an \
+             older .waxwing.yaml, else in spec.retired; a ring that was made anew makes no key until then",
+        );
+    }
     let what = match (args.check, changes) {
         (true, true) => "KeyRing would be changed",
         (true, false) | (false, false) => "KeyRing trusts them already",
@@ -336,6 +345,21 @@ fn known(ring: Option<&KeyRing>) -> BTreeSet<Recipient> {
     let listed = ring_keys::of(ring).into_iter().map(|key| key.recipient);
     let saved = ring.spec.backed_up.iter().filter_map(|text| text.parse().ok());
     listed.chain(saved).collect()
+}
+
+/// The keys that are there and that neither the KeyRing names nor the backup has, with the names of their Secrets.
+fn strangers<'a>(
+    there: &'a [IdentitySecret],
+    ring: Option<&KeyRing>,
+    chosen: &[&Saved],
+) -> BTreeMap<&'a str, &'a Recipient> {
+    let named = ring.map(ring_keys::of).unwrap_or_default();
+    let is_named = |recipient: &&Recipient| {
+        named.iter().any(|key| key.recipient == **recipient)
+            || chosen.iter().any(|key| key.identity.recipient() == *recipient)
+    };
+    let all = there.iter().filter_map(|secret| Some((&*secret.name, secret.recipient()?)));
+    all.filter(|(_, recipient)| !is_named(recipient)).collect()
 }
 
 /// What the repository at hand knows of the keys of the backup.

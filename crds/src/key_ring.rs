@@ -315,7 +315,7 @@ impl RingKey {
 /// What a key of the ring is used for, in the order that a key goes through.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 pub enum KeyState {
-    /// Made, and not yet published: its Secret was not read back, or its backup is awaited.
+    /// Not yet published: its Secret was not read back, or the time of its announcement is not over, or its backup is awaited.
     #[default]
     Pending,
     /// Published: new seals are made for it.

@@ -105,7 +105,7 @@ fn a_ring_that_lost_its_memory_and_trusts_one_of_its_keys_makes_none_in_silence(
     world.spec.trusted.push(trusted.to_string());
     let plan = world.plan(NOW);
     assert!(!plan.make);
-    assert_eq!(plan.usable, [trusted.clone()]);
+    assert_eq!(plan.usable, std::slice::from_ref(&trusted));
     let stalled = conditions::get(&plan.status.conditions, ConditionType::Stalled).unwrap();
     assert_eq!((stalled.status.as_str(), stalled.reason.as_str()), ("True", "UntrustedIdentities"));
     assert!(stalled.message.ends_with(&secret_name("default", &active)), "{}", stalled.message);

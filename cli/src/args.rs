@@ -206,8 +206,8 @@ const CLUSTER_VERBS: [(&str, &str); 7] = [
 ];
 
 /// The options that only such a build has.
-const CLUSTER_OPTIONS: [&str; 6] =
-    ["--cluster", "--compare-live", "--context", "--from-cluster", "--keyring", "--yes"];
+const CLUSTER_OPTIONS: [&str; 7] =
+    ["--cluster", "--compare-live", "--context", "--from-cluster", "--in-namespace", "--keyring", "--yes"];
 
 fn is_cluster_option(arg: &OsString) -> bool {
     let arg = arg.to_string_lossy();

@@ -88,48 +88,46 @@ fn one_request_is_open_however_often_the_job_runs() -> Result<()> {
     })
 }
 
-/// Two clusters, each with a job that opens its own files only, and one branch and one request for both.
+/// Two clusters, each with files that it alone opens, and both in one file, as streams have them. A third is to open all.
+fn two_clusters(name: &str) -> Result<(Project, Identity)> {
+    let project = Project::new(name)?;
+    let (eu, us, added) = (&project.prod, &project.recovery, Identity::generate());
+    // Why exposed: the command reads identities from files.
+    fs::write(project.dir.join("added.txt"), added.to_text().expose())?;
+    let dev = project.dir.join("dev");
+    fs::remove_dir_all(dev.join("apps"))?;
+    let of = |name: &str, to: &str, identity: &Identity| -> Result<String> {
+        let ring = Ring::of(vec![named(to, identity.recipient().as_str())]);
+        let text = serde_saphyr::to_string(&ring.seal("web", name, &[("k", "a value of the test")]))?;
+        Ok(format!("# {name}\n{text}"))
+    };
+    for (file, text) in [
+        ("eu/db.yaml", of("eu-db", "eu", eu)?),
+        ("us/db.yaml", of("us-db", "us", us)?),
+        ("both.yaml", format!("{}---\n{}", of("both-eu", "eu", eu)?, of("both-us", "us", us)?)),
+    ] {
+        let path = dev.join(file);
+        fs::create_dir_all(path.parent().unwrap())?;
+        fs::write(path, text)?;
+    }
+    let rules = format!(
+        "version: 1\nrecipients:\n  eu: {{key: {}}}\n  us: {{key: {}}}\n  added: {{key: {}}}\nrules:\n\
+         - path: \"us/**\"\n  recipients: [us, added]\n- recipients: [eu, added]\n",
+        eu.recipient(),
+        us.recipient(),
+        added.recipient()
+    );
+    fs::write(dev.join(".waxwing.yaml"), rules)?;
+    project.push("for two clusters")?;
+    Ok((project, added))
+}
+
 #[test]
 fn jobs_that_open_different_files_do_not_replace_each_others_commits() -> Result<()> {
     block_on(async {
-        let project = Project::new("git-two-jobs")?;
+        let (project, added) = two_clusters("git-two-jobs")?;
         let forge = Forge::start("forge-two-jobs").await?;
         fs::write(project.dir.join("token"), TOKEN)?;
-        let (eu, us, added) = (&project.prod, &project.recovery, Identity::generate());
-        fs::write(project.dir.join("added.txt"), added.to_text().expose())?;
-        let rules = |added: Option<&Identity>| -> Result<()> {
-            let (name, line) = match added {
-                Some(added) => (", added", format!("  added: {{key: {}}}\n", added.recipient())),
-                None => ("", String::new()),
-            };
-            let text = format!(
-                "version: 1\nrecipients:\n  eu: {{key: {}}}\n  us: {{key: {}}}\n{line}rules:\n\
-                 - path: \"us/**\"\n  recipients: [us{name}]\n- recipients: [eu{name}]\n",
-                eu.recipient(),
-                us.recipient()
-            );
-            Ok(fs::write(project.dir.join("dev/.waxwing.yaml"), text)?)
-        };
-        let seal = |file: &str, name: &str, to: (&str, &Identity)| -> Result<()> {
-            let ring = Ring::of(vec![named(to.0, to.1.recipient().as_str())]);
-            let text = serde_saphyr::to_string(&ring.seal("web", name, &[("k", "a value of the test")]))?;
-            let path = project.dir.join("dev").join(file);
-            fs::create_dir_all(path.parent().unwrap())?;
-            Ok(fs::write(path, format!("# {name}\n{text}"))?)
-        };
-        fs::remove_dir_all(project.dir.join("dev/apps"))?;
-        seal("eu/db.yaml", "eu-db", ("eu", eu))?;
-        seal("us/db.yaml", "us-db", ("us", us))?;
-        // Both in one file, as lists and streams have them.
-        seal("both-us.yaml", "both-us", ("us", us))?;
-        let both_us = fs::read_to_string(project.dir.join("dev/both-us.yaml"))?;
-        seal("both.yaml", "both-eu", ("eu", eu))?;
-        fs::remove_file(project.dir.join("dev/both-us.yaml"))?;
-        let both_eu = fs::read_to_string(project.dir.join("dev/both.yaml"))?;
-        fs::write(project.dir.join("dev/both.yaml"), format!("{both_eu}---\n{both_us}"))?;
-        rules(Some(&added))?;
-        project.push("for two clusters")?;
-
         let run = |identity: &str, code: i32| -> Result<Value> {
             let args = ["--git", URL, "--identity", identity, "--forge", "github", "--forge-url", &forge.url];
             let more = ["--forge-project", "team/apps", "--forge-token-file", "token", "--output", "json"];
@@ -170,6 +168,47 @@ fn jobs_that_open_different_files_do_not_replace_each_others_commits() -> Result
         }
         Ok(())
     })
+}
+
+/// Guard: `Rewrapped::does_more_than`: what opened on the default branch opens on a commit that ours comes on top of.
+#[test]
+fn a_commit_that_damages_envelopes_is_no_other_jobs() -> Result<()> {
+    let (project, _) = two_clusters("git-damaging")?;
+    let run = |identity: &str, code: i32| -> Result<Value> {
+        let args = ["rewrap", "--git", URL, "--identity", identity, "--output", "json"];
+        Ok(project.waxwing(&args)?.code(code).json())
+    };
+    assert_eq!(run("recovery.txt", 5)?["state"], "Pushed");
+    // On top of it, as a job would: the envelope of another resource for the same cluster.
+    project.dev(&["fetch", "-q", "origin"])?;
+    project.dev(&["checkout", "-q", "-f", "--detach", &format!("origin/{BRANCH}")])?;
+    let age = |text: &str| -> (String, String) {
+        let from = text.find("age: ").unwrap();
+        let folded = &text[from..text.find("  data:").unwrap()];
+        (folded.to_owned(), folded.trim_start_matches("age: >-").trim().to_owned())
+    };
+    let (db, other) = (project.file("main", "eu/db.yaml")?, project.file("main", "both.yaml")?);
+    // In one line, as a job writes it.
+    let damaged = db.replace(&age(&db).0, &format!("age: {}\n", age(&other).1));
+    fs::write(project.dir.join("dev/eu/db.yaml"), format!("{damaged}\n"))?;
+    project.dev(&["add", "-A"])?;
+    let date = "2026-01-01T00:00:00Z";
+    let env = [("GIT_AUTHOR_DATE", date), ("GIT_COMMITTER_DATE", date)];
+    project.dev_with(&env, &["commit", "-q", "-m", "Rewrap\n\nWaxwing-Job: rewrap"])?;
+    project.dev(&["push", "-q", "origin", &format!("HEAD:refs/heads/{BRANCH}")])?;
+    let forged = project.tip(BRANCH);
+
+    let report = run("prod.txt", 5)?;
+    assert_eq!((&report["state"], report["failures"].as_array().map(Vec::len)), (&json!("Pushed"), Some(2)));
+    project.check_opens(BRANCH, "eu/db.yaml", "added.txt")?;
+    assert_eq!(run("recovery.txt", 0)?["state"], "Pushed");
+    assert_eq!(run("prod.txt", 0)?["state"], "Current");
+    for file in ["eu/db.yaml", "us/db.yaml"] {
+        project.check_opens(BRANCH, file, "added.txt")?;
+    }
+    let all = project.bare(&["rev-list", &format!("main..{BRANCH}")])?;
+    assert!(all.lines().count() == 2 && !all.contains(&forged), "{all}");
+    Ok(())
 }
 
 /// What can be read once only is read after the command has run itself again, and no folder of it is left.

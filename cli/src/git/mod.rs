@@ -64,7 +64,7 @@ pub(crate) struct Options {
     /// and known_hosts for ssh
     #[arg(long, value_name = "DIR", requires = "git")]
     git_credentials: Option<PathBuf>,
-    /// Folder that keeps the clone for the next run. Default: a temporary one
+    /// Folder that keeps the clone for the next run: new, empty, or an earlier run's. Default: a temporary one
     #[arg(long, value_name = "DIR", requires = "git")]
     work_dir: Option<PathBuf>,
     /// Beginning of every branch that may be pushed

@@ -50,14 +50,14 @@ pub(crate) struct Prepared {
     sync: Sync,
 }
 
-/// Tells one content of one file from any other: device, inode, size, time of the last change of content and of anything.
+/// Tells one content of one file from any other: device, inode, size, time of the last change of content. Another mode, or
+/// another name for the same file, changes nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp(u64, u64, u64, (i64, i64), (i64, i64));
+struct Stamp(u64, u64, u64, (i64, i64));
 
 impl Stamp {
     fn of(file: &fs::Metadata) -> Self {
-        let changed = ((file.mtime(), file.mtime_nsec()), (file.ctime(), file.ctime_nsec()));
-        Self(file.dev(), file.ino(), file.size(), changed.0, changed.1)
+        Self(file.dev(), file.ino(), file.size(), (file.mtime(), file.mtime_nsec()))
     }
 }
 
@@ -325,6 +325,17 @@ mod tests {
             assert_eq!(fs::read_to_string(path).unwrap(), "theirs");
         }
         assert_eq!(names(home.path()).len(), 2, "no temporary file is left");
+    }
+
+    #[test]
+    fn two_names_of_one_file_are_both_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = ["a", "b"].map(|name| home.path().join(name));
+        fs::write(&paths[0], "old").unwrap();
+        fs::hard_link(&paths[0], &paths[1]).unwrap();
+        let prepared = paths.each_ref().map(|path| prepare(path, b"new", Mode::Keep).unwrap());
+        prepared.into_iter().for_each(|prepared| prepared.commit().unwrap());
+        paths.iter().for_each(|path| assert_eq!(fs::read_to_string(path).unwrap(), "new"));
     }
 
     /// F04. Guard: `prepare` copies the mode.

@@ -36,6 +36,8 @@ const TRIES: u32 = 5;
 pub(crate) struct IdentitySecret {
     /// Its name.
     pub(crate) name: String,
+    /// The ring that its label names.
+    pub(crate) ring: Option<String>,
     uid: Option<String>,
     resource_version: Option<String>,
     /// What the ring can use of it.
@@ -70,7 +72,7 @@ impl IdentitySecret {
 
     /// Reads one as the operator of a ring does.
     pub(crate) fn of(secret: Secret, ring: &str) -> Self {
-        let ObjectMeta { name, uid, resource_version, .. } = secret.metadata;
+        let ObjectMeta { name, uid, resource_version, labels, .. } = secret.metadata;
         let mut data = secret.data.unwrap_or_default();
         // Taken over at once, so that it is wiped.
         let key = data.remove(names::IDENTITY_KEY).map(|bytes| Plaintext::new(bytes.0));
@@ -88,6 +90,7 @@ impl IdentitySecret {
         let said = data.get(names::IDENTITY_RECIPIENT);
         Self {
             name: name.unwrap_or_default(),
+            ring: labels.and_then(|mut labels| labels.remove(names::KEY_RING)),
             uid,
             resource_version,
             stored,

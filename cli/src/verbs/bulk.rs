@@ -314,7 +314,17 @@ pub(super) fn write(changes: Vec<Change>, mut progress: impl FnMut(usize, usize)
     let sync = || together.as_ref().map_or(Ok(()), FileSystems::sync).at("the file system");
     sync()?;
     let commit = |(path, prepared): (PathBuf, Prepared)| prepared.commit().at(path.display());
-    let committed: Result<()> = parallel::map_waiting(prepared, commit, |_| {}).into_iter().collect();
+    let committed = parallel::map_waiting(prepared, commit, |_| {});
     // What was replaced has to last, whatever became of others.
-    sync().and(committed)
+    sync()?;
+    let mut failures: Vec<Failure> = committed.into_iter().filter_map(Result::err).collect();
+    let written = total - failures.len();
+    match failures.len() {
+        0 => Ok(()),
+        failed => Err(failures.remove(0).hint(format!(
+            "{} written, {} not; run the command again",
+            count(written, "file"),
+            count(failed, "file")
+        ))),
+    }
 }

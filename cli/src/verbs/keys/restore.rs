@@ -226,7 +226,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result {
             key.identity.recipient()
         ));
     }
-    for (place, recipient) in strangers(&there, ring.as_ref(), &chosen) {
+    for (place, recipient) in strangers(&there, &name, ring.as_ref(), &chosen) {
         context.printer.warning(format!(
             "Secret {namespace}/{place} holds a key that neither the backup has nor the KeyRing knows: {recipient}"
         ));
@@ -347,9 +347,11 @@ fn known(ring: Option<&KeyRing>) -> BTreeSet<Recipient> {
     listed.chain(saved).collect()
 }
 
-/// The keys that are there and that neither the KeyRing names nor the backup has, with the names of their Secrets.
+/// The keys that are there and that neither the KeyRing names nor the backup has, with the names of their Secrets. Those of
+/// other rings, by their label, are those rings' business: so the operator has it.
 fn strangers<'a>(
     there: &'a [IdentitySecret],
+    name: &str,
     ring: Option<&KeyRing>,
     chosen: &[&Saved],
 ) -> BTreeMap<&'a str, &'a Recipient> {
@@ -358,7 +360,8 @@ fn strangers<'a>(
         named.iter().any(|key| key.recipient == **recipient)
             || chosen.iter().any(|key| key.identity.recipient() == *recipient)
     };
-    let all = there.iter().filter_map(|secret| Some((&*secret.name, secret.recipient()?)));
+    let ours = there.iter().filter(|secret| secret.ring.as_ref().is_none_or(|ring| ring == name));
+    let all = ours.filter_map(|secret| Some((&*secret.name, secret.recipient()?)));
     all.filter(|(_, recipient)| !is_named(recipient)).collect()
 }
 
@@ -485,4 +488,30 @@ fn trust(
         })?;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::{ByteString, api::core::v1::Secret};
+    use waxwing_core::{identity_secret, keys::Identity};
+    use waxwing_crds::names;
+
+    use super::*;
+
+    /// K33. Guard: the label in `strangers`; whoever follows its advice trusts the key.
+    #[test]
+    fn another_rings_key_beside_ours_is_no_stranger() {
+        let secret = |name: &str, ring: Option<&str>| {
+            let data = identity_secret::data_of(&Identity::generate());
+            let data = data.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value))).collect();
+            let mut secret = Secret { data: Some(data), ..Secret::default() };
+            secret.metadata.name = Some(name.to_owned());
+            secret.metadata.labels = ring.map(|ring| [(names::KEY_RING.to_owned(), ring.to_owned())].into());
+            IdentitySecret::of(secret, "default")
+        };
+        let there =
+            [secret("ours", Some("default")), secret("theirs", Some("team")), secret("nobodys", None)];
+        let found: Vec<_> = strangers(&there, "default", None, &[]).into_keys().collect();
+        assert_eq!(found, ["nobodys", "ours"]);
+    }
 }

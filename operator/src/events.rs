@@ -1,7 +1,7 @@
 //! Kubernetes events: for people who look at an object. They hold reason codes and names, never a value.
 //!
 //! An event is written when something has changed, by the caller's judgement; the same one again within minutes only
-//! raises its count. An event that cannot be written is a line in the log and nothing else.
+//! raises its count. An event that cannot be written is a line in the log, and the caller is told.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -54,17 +54,17 @@ impl Events {
         recorder.clone()
     }
 
-    /// Something happened that is as it should be.
-    pub async fn normal(&self, about: &ObjectReference, reason: Reason, note: &str) {
-        self.publish(about, reason, note, EventType::Normal).await;
+    /// Something happened that is as it should be. Gives whether the event was written.
+    pub async fn normal(&self, about: &ObjectReference, reason: Reason, note: &str) -> bool {
+        self.publish(about, reason, note, EventType::Normal).await
     }
 
-    /// Something happened that deserves attention.
-    pub async fn warning(&self, about: &ObjectReference, reason: Reason, note: &str) {
-        self.publish(about, reason, note, EventType::Warning).await;
+    /// Something happened that deserves attention. Gives whether the event was written.
+    pub async fn warning(&self, about: &ObjectReference, reason: Reason, note: &str) -> bool {
+        self.publish(about, reason, note, EventType::Warning).await
     }
 
-    async fn publish(&self, about: &ObjectReference, reason: Reason, note: &str, type_: EventType) {
+    async fn publish(&self, about: &ObjectReference, reason: Reason, note: &str, type_: EventType) -> bool {
         let note = note[..note.floor_char_boundary(NOTE_LIMIT)].to_owned();
         let event = Event {
             type_,
@@ -73,13 +73,15 @@ impl Events {
             action: "Reconcile".to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder().publish(&event, about).await {
+        let result = self.recorder().publish(&event, about).await;
+        if let Err(error) = &result {
             debug!(
                 reason = reason.as_str(),
-                error = api_error::describe(&error),
+                error = api_error::describe(error),
                 "an event could not be written"
             );
         }
+        result.is_ok()
     }
 }
 

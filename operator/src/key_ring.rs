@@ -35,6 +35,10 @@ use crate::{
     watch::Synced,
 };
 
+mod pace;
+
+use pace::Pace;
+
 /// How often the ring is read without a cause.
 const LOOK: Duration = Duration::from_secs(300);
 /// How often it is counted, in the caches alone, which keys the values need. A change is a cause to look.
@@ -60,28 +64,10 @@ pub(crate) struct KeyRingLoop {
     waiting: Option<(BTreeSet<String>, Instant)>,
     /// The newest keys of the last plan, and whether what was counted by them spoke against convergence.
     counted: (Vec<KeyId>, Option<(bool, bool)>),
-}
-
-/// Lets a few looks follow each other at once, and then one every second: two operators that serve one ring by
-/// mistake would otherwise answer each other without end.
-#[derive(Default)]
-struct Pace {
-    /// The looks so far, of which one is forgotten each second.
-    looks: u32,
-    last: Option<Instant>,
-}
-
-impl Pace {
-    const BURST: u32 = 20;
-
-    fn pause(&mut self) -> Duration {
-        let passed = self.last.map_or(0, |last| last.elapsed().as_secs());
-        if passed > 0 || self.last.is_none() {
-            self.last = Some(Instant::now());
-        }
-        self.looks = self.looks.saturating_sub(u32::try_from(passed).unwrap_or(u32::MAX)) + 1;
-        if self.looks > Self::BURST { Duration::from_secs(1) } else { Duration::ZERO }
-    }
+    /// Whether the API server did not keep what was written last.
+    forgetful: bool,
+    /// The digest of the recipients that were told of as new ones, until they are in effect.
+    told: Option<String>,
 }
 
 /// What went wrong.
@@ -111,7 +97,17 @@ impl KeyRingLoop {
         let flags = &context.flags;
         let references = InNamespace::new(context.client.clone(), &flags.operator_namespace);
         let safe = Safe::new(&flags.keyring, context.pull.rules.clone(), Arc::new(references));
-        Self { context, ring, wake, synced, safe, waiting: None, counted: Default::default() }
+        Self {
+            context,
+            ring,
+            wake,
+            synced,
+            safe,
+            waiting: None,
+            counted: Default::default(),
+            forgetful: false,
+            told: None,
+        }
     }
 
     /// Runs until it is dropped. Dropping it between two steps is as safe as a crash.
@@ -157,20 +153,36 @@ impl KeyRingLoop {
 
     /// Plans and writes until nothing is left to write. Gives the time until the next look.
     async fn settle(&mut self) -> Result<Duration, Failure> {
-        for _ in 0..STEPS {
+        for left in (0..STEPS).rev() {
             let key_ring = self.read_key_ring().await?;
             let found = self.read_identities(&key_ring).await?;
             let (plan, new) = self.prepare(&key_ring, &found).await;
             let steady = !plan.make && key_ring.status.as_ref() == Some(&plan.status);
+            if steady {
+                self.forgetful = false;
+            }
+            if !plan.recipients_changed {
+                self.told = None;
+            }
             if steady || !self.context.leadership.is_held() {
                 self.publish(&key_ring, &found, &plan);
-                let again =
-                    plan.again.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-                let again = again.into_iter().chain(self.safe.again()).min();
-                return Ok(again.map_or(LOOK, |again| again.clamp(Duration::from_secs(1), LOOK)));
+                return Ok(self.until_next_look(&plan));
             }
             match self.step(&key_ring, plan.clone(), new).await {
-                Ok(()) => {}
+                Ok(true) => {}
+                // Nothing that is written changes that.
+                Ok(false) if self.forgetful => {
+                    self.publish(&key_ring, &found, &plan);
+                    return Ok(self.until_next_look(&plan));
+                }
+                Ok(false) => {
+                    self.forgetful = true;
+                    warn!(
+                        key_ring = key_ring.name_any(),
+                        "the API server does not keep all of the KeyRing's status: apply the resource definitions \
+                         (see the chart's README, Upgrade)"
+                    );
+                }
                 // Somebody else was faster: read again.
                 Err(error) if api_error::is_conflict(&error) => {}
                 Err(error) => {
@@ -178,8 +190,17 @@ impl KeyRingLoop {
                     return Err(error.into());
                 }
             }
+            if left == 0 {
+                self.publish(&key_ring, &found, &plan);
+            }
         }
         Err(Failure::Restless)
+    }
+
+    fn until_next_look(&self, plan: &RingPlan) -> Duration {
+        let again = plan.again.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let again = again.into_iter().chain(self.safe.again()).min();
+        again.map_or(LOOK, |again| again.clamp(Duration::from_secs(1), LOOK))
     }
 
     async fn read_key_ring(&self) -> Result<KeyRing, Failure> {
@@ -266,6 +287,7 @@ impl KeyRingLoop {
             generation: key_ring.metadata.generation,
             found: &found,
             waited: 0,
+            forgetful: self.forgetful,
             wave: Wave::Unknown,
             in_use,
             trouble,
@@ -315,16 +337,20 @@ impl KeyRingLoop {
         Some(in_use)
     }
 
-    /// Writes one step: the status, and after it the Secret of a key that it lists.
+    /// Writes one step: the status, and after it the Secret of a key that it lists. Gives whether the status is another
+    /// one by that.
     async fn step(
-        &self,
+        &mut self,
         key_ring: &KeyRing,
         mut plan: RingPlan,
         identity: Option<NewIdentity>,
-    ) -> kube::Result<()> {
+    ) -> kube::Result<bool> {
         // Told before it is so: a crash in between tells it twice, and not never.
+        let digest = &plan.status.recipients_digest;
         for event in plan.events.extract_if(.., |event| event.reason == Reason::RecipientsChanged) {
-            self.say(key_ring, &event).await;
+            if self.told != *digest && self.say(key_ring, &event).await {
+                self.told.clone_from(digest);
+            }
         }
         let begun = Instant::now();
         if let Some(identity) = &identity {
@@ -342,6 +368,9 @@ impl KeyRingLoop {
         };
         let written =
             self.api().replace_status(&key_ring.name_any(), &PostParams::default(), &object).await?;
+        if written.status == key_ring.status {
+            return Ok(false);
+        }
         if let Some(identity) = identity {
             self.make(&written, &identity, begun).await?;
         }
@@ -351,18 +380,19 @@ impl KeyRingLoop {
         for event in &plan.events {
             self.say(&written, event).await;
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn say(&self, key_ring: &KeyRing, event: &RingEvent) {
+    /// Gives whether the event was written.
+    async fn say(&self, key_ring: &KeyRing, event: &RingEvent) -> bool {
         let about = key_ring.object_ref(&());
         let events = &self.context.events;
         if event.warning {
             warn!(reason = event.reason.as_str(), "{}", event.message);
-            events.warning(&about, event.reason, &event.message).await;
+            events.warning(&about, event.reason, &event.message).await
         } else {
             info!(reason = event.reason.as_str(), "{}", event.message);
-            events.normal(&about, event.reason, &event.message).await;
+            events.normal(&about, event.reason, &event.message).await
         }
     }
 

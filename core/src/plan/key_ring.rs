@@ -59,6 +59,8 @@ pub struct Observed<'a> {
     pub found: &'a [Found],
     /// For how many seconds this process has seen the present `Pending` entries without their Secrets.
     pub waited: i64,
+    /// Whether the API server does not keep all of the status: the definition there is older than this operator.
+    pub forgetful: bool,
     /// What is known of the ring that rotates first, where the spec names one.
     pub wave: Wave,
     /// Which keys the live values need; `None` while not every object was looked at yet.
@@ -413,7 +415,9 @@ fn announce(keys: &mut [RingKey], observed: &Observed<'_>, facts: &Facts<'_>, no
     for key in keys.iter_mut().filter(|key| key.state == KeyState::Pending) {
         let is_here = facts.has(&key.recipient);
         if is_here && !facts.is_locked(&key.recipient) {
-            key.announced_at.get_or_insert_with(|| conditions::time(now));
+            // Where that is not kept, each look would begin the time anew.
+            let since = if observed.forgetful { created_at(key, now) } else { now };
+            key.announced_at.get_or_insert_with(|| conditions::time(since));
         }
         let is_lost = key.is_announced() && !is_here && !all_missing;
         let is_passed_over = has_active && is_here && !facts.is_protected_by(observed.spec, key);

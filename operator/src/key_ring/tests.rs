@@ -18,8 +18,12 @@ struct Server {
     /// The reasons of the events.
     events: Vec<String>,
     version: u64,
-    /// Whether no status is written.
-    refuses: bool,
+    /// Whether no event is written.
+    is_mute: bool,
+    /// With what each writing of a status is refused.
+    refuses: Option<u16>,
+    /// Whether its definition of the kind has no `announcedAt`.
+    is_old: bool,
 }
 
 impl Server {
@@ -31,6 +35,9 @@ impl Server {
             self.writes.push(format!("{method} {}", path.rsplit('/').next().unwrap_or_default()));
         }
         if path.contains("/events") {
+            if self.is_mute {
+                return (500, json!({"kind": "Status", "code": 500}));
+            }
             self.events.push(body["reason"].as_str().unwrap_or_default().to_owned());
         }
         match (method, path) {
@@ -38,15 +45,20 @@ impl Server {
                 .key_ring
                 .clone()
                 .map_or((404, json!({"kind": "Status", "code": 404})), |found| (200, found)),
-            ("PUT", path) if path.contains("/keyrings/") && self.refuses => {
-                (500, json!({"kind": "Status", "code": 500}))
-            }
             ("PUT", path) if path.contains("/keyrings/") => {
+                if let Some(code) = self.refuses {
+                    return (code, json!({"kind": "Status", "code": code}));
+                }
                 let known = self.key_ring.as_mut().unwrap();
                 if body["metadata"]["resourceVersion"] != known["metadata"]["resourceVersion"] {
                     return (409, json!({"kind": "Status", "code": 409}));
                 }
                 known["status"] = body["status"].clone();
+                if self.is_old {
+                    for key in known["status"]["keys"].as_array_mut().unwrap() {
+                        key.as_object_mut().unwrap().remove("announcedAt");
+                    }
+                }
                 known["metadata"]["resourceVersion"] = json!(self.version.to_string());
                 (200, known.clone())
             }
@@ -200,8 +212,8 @@ fn stored(identity: &Identity, made: i64, wrapped: bool) -> Value {
 }
 
 /// A ring that lists these, all of them a day old.
-fn listing(keys: &[(&Identity, &str)]) -> Value {
-    let made = conditions::time(unix_now() - 86_400);
+fn listing(keys: &[(&Identity, &str)], now: i64) -> Value {
+    let made = conditions::time(now - 86_400);
     let keys: Vec<_> = keys
         .iter()
         .map(|(identity, state)| {
@@ -219,7 +231,7 @@ fn listing(keys: &[(&Identity, &str)]) -> Value {
 #[tokio::test(start_paused = true)]
 async fn a_ring_whose_active_key_is_locked_proposes_nothing_and_is_not_ready() {
     let [older, active, flagged] = std::array::from_fn(|_| Identity::generate());
-    let server = server(Some(listing(&[(&older, "OpenOnly"), (&active, "Active")])));
+    let server = server(Some(listing(&[(&older, "OpenOnly"), (&active, "Active")], unix_now())));
     server.lock().unwrap().key_ring.as_mut().unwrap()["spec"] =
         json!({"protection": {"kind": "VaultTransit"}});
     server.lock().unwrap().secrets = vec![stored(&older, 1, false), stored(&active, 1, true)];
@@ -246,7 +258,7 @@ async fn a_key_is_locked_or_to_be_backed_up_however_the_ring_knows_it() {
             .into_iter()
             .filter_map(|(key, state)| Some((key, state?)))
             .collect();
-        let server = server(Some(listing(&listed)));
+        let server = server(Some(listing(&listed, now)));
         server.lock().unwrap().key_ring.as_mut().unwrap()["spec"] = spec;
         server.lock().unwrap().secrets =
             vec![stored(&active, now, false), stored(&other, now - 7200, wrapped)];
@@ -272,10 +284,10 @@ async fn a_key_is_locked_or_to_be_backed_up_however_the_ring_knows_it() {
 #[tokio::test(start_paused = true)]
 async fn what_was_sealed_for_the_next_key_already_needs_no_older_one() {
     let [older, active, next] = std::array::from_fn(|_| Identity::generate());
-    let mut ring = listing(&[(&older, "OpenOnly"), (&active, "Active"), (&next, "Pending")]);
+    let now = unix_now();
+    let mut ring = listing(&[(&older, "OpenOnly"), (&active, "Active"), (&next, "Pending")], now);
     ring["spec"] = json!({"rotation": {"every": "30d", "announce": "7d"}});
     let server = server(Some(ring));
-    let now = unix_now();
     server.lock().unwrap().secrets = [&older, &active, &next].map(|key| stored(key, now, false)).to_vec();
     let (mut keeper, _ring, leader) = keeper(&server);
     keeper.synced = Synced::new(0);
@@ -315,15 +327,63 @@ async fn a_change_of_the_recipients_is_told_even_by_an_operator_that_dies_when_i
     lead(&leader);
     assert!(keeper.settle().await.is_ok());
     let other = Identity::generate();
+    let added = json!([{"name": "other", "recipient": other.recipient().as_str()}]);
     {
         let mut server = server.lock().unwrap();
-        let added = json!([{"name": "other", "recipient": other.recipient().as_str()}]);
-        server.key_ring.as_mut().unwrap()["spec"]["recipients"] = added;
-        server.refuses = true;
+        server.key_ring.as_mut().unwrap()["spec"]["recipients"] = added.clone();
+        server.refuses = Some(500);
+        server.is_mute = true;
         server.events.clear();
     }
     assert!(keeper.settle().await.is_err());
-    assert_eq!(server.lock().unwrap().events, ["RecipientsChanged"]);
+    server.lock().unwrap().is_mute = false;
+    for _ in 0..3 {
+        assert!(keeper.settle().await.is_err());
+        assert_eq!(server.lock().unwrap().events, ["RecipientsChanged"], "once, however often it is tried");
+    }
+    // What never took effect and comes again is told again.
+    for (recipients, told) in [(json!([]), 1), (added, 2)] {
+        server.lock().unwrap().key_ring.as_mut().unwrap()["spec"]["recipients"] = recipients;
+        let _ = keeper.settle().await;
+        assert_eq!(server.lock().unwrap().events.len(), told);
+    }
+}
+
+/// Helm leaves the definition as it was.
+#[tokio::test(start_paused = true)]
+async fn a_ring_serves_and_goes_on_under_a_definition_that_is_older_than_its_operator() {
+    let [active, next] = std::array::from_fn(|_| Identity::generate());
+    let now = unix_now();
+    let mut ring = listing(&[(&active, "Active"), (&next, "Pending")], now);
+    ring["spec"] = json!({"rotation": {"every": "30d", "announce": "7d"}});
+    let server = server(Some(ring));
+    server.lock().unwrap().secrets = [&active, &next].map(|key| stored(key, now, false)).to_vec();
+    server.lock().unwrap().is_old = true;
+    let (mut keeper, ring, leader) = keeper(&server);
+    lead(&leader);
+    assert!(keeper.settle().await.is_ok());
+    assert!(ring.borrow().is_usable() && ring.borrow().ready);
+    assert!(keeper.forgetful);
+    let writes = server.lock().unwrap().writes.len();
+    assert!(keeper.settle().await.is_ok());
+    assert_eq!(server.lock().unwrap().writes.len(), writes + 1, "a look tries it once");
+    server.lock().unwrap().key_ring.as_mut().unwrap()["spec"]["rotation"]["announce"] = json!("20h");
+    assert!(keeper.settle().await.is_ok());
+    assert_eq!(ring.borrow().active, [next.recipient().clone()], "its time went on");
+    assert!(!keeper.forgetful, "nothing is left to keep");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_that_does_not_come_to_rest_serves_all_the_same() {
+    let active = Identity::generate();
+    let now = unix_now();
+    let server = server(Some(listing(&[(&active, "Active")], now)));
+    server.lock().unwrap().secrets = vec![stored(&active, now, false)];
+    server.lock().unwrap().refuses = Some(409);
+    let (mut keeper, ring, leader) = keeper(&server);
+    lead(&leader);
+    assert!(matches!(keeper.settle().await, Err(Failure::Restless)));
+    assert!(ring.borrow().is_usable());
 }
 
 /// Whoever else lists a key in between is read first: one of the two keys is made.

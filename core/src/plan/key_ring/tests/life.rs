@@ -157,6 +157,23 @@ fn the_time_of_an_announcement_begins_when_the_key_was_read_back() {
     assert_eq!(world.states(), [KeyState::OpenOnly, KeyState::Active]);
 }
 
+/// Guard: `Observed::forgetful` in `announce`.
+#[test]
+fn where_the_time_of_an_announcement_is_not_kept_it_begins_when_the_key_was_made() {
+    let mut world = World::listing(vec![
+        key(&recipient(), KeyState::Active, NOW),
+        key(&recipient(), KeyState::Pending, NOW),
+    ]);
+    world.spec.rotation =
+        Some(Rotation { every: "30d".into(), announce: Some("1d".into()), ..Rotation::default() });
+    world.forgetful = true;
+    for (now, expected) in [(NOW + DAY - 1, KeyState::Pending), (NOW + DAY, KeyState::Active)] {
+        let plan = world.plan(now);
+        assert_eq!(plan.status.keys[1].state, expected);
+        assert_eq!(plan.status.keys[1].announced_at, Some(conditions::time(NOW)));
+    }
+}
+
 /// Guard: `announce` makes a lost key one that opens, and what is dropped was never announced.
 #[test]
 fn an_announced_key_whose_secret_is_gone_is_missed_like_any_other() {

@@ -141,8 +141,8 @@ impl KeyRingSpec {
 pub struct Rotation {
     /// The age at which the active key is replaced, such as `30d`, `12h` or `45m`.
     pub every: String,
-    /// For how long a new key is listed as `Pending`, and opens already, before it becomes active: time to have it in
-    /// `.waxwing.yaml` everywhere. Default: none.
+    /// For how long a new key is announced, and opens already, before it becomes active, counted from when its Secret was
+    /// read back: time to have it in `.waxwing.yaml` everywhere. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announce: Option<String>,
     /// Another cluster's ring, which rotates first.

@@ -341,6 +341,14 @@ fn a_revocation_is_missed_though_its_configuration_went_with_it() {
     assert!(!missed(&format!("rm -r team/.waxwing.yaml team/.waxwing && {set}")), "it is done");
     let above = "rm -r team/.waxwing.yaml team/.waxwing && $WAXWING revoke --file team/a.yaml";
     assert!(!missed(above), "it is in the record above");
+    // Renamed: the record goes on where the folder is now.
+    assert!(!missed("mv team team2"), "it is in the record as it was");
+    assert!(!missed("mkdir deep && mv team deep/t"), "below another folder");
+    let less = "mv team team2 && sed -i 's/seq: /seq: 9/' team2/.waxwing/revocations.yaml";
+    assert!(missed(less), "another record");
+    assert!(missed("mv team team2 && mkdir other && cp team2/a.yaml other/"), "a copy that it does not see");
+    assert!(missed("mv team team2 && mkdir team && cp team2/a.yaml team/"), "a copy where it was");
+    assert!(missed("mv team .team"), "a record that is not looked at");
     // With no configuration left at all.
     assert!(missed("rm -r .waxwing.yaml team/.waxwing.yaml team/.waxwing"));
 }
@@ -373,15 +381,39 @@ fn the_examples_for_pipelines_miss_a_record_that_was_taken_out() {
     let place = leaked();
     shell(&place, "mkdir deploy && mv .waxwing.yaml .waxwing db.yaml deploy && git init -q && git add .");
     shell(&place, "git commit -qm base && rm -r deploy/.waxwing && mkdir bin && ln -s $WAXWING bin/waxwing");
-    for page in
-        [include_str!("../../docs/ci/github-actions.yml"), include_str!("../../docs/ci/gitlab-ci.yml")]
-    {
-        let at = page.find("waxwing verify deploy/").unwrap();
-        let line = page[at..].lines().next().unwrap();
-        let mut command = place.command("/bin/sh");
-        command.args(["-c", &format!("PATH=$PWD/bin:$PATH; {line}")]).env("SINCE", "HEAD");
-        let outcome = run(command, b"");
-        assert_eq!(outcome.status, 3, "{line}: {}", outcome.stderr);
-        assert!(outcome.stdout.contains("RevocationRemoved"), "{}", outcome.stdout);
+    let run = |since: &str| {
+        let pages =
+            [include_str!("../../docs/ci/github-actions.yml"), include_str!("../../docs/ci/gitlab-ci.yml")];
+        pages.map(|page| {
+            let (_, rest) = page.split_once("since=$(").unwrap();
+            let (find, rest) = rest.split_once("waxwing verify deploy/").unwrap();
+            let options = rest.lines().next().unwrap();
+            let lines = format!("since=$({find}waxwing verify deploy/{options}");
+            let mut command = place.command("/bin/sh");
+            command.args(["-ec", &format!("PATH=$PWD/bin:$PATH; {lines}")]).env("SINCE", since);
+            let outcome = run(command, b"");
+            assert_eq!(
+                outcome.status == 3,
+                outcome.stdout.contains("RevocationRemoved"),
+                "{}",
+                outcome.stdout
+            );
+            (outcome.status, outcome.stderr)
+        })
+    };
+    let fails = |since: &str| run(since).iter().all(|(status, _)| *status == 3);
+    let passes = |since: &str| run(since).iter().all(|(status, _)| *status == 0);
+    assert!(fails("HEAD"), "{:?}", run("HEAD"));
+    // The first of a branch, one that a forced push took away, and none: then the one before the last.
+    let unknown = ["0".repeat(40), "1".repeat(40), String::new()];
+    for since in &unknown {
+        assert!(passes(since), "{since}: {:?}", run(since));
     }
+    shell(&place, "git commit -qam removed");
+    for since in &unknown {
+        assert!(fails(since), "{since}: {:?}", run(since));
+    }
+    // Several commits were pushed.
+    shell(&place, "git commit -q --allow-empty -m more");
+    assert!(fails("HEAD~2") && passes("HEAD~1"), "{:?}", run("HEAD~2"));
 }

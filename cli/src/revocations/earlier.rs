@@ -1,12 +1,15 @@
 //! The records that a commit had, and what of them is missing now.
 
 use std::{
+    collections::BTreeMap,
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
-use super::{FILE, Finding, Leaked, Revocation, Revocations, Revoked, State, VERSION, state, tree::Tree};
+use waxwing_core::keys::KeyId;
+
+use super::{FILE, Finding, Leaked, Revocations, Revoked, State, state, state_among, tree::Tree};
 use crate::{
     error::{Explain, Failure, Result},
     repository,
@@ -49,64 +52,107 @@ pub(crate) fn records(top: &Path, revision: &str) -> Result<Vec<Record>> {
 
 /// What an earlier record had and this one has not, without being done.
 pub(crate) fn taken_out(before: &Revocations, now: &Revocations, tree: &Tree) -> Result<Vec<Finding>> {
-    missing(before, now, tree, "was taken out of the record; put it back")
+    let missing = Missing { before, how: "was taken out of the record; put it back" };
+    // All of it: a higher sequence number or another file would be an easier way out.
+    let is_kept = |value: &Leaked| now.revocations.iter().any(|now| now.values.contains(value));
+    missing.findings(
+        |recipient| now.has(recipient),
+        |value, revoked| if is_kept(value) { State::Removed } else { state(value, revoked, tree) },
+    )
 }
 
-/// What the record of a folder had that has no configuration any more, by the tree of the whole work tree. What the
-/// records of the folders above have counts, and the folder's recipients matter while anything sealed lies in it.
-pub(crate) fn gone(before: &Record, above: &[(PathBuf, Revocations)], tree: &Tree) -> Result<Vec<Finding>> {
+/// What the record of a folder had that has no configuration any more, by the tree of the whole work tree. `records` are
+/// those that there are, by their folders from the top: what one has as it was, as after a folder was renamed, counts for
+/// the files under it. The folder's recipients matter while anything sealed lies in it.
+pub(crate) fn gone(
+    before: &Record,
+    records: &BTreeMap<PathBuf, Revocations>,
+    tree: &Tree,
+) -> Result<Vec<Finding>> {
     let folder = &before.folder;
-    let from_top = |folder: &Path, file: &str| folder.join(file).display().to_string();
-    let place = |file: String, value: &Leaked| Leaked { file, others: Vec::new(), ..value.clone() };
-    let mut now = Revocations { version: VERSION, revocations: Vec::new() };
-    let mut kept = Vec::new();
-    for (folder, record) in above {
-        let values = record.revocations.iter().flat_map(|revocation| &revocation.values);
-        kept.extend(values.map(|value| place(from_top(folder, &value.file), value)));
-        now.revocations.extend(record.revocations.iter().cloned());
-    }
-    let (inside, elsewhere): (Vec<&String>, Vec<&String>) =
-        tree.seen.iter().map(|seen| &seen.file).partition(|file| Path::new(file).starts_with(folder));
-    let mut before = before.revocations.clone();
-    for revocation in &mut before.revocations {
-        for value in &mut revocation.values {
-            value.file = from_top(folder, &value.file);
-            value.others = value.others.iter().map(|file| from_top(folder, file)).collect();
-            // What has its place there was never compared; only the very value that leaked counts.
-            value.others.extend(elsewhere.iter().map(|file| (*file).clone()));
-        }
-        revocation.values.retain(|value| !kept.contains(&place(value.file.clone(), value)));
-    }
-    if inside.is_empty() {
-        let recipients = before.revocations.iter();
-        now.revocations.extend(recipients.map(|of| Revocation { values: Vec::new(), ..of.clone() }));
-    }
+    let is_inside = |file: &str| Path::new(file).starts_with(folder);
+    let is_empty = !tree.seen.iter().any(|seen| is_inside(&seen.file));
+    let has = |recipient: &Revoked| {
+        records.iter().any(|(root, record)| folder.starts_with(root) && record.has(recipient))
+    };
+    let what_became = |value: &Leaked, revoked: Option<KeyId>| {
+        let from_top = Leaked {
+            file: path_in(folder, &value.file),
+            others: value.others.iter().map(|file| path_in(folder, file)).collect(),
+            ..value.clone()
+        };
+        let has = |(root, record): &(&PathBuf, &Revocations)| {
+            let mut known = record.revocations.iter().flat_map(|revocation| &revocation.values);
+            known.any(|known| known == value || from_top.is_kept_by(root, known))
+        };
+        let kept: Vec<&PathBuf> = records.iter().filter(has).map(|(root, _)| root).collect();
+        let is_kept = |file: &str| kept.iter().any(|root| Path::new(file).starts_with(root));
+        // What has its place in other folders was never compared; only the very value that leaked counts there.
+        let seen = tree.seen.iter().filter(|seen| !is_kept(&seen.file));
+        let seen = seen.map(|seen| (seen, is_inside(&seen.file)));
+        let mut unread = tree.unread().filter(|file| !is_kept(file));
+        let unread = unread.find(|file| kept.is_empty() || is_inside(file));
+        state_among(&from_top, revoked, seen, unread)
+    };
     let how = "counts no more without the .waxwing.yaml of its folder; put both back, or revoke it in a folder above";
-    missing(&before, &now, tree, how)
+    Missing { before: &before.revocations, how }.findings(|recipient| is_empty || has(recipient), what_became)
 }
 
-fn missing(before: &Revocations, now: &Revocations, tree: &Tree, how: &str) -> Result<Vec<Finding>> {
-    let mut found = Vec::new();
-    let mut add = |resource: String, what: &str, date: &str| {
-        let message = format!("{what}, revoked on {date}, {how}");
-        found.push(Finding { file: FILE.into(), line: 1, resource, reason: "RevocationRemoved", message });
-    };
-    for revocation in &before.revocations {
-        if let Some(recipient) = &revocation.recipient {
-            let mut known = now.revocations.iter().filter_map(|revocation| revocation.recipient.as_ref());
-            if !known.any(|known| known.key == recipient.key) {
+fn path_in(folder: &Path, file: &str) -> String {
+    folder.join(file).display().to_string()
+}
+
+impl Leaked {
+    /// Whether the record of a folder has this value, whose paths are from the top. The record may know other `others`.
+    fn is_kept_by(&self, root: &Path, known: &Leaked) -> bool {
+        let place = |value: &Leaked, file: String| Leaked { file, others: Vec::new(), ..value.clone() };
+        place(self, self.file.clone()) == place(known, path_in(root, &known.file))
+    }
+}
+
+impl Revocations {
+    fn has(&self, recipient: &Revoked) -> bool {
+        let mut known = self.revocations.iter().filter_map(|revocation| revocation.recipient.as_ref());
+        known.any(|known| known.key == recipient.key)
+    }
+}
+
+/// What an earlier record had, and what is to be said of what counts no more.
+struct Missing<'a> {
+    before: &'a Revocations,
+    how: &'a str,
+}
+
+impl Missing<'_> {
+    /// Recipients that are not kept, and values that are open.
+    fn findings(
+        &self,
+        keeps_recipient: impl Fn(&Revoked) -> bool,
+        what_became: impl Fn(&Leaked, Option<KeyId>) -> State,
+    ) -> Result<Vec<Finding>> {
+        let mut found = Vec::new();
+        let mut add = |resource: String, what: &str, date: &str| {
+            let message = format!("{what}, revoked on {date}, {}", self.how);
+            found.push(Finding {
+                file: FILE.into(),
+                line: 1,
+                resource,
+                reason: "RevocationRemoved",
+                message,
+            });
+        };
+        for revocation in &self.before.revocations {
+            if let Some(recipient) = revocation.recipient.as_ref().filter(|of| !keeps_recipient(of)) {
                 add(String::new(), recipient.title(), &revocation.date);
             }
-        }
-        let id = revocation.recipient.as_ref().map(Revoked::id).transpose()?;
-        // All of it: a higher sequence number or another file would be an easier way out.
-        let is_kept = |value: &Leaked| now.revocations.iter().any(|now| now.values.contains(value));
-        for value in revocation.values.iter().filter(|value| !is_kept(value)) {
-            if let State::Open { .. } = state(value, id, tree) {
-                let resource = title(&value.namespace, &value.name);
-                add(resource, &format!("key {}", value.key), &revocation.date);
+            let id = revocation.recipient.as_ref().map(Revoked::id).transpose()?;
+            for value in &revocation.values {
+                if let State::Open { .. } = what_became(value, id) {
+                    let resource = title(&value.namespace, &value.name);
+                    add(resource, &format!("key {}", value.key), &revocation.date);
+                }
             }
         }
+        Ok(found)
     }
-    Ok(found)
 }

@@ -217,9 +217,20 @@ impl Revocations {
 
 /// What has become of a value, by everything in the tree. Where the value could hide, it counts as open.
 pub(crate) fn state(value: &Leaked, revoked: Option<KeyId>, tree: &Tree) -> State {
+    state_among(value, revoked, tree.seen.iter().map(|seen| (seen, true)), tree.unread().next())
+}
+
+/// As [`state`], by these resources. Those with `false` only count where they have the very value, and not by what has its
+/// place. `unread` is a file in which the value could hide.
+fn state_among<'a>(
+    value: &Leaked,
+    revoked: Option<KeyId>,
+    among: impl Iterator<Item = (&'a Seen, bool)>,
+    unread: Option<&String>,
+) -> State {
     let mut resealed = false;
-    for seen in &tree.seen {
-        let here = value.has_its_place(seen);
+    for (seen, by_place) in among {
+        let here = by_place && value.has_its_place(seen);
         for (_, token) in seen.sealed.tokens().iter().filter(|(key, _)| key.as_str() == value.key) {
             let open = |why: &str| {
                 let (file, line) = (seen.file.clone(), seen.line_of(token));
@@ -243,7 +254,7 @@ pub(crate) fn state(value: &Leaked, revoked: Option<KeyId>, tree: &Tree) -> Stat
             resealed = true;
         }
     }
-    match (resealed, tree.unreadable.first().or(tree.templates.first())) {
+    match (resealed, unread) {
         (true, _) => State::Resealed,
         (false, Some(file)) => State::Open {
             why: "is not found, but a file cannot be read".to_owned(),

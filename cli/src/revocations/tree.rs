@@ -59,6 +59,13 @@ pub(crate) struct Tree {
     pub(crate) templates: Vec<String>,
 }
 
+impl Tree {
+    /// Files in which anything could be.
+    pub(super) fn unread(&self) -> impl Iterator<Item = &String> {
+        self.unreadable.iter().chain(&self.templates)
+    }
+}
+
 /// Reads a repository, hidden folders too: somebody may deploy from there.
 pub(crate) fn read(root: &Path, context: &Context) -> Result<Tree> {
     let mut tree = Tree::default();

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -26,7 +27,10 @@ use crate::{
     error::{Exit, Explain, Failure, Result},
     printer::{Format, count},
     repository::{Repositories, Repository},
-    revocations::{self, Revocations, tree},
+    revocations::{
+        self, Revocations,
+        tree::{self, Tree},
+    },
     sealed_file::{Found, Within, contains, find, is_sealed_secret, list_items, may_hide_words},
     stores,
 };
@@ -74,6 +78,8 @@ struct Check<'a> {
     context: &'a Context,
     stores: &'a stores::Options,
     repositories: Repositories,
+    /// By folder, as far as they were read.
+    trees: BTreeMap<PathBuf, Rc<Tree>>,
     findings: Vec<Finding>,
     resources: usize,
     /// ExternalSecrets and stores.
@@ -82,8 +88,15 @@ struct Check<'a> {
 
 pub(crate) fn run(args: Args, context: &Context) -> Result {
     let stores = &args.stores;
-    let repositories = Repositories::default();
-    let mut check = Check { context, stores, repositories, findings: Vec::new(), resources: 0, pulled: 0 };
+    let mut check = Check {
+        context,
+        stores,
+        repositories: Repositories::default(),
+        trees: BTreeMap::new(),
+        findings: Vec::new(),
+        resources: 0,
+        pulled: 0,
+    };
     // Some providers want one to be there when they are made.
     let runtime = stores::runtime()?;
     let _within = runtime.enter();
@@ -315,13 +328,23 @@ impl Check<'_> {
             if revocations.revocations.is_empty() {
                 continue;
             }
-            let tree = tree::read(root, self.context)?;
+            let tree = self.tree(root)?;
             for finding in revocations::findings(&revocations, &tree, repository)? {
                 let file = beside(config, finding.file);
                 self.add(&file, finding.line, &finding.resource, finding.reason, &finding.message);
             }
         }
         since.map_or(Ok(()), |since| self.taken_out(since, paths, &repositories))
+    }
+
+    /// What lies in a folder, read once.
+    fn tree(&mut self, root: &Path) -> Result<Rc<Tree>> {
+        if let Some(tree) = self.trees.get(root) {
+            return Ok(tree.clone());
+        }
+        let tree = Rc::new(tree::read(root, self.context)?);
+        self.trees.insert(root.to_owned(), tree.clone());
+        Ok(tree)
     }
 
     fn unreadable(&mut self, path: &Path, error: &YamlError) {

@@ -13,7 +13,6 @@ use crate::{
     revocations::{
         self, Revocations,
         earlier::{self, Record},
-        tree,
     },
     work_tree,
 };
@@ -51,14 +50,24 @@ impl Check<'_> {
         };
         let has_config = |folder: &Path| folder.join(repository::FILE).is_file();
         let findings = if before.had_config && repository.is_none() && !has_config(&root) {
-            let mut above = Vec::new();
-            for folder in before.folder.ancestors().skip(1).filter(|folder| has_config(&top.join(folder))) {
-                above.push((folder.to_owned(), Revocations::read(&top.join(folder))?));
+            // Those that are looked at here, as of a folder that was renamed, and those above.
+            let looked_at = repositories.keys().filter_map(|root| root.strip_prefix(top).ok());
+            let above = before.folder.ancestors().skip(1).filter(|folder| has_config(&top.join(folder)));
+            let mut records = BTreeMap::new();
+            for folder in looked_at.chain(above) {
+                // One that cannot be read keeps nothing.
+                if let Ok(record) = Revocations::read(&top.join(folder)) {
+                    records.insert(folder.to_owned(), record);
+                }
             }
-            earlier::gone(before, &above, &tree::read(top, self.context)?)?
+            let tree = self.tree(top)?;
+            earlier::gone(before, &records, &tree)?
         } else {
             match Revocations::read(&root) {
-                Ok(now) => earlier::taken_out(&before.revocations, &now, &tree::read(&root, self.context)?)?,
+                Ok(now) => {
+                    let tree = self.tree(&root)?;
+                    earlier::taken_out(&before.revocations, &now, &tree)?
+                }
                 // Of a repository that was looked at, it was told.
                 Err(_) if repository.is_some() => return Ok(()),
                 Err(failure) => {

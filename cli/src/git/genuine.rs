@@ -2,9 +2,10 @@
 //!
 //! Names, dates and the last line of a message are said by whoever makes a commit; what it changes can be seen.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use git2::{Commit, Delta, Oid, Repository};
+use waxwing_core::{keys::Identities, seal::Sealed};
 
 use super::work::{MOST_BYTES, could_hold, is_regular, mode_after};
 use crate::{error::Result, sealed_file::SealedFile};
@@ -28,6 +29,44 @@ pub(super) fn changes_envelopes_only(repository: &Repository, commit: &Commit<'_
         }
     }
     Ok(true)
+}
+
+/// The first file in which `tip` has an envelope that names one of the identities and does not open with them for the data key
+/// of the one that `base` has, which does.
+pub(super) fn damaged(
+    repository: &Repository,
+    base: &Commit<'_>,
+    tip: &Commit<'_>,
+    identities: &Identities,
+    now: i64,
+) -> Result<Option<PathBuf>> {
+    let diff = repository.diff_tree_to_tree(Some(&base.tree()?), Some(&tip.tree()?), None)?;
+    for delta in diff.deltas().filter(|delta| delta.status() == Delta::Modified) {
+        let texts = (text(repository, delta.old_file().id())?, text(repository, delta.new_file().id())?);
+        let (Some(path), (Some(old), Some(new))) = (delta.new_file().path(), texts) else { continue };
+        let parse = |text: String| SealedFile::parse(path, text, None);
+        let (Ok(old), Ok(new)) = (parse(old), parse(new)) else { continue };
+        let mut pairs = old.items.iter().zip(&new.items);
+        if pairs.any(|pair| match pair {
+            (Ok(old), Ok(new)) => is_damaged(&old.sealed, &new.sealed, identities, now),
+            _ => false,
+        }) {
+            return Ok(Some(path.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether an envelope that names one of the identities does not open though the old one does. An id is that of the data key,
+/// so what opens holds the same one.
+fn is_damaged(old: &Sealed, new: &Sealed, identities: &Identities, now: i64) -> bool {
+    new.envelopes_in_use().any(|(id, envelope)| {
+        let differs = old.envelopes().get(id) != Some(envelope);
+        let is_named = identities.iter().any(|identity| envelope.names(identity.id()));
+        let mut tokens = new.tokens().iter().filter(|(_, token)| token.envelope() == *id);
+        let opens = |sealed: &Sealed, key| sealed.open_key(key, identities, now).is_ok();
+        differs && is_named && tokens.next().is_some_and(|(key, _)| opens(old, key) && !opens(new, key))
+    })
 }
 
 /// A file's text, if it is one and not too large.
@@ -65,4 +104,59 @@ fn differ_in_envelopes_only(path: &Path, old: String, new: String) -> bool {
         }
     }
     old.text() == new.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use waxwing_core::{
+        Secret,
+        keys::{Identity, NamedRecipient},
+        seal::{Binding, Scope},
+    };
+    use waxwing_crds::SealedSecretSpec;
+
+    use super::*;
+
+    const NOW: i64 = 1_789_000_000;
+
+    fn sealed(to: &[NamedRecipient]) -> Sealed {
+        let (namespace, name) = ("web".to_owned(), "db".to_owned());
+        let binding = Binding { scope: Scope::Strict, namespace, name, secret_type: "Opaque".to_owned() };
+        let mut sealed = Sealed::empty(binding);
+        sealed.seal(&[("k".parse().unwrap(), Secret::new(b"one".to_vec()))], to, NOW).unwrap();
+        sealed
+    }
+
+    /// The same, with what `other` has behind its hints.
+    fn with_age_of(sealed: &Sealed, other: &Sealed) -> Sealed {
+        let (mut spec, mut of) = (SealedSecretSpec::default(), SealedSecretSpec::default());
+        sealed.write_into(&mut spec);
+        other.write_into(&mut of);
+        spec.envelopes.values_mut().next().unwrap().age = of.envelopes.into_values().next().unwrap().age;
+        Sealed::parse(&spec, "web", "db").unwrap()
+    }
+
+    #[test]
+    fn an_envelope_with_the_right_hints_has_to_open_for_the_same_data_key() {
+        let [eu, added, stranger] = [(); 3].map(|()| Identity::generate());
+        let named = |name: &str, of: &Identity| NamedRecipient::new(name, of.recipient().clone()).unwrap();
+        let rule = [named("eu", &eu), named("added", &added)];
+        let old = sealed(&rule[..1]);
+        let at_hand = Identities::from_iter([eu]);
+        let mut new = old.clone();
+        new.rewrap(&at_hand, &rule).unwrap();
+        assert!(!is_damaged(&old, &new, &at_hand, NOW));
+        // For another data key, or for other keys.
+        let two_others = [named("x", &stranger), named("added", &added)];
+        for other in [sealed(&rule), sealed(&two_others)] {
+            let forged = with_age_of(&new, &other);
+            assert_eq!(forged.envelopes().values().next().unwrap().to().len(), 2);
+            assert!(is_damaged(&old, &forged, &at_hand, NOW));
+            // Who does not open the old one can't tell, nor can who is not named.
+            assert!(!is_damaged(&old, &forged, &Identities::from_iter([stranger.clone()]), NOW));
+            assert!(!is_damaged(&old, &forged, &Identities::from_iter([added.clone()]), NOW));
+        }
+        new.rewrap(&at_hand, &rule[1..]).unwrap();
+        assert!(!is_damaged(&old, &new, &at_hand, NOW));
+    }
 }

@@ -50,7 +50,7 @@ pub(super) fn body(changes: &[Change], left: &[Left]) -> String {
     }
     more(&mut text, changes.len());
     if !left.is_empty() {
-        text.push_str("\nNot rewrapped:\n");
+        text.push_str(LEFT);
         for left in left.iter().take(MOST) {
             let _ = writeln!(text, "  {}: {}", plain(&left.file), plain(&left.why));
         }
@@ -81,7 +81,13 @@ pub(super) fn request(messages: &[String]) -> (String, String) {
         let message = message.trim();
         message.strip_suffix(TRAILER).unwrap_or(message).trim().to_owned()
     };
-    let parts: Vec<String> = messages.iter().map(shown).collect();
+    let mut parts: Vec<String> = messages.iter().map(shown).collect();
+    // What one job has left another may have done: the last one knows.
+    if let Some((_, earlier)) = parts.split_last_mut() {
+        for part in earlier {
+            part.truncate(part.find(LEFT).unwrap_or(part.len()));
+        }
+    }
     let (subject, body) = match parts.as_slice() {
         [one] => {
             let (subject, body) = one.split_once('\n').unwrap_or((one, ""));
@@ -93,16 +99,25 @@ pub(super) fn request(messages: &[String]) -> (String, String) {
         }
     };
     // A name in the repository could end the block.
-    let body = body.replace("```", "'''");
+    let mut body = body.replace("```", "'''");
+    if body.len() > MOST_BYTES {
+        let end = body.floor_char_boundary(MOST_BYTES);
+        body.truncate(body[..end].rfind('\n').unwrap_or(end));
+        body.push_str("\nand more: see the commits");
+    }
     (subject, format!("{INTRODUCTION}\n\n```text\n{body}\n```\n"))
 }
 
+/// What stands before the list of what stays as it is.
+const LEFT: &str = "\nNot rewrapped:\n";
 /// The last line of each commit that a job made.
 const TRAILER: &str = "Waxwing-Job: rewrap";
 const INTRODUCTION: &str = "The data keys of these resources are wrapped for the recipients that `.waxwing.yaml` of the default \
                             branch names. Values and their tokens are unchanged. Commits that somebody else adds to this branch stop the job.";
 /// Lines at most.
 const MOST: usize = 200;
+/// Of the list in a request. GitHub takes 65,536 characters for the whole text.
+const MOST_BYTES: usize = 60_000;
 
 #[cfg(test)]
 mod tests {
@@ -138,6 +153,26 @@ mod tests {
         assert_eq!(title, "Rewrap for the recipients of the rules, in 2 commits");
         assert!(body.contains("its rule\n\na.yaml\n") && body.contains("its rule\n\nb.yaml\n"), "{body}");
         assert!(!body.contains(TRAILER), "{body}");
+    }
+
+    #[test]
+    fn a_request_is_no_longer_than_a_forge_takes() {
+        let left = |file: &str| [Left { file: file.to_owned(), why: "no identity".to_owned() }];
+        let messages = [("a.yaml", "us.yaml"), ("b.yaml", "third.yaml")]
+            .map(|(file, of_another)| commit(&[change(file)], &left(of_another)));
+        let (_, body) = request(&messages);
+        assert!(body.contains("a.yaml\n") && body.contains("b.yaml\n"), "{body}");
+        assert!(!body.contains("us.yaml") && body.contains("Not rewrapped:\n  third.yaml: "), "{body}");
+
+        let name = "ä".repeat(100);
+        let long: Vec<Change> = (0..200).map(|number| change(&format!("{number}{name}.yaml"))).collect();
+        let messages = vec![commit(&long, &[]); 9];
+        assert!(messages.iter().map(String::len).sum::<usize>() > 100_000);
+        let (_, body) = request(&messages);
+        assert!(
+            body.len() < 61_000 && body.ends_with("recovery/b\nand more: see the commits\n```\n"),
+            "{body}"
+        );
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod server;
 mod work;
 
 use std::{
+    cell::OnceCell,
     collections::BTreeSet,
     io,
     path::{Path, PathBuf},
@@ -29,6 +30,7 @@ use std::{
 
 use git2::{Commit, Oid, Signature, Sort, Time};
 use serde::Serialize;
+use waxwing_core::keys::Identities;
 
 use self::{
     branch::Branch,
@@ -132,8 +134,15 @@ impl Options {
         self.git.is_some()
     }
 
-    /// The whole job.
-    pub(crate) fn run(&self, check: bool, output: Format, rewrap: &Rewrap<'_>, context: &Context) -> Result {
+    /// The whole job. `identities` are filled by `rewrap`, if it opens anything by itself.
+    pub(crate) fn run(
+        &self,
+        check: bool,
+        output: Format,
+        rewrap: &Rewrap<'_>,
+        identities: &OnceCell<Identities>,
+        context: &Context,
+    ) -> Result {
         if context.config.is_some() {
             return Err(Failure::usage(
                 "--config does not go with --git: the rules are those of the default branch",
@@ -151,8 +160,8 @@ impl Options {
         let forge =
             self.forge.forge(place.host().as_deref(), place.project(), credentials.authority.as_ref())?;
         let work = Work::open(&self.work_dir.clone().unwrap_or_else(|| home.path.join("work")))?;
-        let mut job =
-            Job { check, work, place: &place, credentials: &credentials, context, branch, author, rewrap };
+        let (place, credentials) = (&place, &credentials);
+        let mut job = Job { check, work, place, credentials, context, branch, author, rewrap, identities };
         let done = job.done()?;
         job.finish(done, forge.as_ref(), output)
     }
@@ -167,6 +176,7 @@ struct Job<'a> {
     branch: Branch,
     author: Signature<'static>,
     rewrap: &'a Rewrap<'a>,
+    identities: &'a OnceCell<Identities>,
 }
 
 /// What one try came to.
@@ -184,16 +194,15 @@ struct Rewrapped {
     files: Vec<sealed_file::Change>,
     changes: Vec<Change>,
     failures: Vec<(String, Failure)>,
+    /// Where these stand.
+    failed: BTreeSet<(PathBuf, Option<usize>)>,
 }
 
 impl Rewrapped {
     /// Whether all that fails here fails there as well, and something else does, too. Then the other content holds what a job
-    /// with other identities has done.
+    /// with other identities has done. Words say nothing here: they have line numbers.
     fn does_more_than(&self, there: &Self) -> bool {
-        let told = |(file, failure): &(String, Failure)| (file.clone(), failure.to_string());
-        let there: BTreeSet<_> = there.failures.iter().map(told).collect();
-        let here: BTreeSet<_> = self.failures.iter().map(told).collect();
-        here.len() < there.len() && here.is_subset(&there)
+        self.failed.len() < there.failed.len() && self.failed.is_subset(&there.failed)
     }
 }
 
@@ -246,10 +255,11 @@ impl Job<'_> {
             if self.work.repository.graph_descendant_of(tip, heads.base)? {
                 let commit = self.commit(tip)?;
                 let (tree, rewrapped) = self.rewrapped(&commit, &base)?;
-                if rewrapped.changes.is_empty() {
+                let opens = self.still_opens(&base, &commit)?;
+                if opens && rewrapped.changes.is_empty() {
                     return Ok(Some(Done { heads, state: State::Current, commit: Some(tip), rewrapped }));
                 }
-                on_tip = Some((commit, tree, rewrapped));
+                on_tip = opens.then_some((commit, tree, rewrapped));
             }
         }
         let (tree, rewrapped) = self.rewrapped(&base, &base)?;
@@ -268,6 +278,19 @@ impl Job<'_> {
         }
     }
 
+    /// Whether the identities at hand, if any, open on our branch what they open on the default branch. Hints prove nothing.
+    fn still_opens(&self, base: &Commit<'_>, tip: &Commit<'_>) -> Result<bool> {
+        let Some(identities) = self.identities.get() else { return Ok(true) };
+        let damaged = genuine::damaged(&self.work.repository, base, tip, identities, self.context.now)?;
+        if let Some(path) = &damaged {
+            let (path, branch) = (plain(&path.to_string_lossy()), self.branch.name());
+            self.context.printer.warning(format!(
+                "{path} of {branch} does not open, though it names an identity at hand; what others did there is left out"
+            ));
+        }
+        Ok(damaged.is_none())
+    }
+
     /// The files of one commit, rewrapped by the rules of another.
     fn rewrapped(&self, content: &Commit<'_>, rules: &Commit<'_>) -> Result<(Tree, Rewrapped)> {
         let tree = self.work.export(content, rules)?;
@@ -275,6 +298,7 @@ impl Job<'_> {
         for path in &tree.unnamed {
             outcome.seen += 1;
             let failure = Failure::new("its name is not text that can stand in a line").hint("rename it");
+            outcome.failed.insert((tree.root.join(path), None));
             outcome.failures.push((tree.root.join(path), failure));
         }
         let change = |changed: &crate::verbs::bulk::Changed| Change {
@@ -287,6 +311,7 @@ impl Job<'_> {
             exit: outcome.exit(self.check),
             seen: outcome.seen,
             files,
+            failed: outcome.failed,
             changes: outcome.changed.iter().map(change).collect(),
             failures: outcome
                 .failures
@@ -340,9 +365,11 @@ impl Job<'_> {
         self.work.repository.find_commit(id).at(format!("the commit {id}")).at(self.place)
     }
 
-    /// Our branch's commit, if nothing is due and the default branch does not have it.
-    fn left_over(&self, heads: &Heads, state: State) -> Result<Option<Oid>> {
-        let Some(tip) = heads.tip.filter(|tip| state == State::NothingDue && *tip != heads.base) else {
+    /// Our branch's commit, if nothing is due, not even for a job that opens what this one can't, and the default branch does
+    /// not have it.
+    fn left_over(&self, heads: &Heads, state: State, rewrapped: &Rewrapped) -> Result<Option<Oid>> {
+        let nothing_due = state == State::NothingDue && rewrapped.failures.is_empty();
+        let Some(tip) = heads.tip.filter(|tip| nothing_due && *tip != heads.base) else {
             return Ok(None);
         };
         let merged = self.work.repository.graph_descendant_of(heads.base, tip)?;
@@ -358,7 +385,7 @@ impl Job<'_> {
         }
         let (changed, seen) = (rewrapped.changes.len(), count(rewrapped.seen, "resource"));
         let branch = self.branch.name();
-        let left_over = self.left_over(&heads, state)?;
+        let left_over = self.left_over(&heads, state, &rewrapped)?;
         if left_over.is_some() {
             printer.warning(format!(
                 "{branch} is left over: nothing is due any more; delete it, and close its request: merged later, it would \

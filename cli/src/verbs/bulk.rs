@@ -72,6 +72,9 @@ pub(crate) struct Outcome {
     pub(crate) changed: Vec<Changed>,
     /// Those that stay as they are, each with its file and why.
     pub(crate) failures: Vec<(PathBuf, Failure)>,
+    /// Where these stand, whatever their words: the file, and its how-manieth resource, or none for the file itself.
+    #[cfg(feature = "git")]
+    pub(crate) failed: BTreeSet<(PathBuf, Option<usize>)>,
 }
 
 /// A resource that changed.
@@ -117,7 +120,9 @@ pub(crate) fn plan(paths: &[PathBuf], context: &Context, make: &Make<'_>) -> Res
         let File { seen, changed, failures, change } = file?;
         outcome.seen += seen;
         outcome.changed.extend(changed);
-        outcome.failures.extend(failures);
+        #[cfg(feature = "git")]
+        outcome.failed.extend(failures.iter().map(|(path, index, _)| (path.clone(), *index)));
+        outcome.failures.extend(failures.into_iter().map(|(path, _, failure)| (path, failure)));
         changes.extend(change);
     }
     Ok((outcome, changes))
@@ -227,7 +232,8 @@ pub(super) fn opened(
 struct File {
     seen: usize,
     changed: Vec<Changed>,
-    failures: Vec<(PathBuf, Failure)>,
+    /// With the index of the resource, or none for the file itself.
+    failures: Vec<(PathBuf, Option<usize>, Failure)>,
     change: Option<Change>,
 }
 
@@ -244,7 +250,7 @@ fn one_file(
         Ok(None) => return Ok(done),
         // One that can't be read, such as for its encoding, keeps nobody from the others.
         Err(failure) if !named => {
-            let failures = vec![(path.to_owned(), failure.not_at(path.display()))];
+            let failures = vec![(path.to_owned(), None, failure.not_at(path.display()))];
             return Ok(File { seen: 1, failures, ..done });
         }
         Err(failure) => return Err(failure),
@@ -258,7 +264,7 @@ fn one_file(
         done.seen += 1;
         match result {
             Ok(changed) => done.changed.extend(changed),
-            Err(failure) => done.failures.push((path.to_owned(), failure)),
+            Err(failure) => done.failures.push((path.to_owned(), Some(index), failure)),
         }
     }
     done.change = file.into_change();

@@ -94,7 +94,7 @@ fn in_git(args: &Args, context: &Context) -> Result {
             })
         })
     };
-    args.git.run(args.paths.is_check(), args.paths.output(), &rewrap, context)
+    args.git.run(args.paths.is_check(), args.paths.output(), &rewrap, &identities, context)
 }
 
 /// The operator's proposal for one resource, if it needs one.

@@ -105,7 +105,7 @@ fn two_clusters(name: &str) -> Result<(Project, Identity)> {
     for (file, text) in [
         ("eu/db.yaml", of("eu-db", "eu", eu)?),
         ("us/db.yaml", of("us-db", "us", us)?),
-        // The third is malformed: why has a line number, which is another one once a resource above has fewer lines.
+        // The third is malformed: why has a line number, which is another one once a resource above names more recipients.
         (
             "both.yaml",
             format!("{}---\n{}---\n{MALFORMED}", of("both-eu", "eu", eu)?, of("both-us", "us", us)?),
@@ -116,11 +116,12 @@ fn two_clusters(name: &str) -> Result<(Project, Identity)> {
         fs::write(path, text)?;
     }
     let rules = format!(
-        "version: 1\nrecipients:\n  eu: {{key: {}}}\n  us: {{key: {}}}\n  added: {{key: {}}}\nrules:\n\
-         - path: \"us/**\"\n  recipients: [us, added]\n- recipients: [eu, added]\n",
+        "version: 1\nrecipients:\n  eu: {{key: {}}}\n  us: {{key: {}}}\n  added: {{key: {}}}\n  third: {{key: {}}}\nrules:\n\
+         - path: \"us/**\"\n  recipients: [us, added, third]\n- recipients: [eu, added, third]\n",
         eu.recipient(),
         us.recipient(),
-        added.recipient()
+        added.recipient(),
+        Identity::generate().recipient()
     );
     fs::write(dev.join(".waxwing.yaml"), rules)?;
     project.push("for two clusters")?;

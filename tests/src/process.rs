@@ -51,7 +51,8 @@ pub fn folder(name: &str) -> PathBuf {
 
 /// A port of loopback that nobody listens on, and that was not given out before.
 ///
-/// It is none of those that the kernel gives to outgoing connections: one of them could take it before the server does.
+/// It is none of those that the kernel gives to outgoing connections: one of them could take it before the server does. And
+/// it is every second one alone: Vault takes the next one, too, for its cluster.
 ///
 /// # Panics
 /// When all ports are taken.
@@ -59,11 +60,12 @@ pub fn folder(name: &str) -> PathBuf {
 pub fn free_port() -> u16 {
     static GIVEN: LazyLock<AtomicU16> = LazyLock::new(|| {
         // Runs side by side begin in different places.
-        let offset = std::process::id().wrapping_mul(997) % u32::from(PORTS.end - PORTS.start);
+        let pairs = u32::from(PORTS.end - PORTS.start) / 2;
+        let offset = std::process::id().wrapping_mul(997) % pairs * 2;
         AtomicU16::new(PORTS.start + u16::try_from(offset).expect("it is within the range"))
     });
     for _ in PORTS {
-        let next = |port: u16| Some(if port + 1 < PORTS.end { port + 1 } else { PORTS.start });
+        let next = |port: u16| Some(if port + 2 < PORTS.end { port + 2 } else { PORTS.start });
         let port = GIVEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap();
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;

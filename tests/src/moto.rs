@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::http::{self, Answer, Tls};
 use crate::process::{self, POLL, Process};
-use crate::tools::tool;
+use crate::tools::{root, tool};
 
 /// The region of everything that is made here.
 pub const REGION: &str = "eu-central-1";
@@ -84,8 +84,11 @@ impl Moto {
     async fn start_with(name: &str, env: &[(String, String)]) -> Result<Self> {
         let dir = process::folder(name);
         let port = process::free_port();
-        let args = ["-H".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), port.to_string()];
-        let mut process = Process::start("moto", &tool("moto"), args, env, &dir)?;
+        let program = root().join("tests/servers/stubs/moto_one_at_a_time.py").display().to_string();
+        let options = ["-H".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), port.to_string()];
+        // No compiled modules beside the sources.
+        let args = ["-B".to_owned(), program].into_iter().chain(options);
+        let mut process = Process::start("moto", &tool("moto").with_file_name("python"), args, env, &dir)?;
         let url = format!("http://127.0.0.1:{port}");
         let began = Instant::now();
         while !http::get(&format!("{url}/moto-api/data.json")).await.is_ok_and(|answer| answer.status == 200)

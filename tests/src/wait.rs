@@ -18,7 +18,7 @@ use waxwing_crds::{ConditionType, KeyRing, Reason, SealedSecret, conditions};
 use crate::process::POLL;
 
 /// How long a test waits for one thing. Generous: a machine may be busy, and a test that passes does not wait for it.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits until the object is as wanted; `None` stands for one that does not exist.
 ///
